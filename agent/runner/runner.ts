@@ -1,0 +1,74 @@
+// ⑥ What the agent asks of the runner inside a container, and hears from it. The frames are in frames.ts, this side's life in connect.ts.
+
+import type { Failure, Frame, Value } from "../../proto/gen/hob/v1/common.ts";
+
+export type { Failure, Frame, Value };
+
+export interface LoadRequest {
+  app: string;
+  snapshot: string;
+  /** Whole list of the snapshot's files, or what differs from `base`, a snapshot that this runner has loaded before. */
+  base: string;
+  changed: { path: string; digest: string }[];
+  removed: string[];
+  /** Contents that the runner lacks, by digest: Python sources (all of the project's at first, then the changed), or bundles. */
+  blobs: { digest: string; data: Uint8Array }[];
+  versions: { function: string; digest: string; module: string; qualname: string; bundle: string }[];
+  /** Snapshots whose process ends once it is idle. */
+  retire: string[];
+}
+
+export interface CallRequest {
+  call: string;
+  snapshot: string;
+  version: string; // digest
+  function: string;
+  positional: Uint8Array; // JSON array
+  keywords: Uint8Array; // JSON object or empty
+  timeoutMs: number; // 0: none
+}
+
+export interface CallOutcome {
+  result?: Value;
+  failure?: Failure;
+  runMs: number;
+  droppedBytes: number;
+}
+
+export interface OutputLine {
+  call: string; // "" when written outside a call
+  stream: "stdout" | "stderr";
+  timeMs: number; // Unix time
+  text: string;
+  dropped: number;
+}
+
+export interface ChildCall {
+  id: string;
+  parent: string;
+  app: string; // "" means the caller's own
+  function: string;
+  positional: Uint8Array;
+  keywords: Uint8Array;
+}
+
+export interface RunnerEvents {
+  output(lines: OutputLine[]): void;
+  started(call: string, timeMs: number): void;
+  childCall(child: ChildCall): void;
+  childCancel(id: string): void;
+}
+
+/** A connected runner. Every promise ends: with the runner's death as `failure.kind` "exit" or "signal". */
+export interface Runner extends AsyncDisposable {
+  readonly language: "python" | "typescript";
+  /** Its interpreter, for people: "Python 3.11.2". */
+  readonly interpreter: string;
+  load(request: LoadRequest): Promise<{ ms: number; failure?: Failure }>;
+  call(request: CallRequest): Promise<CallOutcome>;
+  /** SIGTERM to the process of that call, SIGKILL 2 s later; the call's outcome is then a failure of kind `cancelled`. */
+  cancel(call: string): void;
+  childFinished(id: string, outcome: { result?: Value; failure?: Failure }): void;
+  /** Resolves when the connection has ended, with the reason. */
+  readonly closed: Promise<string>;
+}

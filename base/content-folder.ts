@@ -1,0 +1,133 @@
+// A folder of blobs by sha256: a blob is complete or absent, whatever dies while it is written.
+
+import { createHash, randomBytes } from "node:crypto";
+import { accessSync, createReadStream, mkdirSync, readFileSync } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { HobError, systemError } from "./errors.ts";
+
+export type Digest = string;
+
+export function sha256(data: Uint8Array | string): Digest {
+  return createHash("sha256").update(data).digest("hex");
+}
+
+export function isDigest(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text);
+}
+
+export interface ContentFolder {
+  readonly root: string;
+  /** Where the blob lies or would lie: ROOT/ab/abcd… */
+  path(digest: Digest): string;
+  has(digest: Digest): boolean;
+  read(digest: Digest): Buffer;
+  /** Keeps `data`; with `digest` given, refuses data of another digest. Returns the digest. */
+  put(data: Uint8Array, digest?: Digest): Promise<Digest>;
+  /** Keeps a stream; memory is bounded by the stream's own pieces. */
+  putStream(pieces: AsyncIterable<Uint8Array>, digest?: Digest): Promise<{ digest: Digest; bytes: number }>;
+  putFile(path: string): Promise<{ digest: Digest; bytes: number }>;
+  size(digest: Digest): Promise<number>;
+  remove(digest: Digest): Promise<void>;
+  list(): AsyncIterable<Digest>;
+}
+
+/**
+ * Opens (and makes) the folder. With `durable`, a blob and its name are synced before `put` returns: for content that nobody
+ * else has. A blob appears under its name by rename only, so readers never see half of one.
+ */
+export function openContentFolder(root: string, options: { durable: boolean }): ContentFolder {
+  const temporary = join(root, "tmp");
+  try {
+    mkdirSync(temporary, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw systemError(`opening the blob store ${root}`, error);
+  }
+
+  const path = (digest: Digest): string => {
+    if (!isDigest(digest)) throw new HobError("usage", `"${digest}" is not a sha256 digest`);
+    return join(root, digest.slice(0, 2), digest);
+  };
+
+  function has(digest: Digest): boolean {
+    try {
+      accessSync(path(digest));
+      return true;
+    } catch {
+      return false; // absent and unreadable are the same to a caller that would fetch it
+    }
+  }
+
+  function read(digest: Digest): Buffer {
+    try {
+      return readFileSync(path(digest));
+    } catch (error) {
+      throw systemError(`reading blob ${digest.slice(0, 12)}`, error);
+    }
+  }
+
+  async function settle(handle: FileHandle, from: string, digest: Digest): Promise<void> {
+    if (durable) await handle.sync();
+    await handle.close();
+    const target = path(digest);
+    const folder = join(root, digest.slice(0, 2));
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await rename(from, target);
+    if (!durable) return;
+    await using directory = await open(folder, "r");
+    await directory.sync();
+  }
+
+  async function putStream(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, expected?: Digest) {
+    const from = join(temporary, randomBytes(8).toString("hex"));
+    const hash = createHash("sha256");
+    let bytes = 0;
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(from, "wx", 0o600);
+      for await (const piece of pieces) {
+        hash.update(piece);
+        bytes += piece.byteLength;
+        await handle.writeFile(piece);
+      }
+      const digest = hash.digest("hex");
+      if (expected !== undefined && digest !== expected) {
+        throw new HobError("corrupt", `blob ${expected.slice(0, 12)}: what arrived has digest ${digest.slice(0, 12)}`);
+      }
+      await settle(handle, from, digest);
+      return { digest, bytes };
+    } catch (error) {
+      await handle?.close().catch(() => {}); // already closed when the rename failed
+      await rm(from, { force: true });
+      throw systemError(`writing blob ${expected?.slice(0, 12) ?? ""}`.trimEnd(), error, "free some space, then try again");
+    }
+  }
+
+  async function put(data: Uint8Array, expected?: Digest): Promise<Digest> {
+    const digest = sha256(data);
+    if (expected !== undefined && digest !== expected) {
+      throw new HobError("corrupt", `blob ${expected.slice(0, 12)}: what arrived has digest ${digest.slice(0, 12)}`);
+    }
+    if (has(digest)) return digest;
+    return (await putStream([data], digest)).digest;
+  }
+
+  const { durable } = options;
+  return {
+    root,
+    path,
+    has,
+    read,
+    put,
+    putStream,
+    putFile: (file) => putStream(createReadStream(file, { highWaterMark: 1 << 20 })),
+    size: async (digest) => (await stat(path(digest))).size,
+    remove: (digest) => rm(path(digest), { force: true }),
+    async *list() {
+      for (const folder of await readdir(root)) {
+        if (folder.length !== 2) continue;
+        for (const name of await readdir(join(root, folder))) if (isDigest(name)) yield name;
+      }
+    },
+  };
+}

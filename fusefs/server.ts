@@ -1,0 +1,42 @@
+// ⑤ What the agent asks of the FUSE daemon, a process of its own. daemon.ts answers, connect.ts starts it and speaks to it.
+
+import type { FileEntry } from "../proto/gen/hob/v1/common.ts";
+
+export interface FuseStats {
+  /** Requests answered, by opcode name ("READ", "OPEN", …), over all mounts. */
+  requests: Record<string, number>;
+  /** OPENs answered with a backing file: the kernel then reads without us. */
+  passthroughOpens: number;
+  mounts: number;
+}
+
+export interface FuseServer extends AsyncDisposable {
+  /** Whether reads of local blobs bypass the daemon, and if not, why ("the kernel is older than 6.9"). */
+  readonly passthrough: { used: boolean; reason: string };
+  readonly idmap: boolean;
+  readonly pid: number;
+  /** Shows the manifest (a file in the blob store) at `mountPoint`, an existing folder; read-only. */
+  mountImage(manifestDigest: string, mountPoint: string): Promise<void>;
+  /** One mount for all snapshots: MOUNTPOINT/CONTAINER/SNAPSHOT/path. */
+  mountSnapshots(mountPoint: string): Promise<void>;
+  /** Makes MOUNTPOINT/CONTAINER, empty. */
+  addContainer(container: string): Promise<void>;
+  /**
+   * Makes MOUNTPOINT/CONTAINER/SNAPSHOT show these files. `base` names a snapshot added before to any container; then `changed` and
+   * `removed` are what differs. A lookup of a snapshot that is not there yet waits for up to a second before it fails.
+   */
+  addSnapshot(container: string, snapshot: string, base: string, changed: FileEntry[], removed: string[]): Promise<void>;
+  removeContainer(container: string): Promise<void>;
+  unmount(mountPoint: string): Promise<void>;
+  stats(): Promise<FuseStats>;
+  /** Resolves when the daemon has ended, with the reason; every mount of it answers ENOTCONN from then on. */
+  readonly closed: Promise<string>;
+}
+
+export interface FuseServerOptions {
+  /** Root of the blob store (base/content-folder.ts). */
+  store: string;
+  /** Fetches a blob that an OPEN needs and the store lacks; a rejection becomes EIO. Concurrent requests for one digest are asked once. */
+  fetch(digest: string): Promise<void>;
+  logFile: string;
+}

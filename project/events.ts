@@ -1,0 +1,65 @@
+// What the workbench has to say, whoever listens: the screen, plain lines, or JSON lines.
+
+import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
+import type { Failure, FunctionSpec, LogLine } from "../proto/gen/hob/v1/common.ts";
+import type { FleetSample } from "../proto/gen/hob/v1/fleet.ts";
+
+export type Tier = "patch" | "fork" | "container";
+
+/** What a save caused and what each step cost. It grows: `state` goes from "described" to "loaded" or "failed"; `id` stays. */
+export interface Receipt {
+  id: number;
+  state: "described" | "shipped" | "loaded" | "failed";
+  files: string[];
+  changes: { function: string; tier: Tier; reason: string }[];
+  removed: string[];
+  snapshot: string;
+  bytesShipped: number;
+  /** Milliseconds; absent until known. `total` runs from the save to the latest step. */
+  ms: { watch?: number; describe?: number; ship?: number; load?: number; run?: number; total?: number };
+  savedAtMs: number; // Unix time of the save itself
+  /** Nothing to reload: "comment or formatting only", "no function reaches notes.md". */
+  nothing?: string;
+  failure?: Failure;
+}
+
+/** A fault in the project's own text. The last good versions keep serving. */
+export interface Diagnostic {
+  file: string;
+  line: number; // 1-based; 0 when it concerns the whole file
+  column: number; // 1-based; 0 when unknown
+  message: string;
+  sourceLine: string;
+}
+
+export interface FunctionView {
+  spec: FunctionSpec;
+  /** Digest of the version that serves. */
+  version: string;
+  pinned: boolean;
+}
+
+export type WorkbenchEvent =
+  | { kind: "link"; state: "connecting" | "live" | "lost"; sinceMs: number; detail: string }
+  | { kind: "project"; root: string; apps: string[]; functions: FunctionView[] }
+  | { kind: "diagnostics"; diagnostics: Diagnostic[] } // the whole current list; empty when mended
+  | { kind: "receipt"; receipt: Receipt }
+  | { kind: "call"; call: CallInfo; saveToResultMs?: number }
+  | { kind: "logs"; lines: LogLine[] }
+  | { kind: "fleet"; sample: FleetSample }
+  | { kind: "progress"; what: string; phase: string; done: number; total: number; unit: string; node: string; message: string }
+  | { kind: "notice"; level: "info" | "warning" | "error"; text: string; timeMs: number }
+  | { kind: "paused"; paused: boolean };
+
+/** What the screen or the command line asks of the workbench. */
+export interface Workbench extends AsyncDisposable {
+  events: AsyncIterable<WorkbenchEvent>;
+  /** Starts a call; returns its id at once. Unknown functions and arguments that do not fit throw a HobError of kind `usage`. */
+  call(app: string, functionName: string, positional: unknown[], keywords: Record<string, unknown>, origin: "key" | "cli"): string;
+  cancel(call: string): void;
+  /** A pinned function is called with these arguments after every save that changes it (and after every save at all with `always`). */
+  pin(app: string, functionName: string, positional: unknown[], keywords: Record<string, unknown>): void;
+  unpin(app: string, functionName: string): void;
+  /** While paused, saves are noticed and described, but not published. */
+  pause(paused: boolean): void;
+}

@@ -1,0 +1,31 @@
+// Errors across the wire: one table from our kinds to gRPC status and back.
+
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { type ErrorKind, HobError, sentenceOf } from "../base/errors.ts";
+
+const codes: Record<ErrorKind, status> = {
+  usage: status.INVALID_ARGUMENT,
+  function: status.UNKNOWN,
+  notFound: status.NOT_FOUND,
+  precondition: status.FAILED_PRECONDITION,
+  exhausted: status.RESOURCE_EXHAUSTED,
+  corrupt: status.DATA_LOSS,
+  unavailable: status.UNAVAILABLE,
+  cancelled: status.CANCELLED,
+  internal: status.INTERNAL,
+};
+
+const kinds = new Map<number, ErrorKind>(Object.entries(codes).map(([kind, code]) => [code, kind as ErrorKind]));
+
+export function toServiceError(error: unknown): ServiceError {
+  const kind = error instanceof HobError ? error.kind : "internal";
+  const sentence = sentenceOf(error);
+  return Object.assign(new Error(sentence), { code: codes[kind], details: sentence, metadata: new Metadata() });
+}
+
+/** A HobError for what a gRPC call failed with; other errors pass unchanged. */
+export function fromServiceError(error: unknown): unknown {
+  if (error instanceof HobError || !(error instanceof Error) || !("code" in error) || typeof error.code !== "number") return error;
+  const details = "details" in error && typeof error.details === "string" && error.details ? error.details : error.message;
+  return new HobError(kinds.get(error.code) ?? "internal", details, { cause: error });
+}

@@ -1,0 +1,18 @@
+// How processes reach control: a unix socket locally. Addresses are written `unix:PATH`.
+
+import { type ChannelOptions, ChannelCredentials, credentials, ServerCredentials } from "@grpc/grpc-js";
+
+/** Messages up to 8 MiB; pings notice a dead peer; one connection is kept for as long as its client. */
+export const channelOptions: ChannelOptions = {
+  "grpc.max_receive_message_length": 8 << 20,
+  "grpc.max_send_message_length": 8 << 20,
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.initial_reconnect_backoff_ms": 50,
+  "grpc.max_reconnect_backoff_ms": 1_000,
+  "grpc.use_local_subchannel_pool": 1,
+};
+
+export const clientCredentials = (): ChannelCredentials => credentials.createInsecure();
+export const serverCredentials = (): ServerCredentials => ServerCredentials.createInsecure();
+export const unixAddress = (path: string): string => `unix:${path}`;
