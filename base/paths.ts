@@ -20,7 +20,7 @@ export function runFolder(): string {
   return join(process.env["XDG_RUNTIME_DIR"] || join("/tmp", `hob-${process.getuid?.() ?? 0}`), "hob");
 }
 
-/** The files of one embedded pool. `install` is the checkout's root: two checkouts have two pools, side by side. */
+/** The files of one embedded pool, below the state folder `state`. `install` is the checkout's root: two checkouts have two pools, side by side. */
 export interface PoolPaths {
   key: string; // 8 hex digits; also in cgroup names
   run: string; // RUN/KEY
@@ -29,8 +29,7 @@ export interface PoolPaths {
   store: string; // the node's blobs; control of an embedded pool shares it
 }
 
-export function poolPaths(install: string): PoolPaths {
-  const state = stateFolder();
+export function poolPaths(install: string, state: string = stateFolder()): PoolPaths {
   const key = createHash("sha256").update(`${install}\n${state}`).digest("hex").slice(0, 8);
   const run = join(runFolder(), key);
   return { key, run, socket: join(run, "control.sock"), state: join(state, "pools", key), store: join(cacheFolder(), "blobs") };

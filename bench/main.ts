@@ -1,0 +1,38 @@
+// `npm run bench -- NAME… [--json] [--check] [--saves N]`: runs the named benches (all by default) and prints their rows.
+
+import { cpus, release, totalmem } from "node:os";
+import { parseArgs } from "node:util";
+import type { Row } from "./report.ts";
+import { table } from "./report.ts";
+
+interface BenchOptions {
+  saves: number;
+  say(text: string): void;
+}
+
+const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
+  loop: async (options) => (await import("./loop.ts")).loop(options),
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: "boolean" }, check: { type: "boolean" }, saves: { type: "string", default: "120" } },
+});
+const names = positionals.length > 0 ? positionals : Object.keys(benches);
+const unknown = names.find((name) => !(name in benches));
+const saves = Number(values.saves);
+if (unknown !== undefined || !Number.isInteger(saves) || saves < 1) {
+  const fault =
+    unknown !== undefined
+      ? `there is no bench "${unknown}"; there are ${Object.keys(benches).join(", ")}`
+      : `--saves ${values.saves}: write a whole number`;
+  process.stderr.write(`bench: ${fault}\n`);
+  process.exit(2);
+}
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+say(`${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}`);
+const rows: Row[] = [];
+for (const name of names) rows.push(...(await benches[name]!({ saves, say })));
+process.stdout.write(values.json ? `${rows.map((row) => JSON.stringify(row)).join("\n")}\n` : `${table(rows)}\n`);
+if (values.check && rows.some((row) => row.holds === false)) process.exit(1);

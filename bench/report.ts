@@ -1,0 +1,69 @@
+// Rows of figures beside their rivals: statistics, the table, the JSON line, whether a goal holds.
+
+export interface Row {
+  bench: string;
+  row: string;
+  stat: "p50" | "p99" | "mean" | "total";
+  value: number;
+  unit: "ms" | "MB" | "1/s" | "%";
+  rival?: string;
+  rivalValue?: number;
+  /** How many times better than the rival; above 1 is ahead, whichever way the unit runs. */
+  ratio?: number;
+  goal?: string;
+  holds?: boolean;
+}
+
+/** `atMost` in the row's unit; `times`: at least so many times better than the rival. */
+export interface Goal {
+  atMost?: number;
+  times?: number;
+}
+
+/** The value at quantile `q` (0…1) of unsorted samples, by the nearest rank. */
+export function quantile(samples: number[], q: number): number {
+  if (samples.length === 0) return Number.NaN;
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(q * sorted.length) - 1))]!;
+}
+
+export function makeRow(row: Row, goal: Goal = {}): Row {
+  const biggerIsBetter = row.unit === "1/s";
+  const ratio =
+    row.rivalValue === undefined ? undefined : biggerIsBetter ? row.value / row.rivalValue : row.rivalValue / row.value;
+  const parts = [
+    goal.atMost !== undefined ? `≤ ${goal.atMost}` : undefined,
+    goal.times !== undefined ? `≥ ${goal.times}×` : undefined,
+  ].filter((part) => part !== undefined);
+  const holds =
+    (goal.atMost === undefined || row.value <= goal.atMost) && (goal.times === undefined || (ratio ?? 0) >= goal.times);
+  return {
+    ...row,
+    value: round(row.value),
+    ...(row.rivalValue === undefined ? {} : { rivalValue: round(row.rivalValue), ratio: round(ratio!) }),
+    ...(parts.length === 0 ? {} : { goal: parts.join(" and "), holds }),
+  };
+}
+
+const round = (value: number): number => Math.round(value * 100) / 100;
+
+export function table(rows: Row[]): string {
+  const cells = rows.map((row) => [
+    row.row,
+    row.stat,
+    `${row.value} ${row.unit}`,
+    row.rival ?? "",
+    row.rivalValue === undefined ? "" : `${row.rivalValue} ${row.unit}`,
+    row.ratio === undefined ? "" : `${row.ratio}×`,
+    row.goal ?? "",
+    row.holds === undefined ? "" : row.holds ? "✓ holds" : "✗ does not hold",
+  ]);
+  const head = ["row", "stat", "hob", "rival", "rival's", "better", "goal", ""];
+  const widths = head.map((title, column) => Math.max(title.length, ...cells.map((cell) => cell[column]!.length)));
+  const line = (cell: string[]) =>
+    cell
+      .map((text, column) => text.padEnd(widths[column]!))
+      .join("  ")
+      .trimEnd();
+  return [line(head), ...cells.map(line)].join("\n");
+}

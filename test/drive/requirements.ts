@@ -1,0 +1,24 @@
+// What a test needs of the machine. Where it is missing the test skips and this says why, once.
+
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+
+const said = new Set<string>();
+
+function missing(reason: string): boolean {
+  if (!said.has(reason)) process.stderr.write(`skipped: ${reason}\n`);
+  said.add(reason);
+  return false;
+}
+
+/** True where real containers can be run: root, runc, /dev/fuse. */
+export function rootWithContainers(): boolean {
+  if (process.getuid?.() !== 0) return missing("containers need root");
+  if (!existsSync("/dev/fuse")) return missing("there is no /dev/fuse");
+  try {
+    execFileSync("runc", ["--version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return missing("runc is not installed");
+  }
+}

@@ -1,0 +1,97 @@
+// Whatever dies, in whatever order and while a call runs: the next start works, and after it nothing of ours is left on the machine.
+
+import { describe, expect, test } from "vitest";
+import { startDev } from "../drive/dev-process.ts";
+import { rootWithContainers } from "../drive/requirements.ts";
+import { leftovers, makeWorkplace, processesOf, type Workplace } from "../drive/workplace.ts";
+
+const source = (answer: number) =>
+  `import time\nimport hob\n\napp = hob.App('death')\n\n@app.function()\ndef answer():\n    return ${answer}\n\n@app.function()\ndef wait():\n    print('waiting')\n    time.sleep(600)\n`;
+
+/** How to know each process of the chain by its command line. */
+const roles = {
+  screen: / dev --json /,
+  control: / control --embedded/,
+  agent: /cli\/main\.js agent --embedded/,
+  fuse: /fusefs\/daemon/,
+} as const;
+type Role = keyof typeof roles;
+
+/** Every role dies first at least once, and the chain dies from both its ends. */
+const orders: Role[][] = [
+  ["screen"],
+  ["control"],
+  ["agent"],
+  ["fuse"],
+  ["screen", "control", "agent", "fuse"],
+  ["fuse", "agent", "control", "screen"],
+  ["agent", "screen", "fuse", "control"],
+  ["control", "fuse", "screen", "agent"],
+];
+
+function kill(place: Workplace, role: Role): void {
+  for (const { pid, command } of processesOf(place)) {
+    if (!roles[role].test(command)) continue;
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error; // it went with its parent
+    }
+  }
+}
+
+/** Resolves when `look` gives an empty list; fails with what remained. */
+async function untilEmpty(what: string, look: () => string[]): Promise<void> {
+  const limit = performance.now() + 15_000;
+  for (;;) {
+    const left = look();
+    if (left.length === 0) return;
+    if (performance.now() > limit) throw new Error(`${what}:\n${left.join("\n")}`);
+    await new Promise((resolve) => setTimeout(resolve, 50)); // the kernel announces no "all gone"
+  }
+}
+
+describe.skipIf(!rootWithContainers())("death", () => {
+  test.each(orders.map((order) => [order.join(", then "), order] as const))(
+    "kill -9 of the %s while a call runs leaves nothing once the next start has run",
+    { timeout: 120_000 },
+    async (_, order) => {
+      using place = makeWorkplace({ "app.py": source(1) });
+      const first = startDev(place.project, ["--pin", "wait", "--args", "[]"], place.environment);
+      await first.next("a call that runs", (line) => line.event === "log" && line["text"] === "waiting");
+      for (const role of Object.keys(roles) as Role[]) {
+        expect(
+          processesOf(place).some(({ command }) => roles[role].test(command)),
+          `${role} is there to be killed`,
+        ).toBe(true);
+      }
+      for (const role of order) kill(place, role);
+      if (!order.includes("screen")) await first[Symbol.asyncDispose]();
+
+      {
+        await using next = startDev(place.project, ["--pin", "answer", "--args", "[]"], place.environment);
+        await next.next("the next start", (line) => line.event === "ready");
+        place.save("app.py", source(2));
+        const { line } = await next.next(
+          "its result",
+          (seen) => seen.event === "call" && seen["function"] === "answer" && seen["value"] === 2,
+        );
+        expect(line["ok"]).toBe(true);
+      }
+      await untilEmpty("left behind", () => leftovers(place));
+    },
+  );
+
+  test("while one part is gone the workbench says so, mends itself and goes on", { timeout: 120_000 }, async () => {
+    using place = makeWorkplace({ "app.py": source(1) });
+    await using dev = startDev(place.project, ["--pin", "answer", "--args", "[]"], place.environment);
+    await dev.next("ready", (line) => line.event === "ready");
+    let answer = 1;
+    for (const role of ["fuse", "agent", "control"] as const) {
+      kill(place, role);
+      answer += 1;
+      place.save("app.py", source(answer));
+      await dev.next(`the result after the death of ${role}`, (line) => line.event === "call" && line["value"] === answer);
+    }
+  });
+});
