@@ -8,8 +8,9 @@ node="$root/node_modules/node/bin/node"
 install_packages() {
   command -v npm >/dev/null 2>&1 || die "npm is not installed: install Node 20 or newer with npm, then try again"
   say "installing packages (the first time only)"
-  (cd "$root" && npm ci --no-audit --no-fund --loglevel=error >&2) || die "npm ci failed: its message is above"
-  [ -x "$node" ] || die "the npm package \`node\` brought no binary: run \`npm ci\` in $root and read its message"
+  # Not `npm ci`: it refuses a lock file in which another platform's optional package is missing, as a registry mirror may cause.
+  (cd "$root" && npm install --no-save --no-audit --no-fund --loglevel=error >&2) || die "npm install failed: its message is above"
+  [ -x "$node" ] || die "the npm package \`node\` brought no binary: run \`npm install\` in $root and read its message"
   cp "$root/package-lock.json" "$root/node_modules/.hob-lock"
 }
 
