@@ -39,4 +39,8 @@ export interface FuseServerOptions {
   /** Fetches a blob that an OPEN needs and the store lacks; a rejection becomes EIO. Concurrent requests for one digest are asked once. */
   fetch(digest: string): Promise<void>;
   logFile: string;
+  /** False: every read goes through the daemon, whatever the kernel can do. Default true. */
+  passthrough?: boolean;
+  /** Threads that answer the kernel; by default one, or two where reads go through them. */
+  workers?: number;
 }

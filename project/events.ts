@@ -55,7 +55,13 @@ export type WorkbenchEvent =
 export interface Workbench extends AsyncDisposable {
   events: AsyncIterable<WorkbenchEvent>;
   /** Starts a call; returns its id at once. Unknown functions and arguments that do not fit throw a HobError of kind `usage`. */
-  call(app: string, functionName: string, positional: unknown[], keywords: Record<string, unknown>, origin: "key" | "cli"): string;
+  call(
+    app: string,
+    functionName: string,
+    positional: unknown[],
+    keywords: Record<string, unknown>,
+    origin: "key" | "cli",
+  ): string;
   cancel(call: string): void;
   /** A pinned function is called with these arguments after every save that changes it (and after every save at all with `always`). */
   pin(app: string, functionName: string, positional: unknown[], keywords: Record<string, unknown>): void;

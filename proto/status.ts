@@ -25,7 +25,8 @@ export function toServiceError(error: unknown): ServiceError {
 
 /** A HobError for what a gRPC call failed with; other errors pass unchanged. */
 export function fromServiceError(error: unknown): unknown {
-  if (error instanceof HobError || !(error instanceof Error) || !("code" in error) || typeof error.code !== "number") return error;
+  if (error instanceof HobError || !(error instanceof Error) || !("code" in error) || typeof error.code !== "number")
+    return error;
   const details = "details" in error && typeof error.details === "string" && error.details ? error.details : error.message;
   return new HobError(kinds.get(error.code) ?? "internal", details, { cause: error });
 }

@@ -1,6 +1,6 @@
 // How processes reach control: a unix socket locally. Addresses are written `unix:PATH`.
 
-import { type ChannelOptions, ChannelCredentials, credentials, ServerCredentials } from "@grpc/grpc-js";
+import { type ChannelCredentials, type ChannelOptions, credentials, ServerCredentials } from "@grpc/grpc-js";
 
 /** Messages up to 8 MiB; pings notice a dead peer; one connection is kept for as long as its client. */
 export const channelOptions: ChannelOptions = {

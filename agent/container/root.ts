@@ -1,0 +1,64 @@
+// ⑤ A container's file systems on the node: a bounded writable layer, the image below it in the container's own uid range.
+
+import { chownSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Slot } from "./slots.ts";
+import { attachMount, cloneMount, closeDescriptor, idmapMount, makeFileSystem, mount, unmount } from "./system-calls.ts";
+
+/** Mounts a tmpfs of at most `bytes` at FOLDER/rw with what overlayfs writes to; both belong to the range, or it comes up read-only. */
+export function mountWritable(folder: string, slot: Slot, bytes: number, undo: AsyncDisposableStack): string {
+  const target = join(folder, "rw");
+  mkdirSync(target, { mode: 0o711 });
+  mount("tmpfs", target, `size=${bytes},mode=0711,uid=${slot.uidBase},gid=${slot.uidBase}`);
+  undo.defer(() => unmount(target));
+  for (const name of ["upper", "work"]) {
+    mkdirSync(join(target, name), { mode: 0o755 });
+    chownSync(join(target, name), slot.uidBase, slot.uidBase);
+  }
+  return target;
+}
+
+/**
+ * Mounts image and writable layer at FOLDER/root. redirect_dir and metacopy: without them a rename of an image's directory copies
+ * it whole, and a chmod copies the file.
+ */
+export function mountRoot(
+  folder: string,
+  image: string,
+  writable: string,
+  slot: Slot | undefined,
+  undo: AsyncDisposableStack,
+): string {
+  const target = join(folder, "root");
+  mkdirSync(target, { mode: 0o711 });
+  using closing = new DisposableStack();
+  const lower = cloneMount(image);
+  closing.defer(() => closeDescriptor(lower));
+  if (slot) idmapMount(lower, slot.userFd);
+  const overlay = makeFileSystem("overlay", [
+    ["lowerdir+", lower],
+    ["upperdir", join(writable, "upper")],
+    ["workdir", join(writable, "work")],
+    ["redirect_dir", "on"],
+    ["metacopy", "on"],
+  ]);
+  closing.defer(() => closeDescriptor(overlay));
+  attachMount(overlay, target);
+  undo.defer(() => unmount(target));
+  return target;
+}
+
+/** Shows the folder `source`, which may stay empty for now, at FOLDER/project, owned by the container's root. */
+export function mountProject(folder: string, source: string, slot: Slot | undefined, undo: AsyncDisposableStack): string {
+  const target = join(folder, "project");
+  mkdirSync(target, { mode: 0o711 });
+  const clone = cloneMount(source);
+  try {
+    if (slot) idmapMount(clone, slot.userFd);
+    attachMount(clone, target);
+  } finally {
+    closeDescriptor(clone);
+  }
+  undo.defer(() => unmount(target));
+  return target;
+}

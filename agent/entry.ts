@@ -1,0 +1,18 @@
+// ⑤ The agent's process: options as JSON in its one argument, SIGTERM and SIGINT as the wish to end in order.
+
+import { exitCode, HobError, sentenceOf } from "../base/errors.ts";
+import { type AgentOptions, runAgent } from "./main.ts";
+
+const ending = new AbortController();
+for (const name of ["SIGTERM", "SIGINT"] as const) {
+  process.on(name, () => ending.abort(new HobError("cancelled", `the agent got ${name}`)));
+}
+process.on("SIGHUP", () => {}); // the terminal's end is not the pool's
+
+try {
+  await runAgent(JSON.parse(process.argv[2] ?? "{}") as AgentOptions, ending.signal);
+  process.exit(0);
+} catch (error) {
+  process.stderr.write(`hob agent: ${sentenceOf(error)}\n`);
+  process.exit(exitCode(error));
+}

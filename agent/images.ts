@@ -1,0 +1,118 @@
+// ⑤ The images of this node: captured or fetched, and each mounted once, however many containers stand on it.
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import type { ContentFolder } from "../base/content-folder.ts";
+import { HobError, sentenceOf } from "../base/errors.ts";
+import { captureHostImage } from "../fusefs/image/host.ts";
+import type { FuseServer } from "../fusefs/server.ts";
+import type { AgentMessage } from "../proto/gen/hob/v1/agents.ts";
+import type { Progress } from "../proto/gen/hob/v1/calls.ts";
+import type { ImageRef } from "../proto/gen/hob/v1/common.ts";
+import type { ImageInfo } from "../proto/gen/hob/v1/fleet.ts";
+import { unmount } from "./container/system-calls.ts";
+import type { Content } from "./content.ts";
+import { failure } from "./failures.ts";
+
+type ImageResolved = Extract<NonNullable<AgentMessage["message"]>, { $case: "image" }>["value"];
+
+export interface ImagesHost {
+  store: ContentFolder;
+  content: Content;
+  fuse(): FuseServer;
+  /** RUN/images */
+  folder: string;
+  /** Node binary that goes into the host's image. */
+  node: string;
+  nodeName: string;
+  progress(progress: Omit<Progress, "node">): void;
+  clock: Clock;
+  signal: AbortSignal;
+}
+
+export interface Images {
+  /** Never rejects: a failure is part of the answer. */
+  resolve(reference: ImageRef): Promise<ImageResolved>;
+  /** Where the image is mounted; mounts it if it is not. */
+  mountPoint(digest: string): Promise<string>;
+  /** The FUSE daemon is gone: detaches what it served. */
+  forgetMounts(): void;
+  list(): ImageInfo[];
+}
+
+const progressEveryMs = 100;
+
+export function createImages(host: ImagesHost): Images {
+  const known = new Map<string, ImageInfo>();
+  const mounts = new Map<string, Promise<string>>();
+  let capture: Promise<ImageInfo> | undefined;
+
+  async function captureHost(): Promise<ImageInfo> {
+    const { clock } = host;
+    let saidAtMs = 0;
+    const say = (phase: string, done: number, total: number, message = ""): void =>
+      host.progress({ what: "image host", phase, done, total, unit: "files", message });
+    const captured = await captureHostImage({
+      store: host.store,
+      node: host.node,
+      signal: host.signal,
+      progress: (done, total) => {
+        if (clock.now() - saidAtMs < progressEveryMs) return;
+        saidAtMs = clock.now();
+        say("capturing", done, total);
+      },
+    });
+    const { digest, files, bytes, storedBytes } = captured;
+    say("mounting", files, files);
+    const view = host.fuse().passthrough.used ? "tree, passthrough" : "tree, read";
+    const info: ImageInfo = {
+      ...{ digest, source: "host", files, bytes, storedBytes, localBytes: storedBytes, node: host.nodeName, view },
+      capturedAtMs: clock.now(),
+    };
+    known.set(digest, info);
+    await mountPoint(digest);
+    say("ready", files, files);
+    return info;
+  }
+
+  async function mountNow(digest: string): Promise<string> {
+    await host.content.ensure([digest]);
+    const target = join(host.folder, digest.slice(0, 16));
+    mkdirSync(target, { recursive: true, mode: 0o711 });
+    await host.fuse().mountImage(digest, target);
+    return target;
+  }
+
+  function mountPoint(digest: string): Promise<string> {
+    const mounted = mounts.get(digest);
+    if (mounted) return mounted;
+    const mounting = mountNow(digest);
+    mounts.set(digest, mounting);
+    mounting.catch(() => {
+      if (mounts.get(digest) === mounting) mounts.delete(digest);
+    });
+    return mounting;
+  }
+
+  return {
+    async resolve(requested) {
+      try {
+        if (requested.source !== "host") throw new HobError("usage", `image source "${requested.source}" is not one of: host`);
+        capture ??= captureHost();
+        return { requested, image: await capture, failure: undefined };
+      } catch (error) {
+        capture = undefined;
+        const message = `image ${requested.source}: ${sentenceOf(error)}`;
+        host.progress({ what: `image ${requested.source}`, phase: "failed", done: 0, total: 0, unit: "files", message });
+        return { requested, image: undefined, failure: failure("infrastructure", message) };
+      }
+    },
+    mountPoint,
+    forgetMounts() {
+      for (const digest of mounts.keys()) unmount(join(host.folder, digest.slice(0, 16)));
+      mounts.clear();
+    },
+    list: () => [...known.values()],
+  };
+}

@@ -1,0 +1,109 @@
+// ⑤ The agent daemon: makes sure of the machine, clears what a former one left, opens the node, and keeps the link to control.
+
+import { dirname, join } from "node:path";
+import { setTimeout as after } from "node:timers/promises";
+import { systemClock } from "../base/clock.ts";
+import { HobError, sentenceOf } from "../base/errors.ts";
+import { installRoot } from "../base/install.ts";
+import { openLog } from "../base/log.ts";
+import { ContentClient } from "../proto/gen/hob/v1/content.ts";
+import { channelOptions, clientCredentials } from "../proto/transport.ts";
+import { identify, isRunning } from "./container/process.ts";
+import { adoptOrphans } from "./container/system-calls.ts";
+import { openControlLink } from "./control-link.ts";
+import { openNode } from "./node.ts";
+import type { Message } from "./outbox.ts";
+import { requireAgentMachine } from "./requirements.ts";
+import { makeAgentFolders, makeRunFolder, readOwner, writeOwner } from "./run-folder.ts";
+import { copySdk } from "./sdk-copy.ts";
+import { removeAgentFolders, sweep } from "./sweep.ts";
+
+export interface AgentOptions {
+  /** "unix:PATH" */
+  control: string;
+  /** The node's name. */
+  name: string;
+  /** Run folder, e.g. /run/hob/KEY. */
+  run: string;
+  key: string;
+  /** Folder of blobs. */
+  store: string;
+  /** Folder of logs. */
+  state: string;
+  /** The end of stdin, that is of the parent, ends the agent. */
+  embedded: boolean;
+  build: string;
+  /** Node 24 binary that goes into images. */
+  node: string;
+}
+
+const sampleEveryMs = 500;
+const predecessorPatienceMs = 10_000;
+
+/** Runs until `signal`, control's wish, or (embedded) the parent's end; then ends everything in order and resolves. */
+export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  requireAgentMachine();
+  process.umask(0o022);
+  const log = openLog("agent", join(options.state, "agent.log"));
+  const ending = new AbortController();
+  const end = (reason: unknown): void => ending.abort(reason);
+  signal.addEventListener("abort", () => end(signal.reason), { once: true });
+  if (signal.aborted) end(signal.reason);
+  if (options.embedded) {
+    process.stdin.on("error", end).on("end", () => end(new HobError("cancelled", "the parent has ended")));
+    process.stdin.resume();
+  }
+
+  await using stack = new AsyncDisposableStack();
+  await takeRunFolder(options);
+  stack.defer(async () => void (await removeAgentFolders(options.run)));
+  const paths = makeAgentFolders(options.run);
+  copySdk(join(installRoot, "sdk"), paths.sdk);
+  adoptOrphans();
+
+  const contentClient = new ContentClient(options.control, clientCredentials(), channelOptions);
+  stack.defer(() => contentClient.close());
+  const early: Message[] = [];
+  let send = (message: Message): void => void early.push(message);
+  const node = await openNode({
+    ...{ options, paths, log, shutdown: end },
+    content: () => contentClient,
+    send: (message) => send(message),
+  });
+  stack.use(node);
+  const link = openControlLink(
+    {
+      control: options.control,
+      hello: () => ({ node: node.info(), build: options.build, calls: node.calls() }),
+      onCommand: (command) => node.command(command),
+      ...{ clock: systemClock, log },
+    },
+    ending.signal,
+  );
+  send = link.send;
+  for (const message of early) send(message);
+  const sampling = setInterval(() => send({ $case: "sample", value: node.info() }), sampleEveryMs);
+  stack.defer(() => clearInterval(sampling));
+  await link.ended;
+  log.info({ reason: sentenceOf(ending.signal.reason) }, "ending");
+}
+
+/** Makes the run folder ours. A predecessor may still be on its way out; one that stays is an error. */
+async function takeRunFolder(options: AgentOptions): Promise<void> {
+  const deadline = performance.now() + predecessorPatienceMs;
+  for (;;) {
+    const owner = readOwner(options.run);
+    if (!owner || !isRunning(owner.agent)) break;
+    if (performance.now() > deadline) {
+      throw new HobError("precondition", `another agent (pid ${owner.agent.pid}) uses ${options.run}`, {
+        remedy: "end it first",
+      });
+    }
+    await after(50);
+  }
+  await sweep(dirname(options.run));
+  makeRunFolder(options.run);
+  const agent = identify(process.pid);
+  if (!agent) throw new HobError("internal", "this process is not in /proc", { remedy: "mount /proc" });
+  writeOwner(options.run, { key: options.key, agent });
+}

@@ -1,0 +1,261 @@
+// ⑤ One node: its containers, images, warm pools and FUSE daemon, and what control's commands do to them.
+
+import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { openContentFolder } from "../base/content-folder.ts";
+import { HobError, sentenceOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { startFuseServer } from "../fusefs/connect.ts";
+import type { FuseServer } from "../fusefs/server.ts";
+import type { AgentCommand, Pool } from "../proto/gen/hob/v1/agents.ts";
+import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
+import type { ContainerInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
+import { cgroupFolders, removeCgroups } from "./container/cgroup.ts";
+import { type Container, type ContainerHost, cgroupParent, startContainer } from "./container/container.ts";
+import { identify } from "./container/process.ts";
+import { createSlots } from "./container/slots.ts";
+import { unmount } from "./container/system-calls.ts";
+import { createContent } from "./content.ts";
+import { createDispatcher } from "./dispatch.ts";
+import { watchGpus } from "./gpu.ts";
+import { createImages } from "./images.ts";
+import { openMachineLoad } from "./machine-load.ts";
+import type { AgentOptions } from "./main.ts";
+import type { Message } from "./outbox.ts";
+import { type AgentPaths, writeOwner } from "./run-folder.ts";
+import { runnerCommand } from "./runner/command.ts";
+import { connectRunner } from "./runner/connect.ts";
+import { createKeeper } from "./warm/keeper.ts";
+import { type GenericContainer, kindOf } from "./warm/policy.ts";
+
+type Command = NonNullable<AgentCommand["command"]>;
+
+export interface NodeHost {
+  options: AgentOptions;
+  paths: AgentPaths;
+  content: () => Pick<ContentClient, "get">;
+  send(message: Message): void;
+  /** Control wants the agent to end, or the node cannot go on. */
+  shutdown(reason: Error): void;
+  log: Log;
+}
+
+export interface Node extends AsyncDisposable {
+  command(command: Command): void;
+  info(): NodeInfo;
+  calls(): string[];
+}
+
+const defaultClass: ResourceClass = { cpu: 0, memoryBytes: 0, language: "python" };
+
+/** Starts the FUSE daemon and everything that stands on it. Disposing ends all containers at once, then the mounts, then the daemon. */
+export async function openNode(host: NodeHost): Promise<Node> {
+  const { options, paths, send, log } = host;
+  const clock: Clock = systemClock;
+  const cores = availableParallelism();
+  const store = openContentFolder(options.store, { durable: false });
+  const content = createContent(store, host.content, log);
+  const ending = new AbortController();
+  await using stack = new AsyncDisposableStack();
+  const slots = stack.use(createSlots(options.key));
+  const load = stack.use(openMachineLoad(cores));
+  const gpus = stack.use(watchGpus());
+
+  const containers = new Map<string, Container>();
+  const starting = new Map<string, { image: string; resourceClass: ResourceClass; done: Promise<unknown>; sinceMs: number }>();
+  let generation = new AbortController(); // of everything that stands on the present FUSE daemon
+  let fuse = await startFuse();
+  stack.defer(() => fuse[Symbol.asyncDispose]());
+  let readySinceMs = clock.now();
+  let state: "ready" | "preparing" = "ready";
+
+  async function startFuse(): Promise<FuseServer> {
+    const server = await startFuseServer({
+      store: options.store,
+      fetch: (digest) => content.ensure([digest]),
+      logFile: join(options.state, "fuse.log"),
+    });
+    const [agent, daemon] = [identify(process.pid), identify(server.pid)];
+    if (agent && daemon) writeOwner(options.run, { key: options.key, agent, fuse: daemon });
+    await server.mountSnapshots(paths.snapshots);
+    void server.closed.then((reason) => (ending.signal.aborted ? undefined : replaceFuse(reason)));
+    return server;
+  }
+
+  const images = createImages({
+    ...{ store, content, fuse: () => fuse, folder: paths.images, node: options.node, nodeName: options.name, clock },
+    progress: (progress) => send({ $case: "progress", value: { ...progress, node: options.name } }),
+    signal: ending.signal,
+  });
+  const dispatcher = createDispatcher({ content, fuse: () => fuse, send, clock, log });
+  const containerHost: ContainerHost = {
+    key: options.key,
+    folders: paths,
+    slots,
+    get fuse() {
+      return fuse;
+    },
+    connect: connectRunner,
+    command: runnerCommand,
+    clock,
+    log,
+  };
+
+  function changed(container: Container): void {
+    const { id } = container;
+    const gone = container.state.name === "gone";
+    if (container.state.name === "warm") {
+      starting.delete(id);
+      containers.set(id, container);
+      dispatcher.add(container);
+    }
+    const info = infoOf(container);
+    if (gone) {
+      containers.delete(id);
+      dispatcher.remove(id);
+    }
+    const reason = "reason" in container.state ? container.state.reason : "";
+    send({ $case: "container", value: { container: info, gone, reason } });
+    log.info({ id, state: container.state }, "container");
+    if (!ending.signal.aborted) keeper.look();
+  }
+
+  async function start({ image, resourceClass = defaultClass }: Pool): Promise<void> {
+    const id = randomBytes(4).toString("hex");
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    const sinceMs = clock.now();
+    starting.set(id, { image, resourceClass, done, sinceMs });
+    const { signal } = generation;
+    try {
+      send({
+        $case: "container",
+        value: { container: startingInfo(id, image, resourceClass, sinceMs), gone: false, reason: "" },
+      });
+      const imageMount = await images.mountPoint(image);
+      await startContainer(
+        containerHost,
+        { id, image, imageMount, resourceClass, events: dispatcher.eventsOf(id), changed },
+        signal,
+      );
+      log.info({ id, ms: clock.now() - sinceMs }, "started");
+    } catch (error) {
+      if (starting.has(id)) {
+        const reason = sentenceOf(error);
+        send({ $case: "container", value: { container: startingInfo(id, image, resourceClass, sinceMs), gone: true, reason } });
+      }
+      log.error({ id, error: sentenceOf(error) }, "starting a container");
+      throw error;
+    } finally {
+      starting.delete(id);
+      resolve();
+    }
+  }
+
+  const keeper = createKeeper({
+    containers: () => [
+      ...[...containers.values()]
+        .filter((container) => container.state.name === "warm")
+        .map(({ id, image, resourceClass }): GenericContainer => ({ id, kind: kindOf(image, resourceClass), state: "warm" })),
+      ...[...starting].map(
+        ([id, entry]): GenericContainer => ({ id, kind: kindOf(entry.image, entry.resourceClass), state: "starting" }),
+      ),
+    ],
+    start,
+    stop: (id, reason) => containers.get(id)?.stop(reason) ?? Promise.resolve(),
+    progress: (progress) => send({ $case: "progress", value: { ...progress, node: options.name } }),
+    startsAtOnce: Math.min(Math.max(cores, 2), 4),
+    clock,
+  });
+  stack.use(keeper);
+
+  async function endContainers(reason: string): Promise<void> {
+    generation.abort(new HobError("unavailable", reason));
+    await Promise.allSettled([...containers.values()].map((container) => container.stop(reason)));
+    await Promise.allSettled([...starting.values()].map(({ done }) => done));
+  }
+
+  async function replaceFuse(reason: string): Promise<void> {
+    log.error({ reason }, "the FUSE daemon ended");
+    state = "preparing";
+    readySinceMs = clock.now();
+    keeper.hold(true);
+    try {
+      await endContainers(`the FUSE daemon ended: ${reason}`);
+      images.forgetMounts();
+      unmount(paths.snapshots);
+      dispatcher.forgetMounted();
+      if (ending.signal.aborted) return;
+      fuse = await startFuse();
+      generation = new AbortController();
+      state = "ready";
+      readySinceMs = clock.now();
+      keeper.hold(false);
+    } catch (error) {
+      host.shutdown(new HobError("unavailable", `starting the FUSE daemon again: ${sentenceOf(error)}`, { cause: error }));
+    }
+  }
+
+  function infoOf(container: Container): ContainerInfo {
+    const { id, image, resourceClass, startedAtMs } = container;
+    const usage = container.meter.sample(clock.now());
+    return {
+      ...{ id, image, resourceClass, startedAtMs, ...usage },
+      state: container.state.name === "gone" ? "stopping" : container.state.name,
+      app: container.state.name === "specialised" ? container.state.app : "",
+      snapshots: dispatcher.snapshotsOf(id),
+      calls: dispatcher.callsOf(id),
+    };
+  }
+
+  function info(): NodeInfo {
+    return {
+      ...{ name: options.name, state, cores, sinceMs: readySinceMs, version: options.build, ...load.sample() },
+      storeBytes: images.list().reduce((sum, image) => sum + image.storedBytes, 0),
+      gpus: gpus.current(),
+      containers: [
+        ...[...containers.values()].map(infoOf),
+        ...[...starting].map(([id, { image, resourceClass, sinceMs }]) => startingInfo(id, image, resourceClass, sinceMs)),
+      ],
+      images: images.list(),
+    };
+  }
+
+  const resolveImage = async (reference: Parameters<typeof images.resolve>[0]): Promise<void> =>
+    send({ $case: "image", value: await images.resolve(reference) });
+
+  /** One row a command. */
+  const handlers: { [C in Command["$case"]]: (value: Extract<Command, { $case: C }>["value"]) => void } = {
+    welcome: ({ control, build }) => log.info({ control, build }, "linked"),
+    pools: ({ pools }) => keeper.set(pools),
+    load: (order) => void dispatcher.load(order),
+    dispatch: (order) => void dispatcher.dispatch(order),
+    cancel: ({ call }) => dispatcher.cancel(call),
+    childFinished: (finished) => dispatcher.childFinished(finished),
+    stop: ({ container, reason }) => void containers.get(container)?.stop(reason || "control asked for it"),
+    shutdown: () => host.shutdown(new HobError("cancelled", "control asked the agent to end")),
+    resolve: ({ image }) => void (image && resolveImage(image)),
+  };
+
+  const life = stack.move();
+  return {
+    command: (command) => (handlers[command.$case] as (value: Command["value"]) => void)(command.value),
+    info,
+    calls: () => dispatcher.calls(),
+    async [Symbol.asyncDispose]() {
+      ending.abort(new HobError("cancelled", "the agent is ending"));
+      keeper.hold(true);
+      await endContainers("the agent is ending");
+      images.forgetMounts();
+      unmount(paths.snapshots);
+      await life.disposeAsync();
+      await removeCgroups(await cgroupFolders(cgroupParent(options.key)));
+    },
+  };
+}
+
+function startingInfo(id: string, image: string, resourceClass: ResourceClass, startedAtMs: number): ContainerInfo {
+  const nothing = { app: "", snapshots: [], calls: [], memoryBytes: 0, cpuCores: 0, pids: 0 };
+  return { ...{ id, image, resourceClass, startedAtMs }, ...nothing, state: "starting" };
+}

@@ -1,0 +1,222 @@
+// ⑥ The agent's side of a runner: one socket, frames out, outcomes in. Every promise ends when the socket does.
+
+import type { Duplex } from "node:stream";
+import { systemClock } from "../../base/clock.ts";
+import { HobError, sentenceOf } from "../../base/errors.ts";
+import { Failure } from "../../proto/gen/hob/v1/common.ts";
+import { createFrameDecoder, cutPayload, encodeFrame, type Frame, type FrameHeads, protocolVersion } from "./frames.ts";
+import type { CallOutcome, CallRequest, ChildCall, LoadRequest, OutputLine, Runner, RunnerEvents } from "./runner.ts";
+
+const readyLimitMs = 30_000;
+/** Importing may load a model; a process that still imports after this long hangs. */
+const loadLimitMs = 300_000;
+/** The runner kills a process 2 s after a cancel; when it has not even answered by then, it is itself broken. */
+const answerLimitMs = 8_000;
+
+type LoadResult = { ms: number; failure?: Failure };
+
+interface PendingCall {
+  timeoutMs: number;
+  /** Why it was told to end; the first cause is the outcome, whatever the process made of it. */
+  cause?: Failure;
+  timer?: NodeJS.Timeout;
+  resolve(outcome: CallOutcome): void;
+}
+
+interface PendingLoad {
+  beganAtMs: number;
+  cause?: Failure;
+  timer: NodeJS.Timeout;
+  resolve(result: LoadResult): void;
+}
+
+/** Resolves when the runner is ready; throws HobError "unavailable" when it ends or is silent instead. */
+export async function connectRunner(socket: Duplex, events: RunnerEvents): Promise<Runner> {
+  const decode = createFrameDecoder();
+  const calls = new Map<string, PendingCall>();
+  const loads = new Map<number, PendingLoad>();
+  const ready = Promise.withResolvers<FrameHeads["ready"]>();
+  const closed = Promise.withResolvers<string>();
+  let endReason: string | undefined;
+  let lastLoad = 0;
+
+  function send<K extends keyof FrameHeads>(name: K, head: FrameHeads[K], payload: readonly Uint8Array[] = []): void {
+    if (endReason !== undefined) return;
+    socket.cork(); // one write for a frame, however many pieces it has
+    for (const piece of encodeFrame(name, head, payload)) socket.write(piece);
+    socket.uncork();
+  }
+
+  function end(reason: string): void {
+    if (endReason !== undefined) return;
+    endReason = reason;
+    socket.destroy();
+    ready.reject(new HobError("unavailable", `starting a runner: ${reason}`));
+    for (const [call, pending] of calls) finishCall(call, { failure: pending.cause ?? died(reason), runMs: 0, droppedBytes: 0 });
+    for (const [load, pending] of loads) finishLoad(load, pending.cause ?? died(reason));
+    closed.resolve(reason);
+  }
+
+  function finishCall(call: string, outcome: CallOutcome): void {
+    const pending = calls.get(call);
+    if (!pending) return;
+    calls.delete(call);
+    clearTimeout(pending.timer);
+    if (!pending.cause) pending.resolve(outcome);
+    else pending.resolve({ failure: pending.cause, runMs: outcome.runMs, droppedBytes: outcome.droppedBytes });
+  }
+
+  function finishLoad(load: number, failure: Failure | undefined): void {
+    const pending = loads.get(load);
+    if (!pending) return;
+    loads.delete(load);
+    clearTimeout(pending.timer);
+    const reason = failure && pending.cause ? pending.cause : failure;
+    const ms = systemClock.now() - pending.beganAtMs;
+    pending.resolve(reason ? { ms, failure: reason } : { ms });
+  }
+
+  /** Asks for the end of a call or a load, and ends the runner when it does not answer. */
+  function stop(pending: PendingCall | PendingLoad, target: FrameHeads["cancel"], cause: Failure): void {
+    if (pending.cause) return;
+    pending.cause = cause;
+    clearTimeout(pending.timer);
+    pending.timer = setTimeout(() => end("it no longer answered, and was ended"), answerLimitMs);
+    send("cancel", target);
+  }
+
+  function started(call: string, timeMs: number): void {
+    const pending = calls.get(call);
+    if (!pending) return;
+    if (pending.timeoutMs > 0 && !pending.cause) {
+      const message = `the call was still running after ${pending.timeoutMs / 1000} s, its function's timeout`;
+      pending.timer = setTimeout(() => stop(pending, { call }, failure("timeout", message)), pending.timeoutMs);
+    }
+    events.started(call, timeMs);
+  }
+
+  function receive(frame: Frame): void {
+    switch (frame.name) {
+      case "ready":
+        return ready.resolve(frame.head);
+      case "loaded":
+        return finishLoad(frame.head.load, completed(frame.head.failure));
+      case "started":
+        return started(frame.head.call, frame.head.timeMs);
+      case "output":
+        return events.output(linesOf(frame.head, frame.payload));
+      case "result": {
+        const { call, runMs, droppedBytes = 0 } = frame.head;
+        const reason = completed(frame.head.failure);
+        // A copy: the payload is a view of a larger piece, which would live as long as the result.
+        return finishCall(call, { ...(reason ? { failure: reason } : { result: { json: Buffer.from(frame.payload) } }), runMs, droppedBytes });
+      }
+      case "childCall":
+        return events.childCall(childOf(frame));
+      case "childCancel":
+        return events.childCancel(frame.head.id);
+      default:
+        throw new HobError("corrupt", `the runner sent a ${frame.name} frame, which only the agent sends`);
+    }
+  }
+
+  socket.on("data", (piece: Buffer) => {
+    try {
+      for (const frame of decode(piece)) receive(frame);
+    } catch (error) {
+      end(sentenceOf(error));
+    }
+  });
+  socket.on("end", () => end("it ended"));
+  socket.on("close", () => end("it ended"));
+  socket.on("error", (error) => end(`its connection failed: ${error.message}`));
+
+  const silence = setTimeout(() => end(`it said nothing for ${readyLimitMs / 1000} s`), readyLimitMs);
+  const hello = await ready.promise.finally(() => clearTimeout(silence));
+  if (hello.protocol !== protocolVersion) {
+    end(`it speaks protocol ${hello.protocol}, this agent speaks ${protocolVersion}`);
+    throw new HobError("precondition", `the ${hello.language} runner speaks protocol ${hello.protocol}, this agent ${protocolVersion}`);
+  }
+
+  function load(request: LoadRequest): Promise<LoadResult> {
+    if (endReason !== undefined) return Promise.resolve({ ms: 0, failure: died(endReason) });
+    const { promise, resolve } = Promise.withResolvers<LoadResult>();
+    const id = ++lastLoad;
+    const message = `importing the project had not finished after ${loadLimitMs / 1000} s`;
+    const timer = setTimeout(() => stop(pending, { load: id }, failure("load", message)), loadLimitMs);
+    const pending: PendingLoad = { beganAtMs: systemClock.now(), timer, resolve };
+    loads.set(id, pending);
+    const { blobs, ...rest } = request;
+    const sizes = blobs.map(({ digest, data }) => ({ digest, size: data.byteLength }));
+    try {
+      send(
+        "load",
+        { ...rest, load: id, blobs: sizes },
+        blobs.map(({ data }) => data),
+      );
+    } catch (error) {
+      finishLoad(id, failure("infrastructure", sentenceOf(error)));
+    }
+    return promise;
+  }
+
+  function call(request: CallRequest): Promise<CallOutcome> {
+    if (endReason !== undefined) return Promise.resolve({ failure: died(endReason), runMs: 0, droppedBytes: 0 });
+    const { promise, resolve } = Promise.withResolvers<CallOutcome>();
+    const { call, snapshot, version, positional, keywords } = request;
+    calls.set(call, { timeoutMs: request.timeoutMs, resolve });
+    const sizes = { positional: positional.byteLength, keywords: keywords.byteLength };
+    try {
+      send("call", { call, snapshot, version, function: request.function, ...sizes }, [positional, keywords]);
+    } catch (error) {
+      finishCall(call, { failure: failure("arguments", `${request.function}: ${sentenceOf(error)}`), runMs: 0, droppedBytes: 0 });
+    }
+    return promise;
+  }
+
+  return {
+    language: hello.language,
+    interpreter: hello.interpreter,
+    load,
+    call,
+    cancel(call) {
+      const pending = calls.get(call);
+      if (pending) stop(pending, { call }, failure("cancelled", "the call was cancelled"));
+    },
+    childFinished(id, outcome) {
+      if (outcome.failure) send("childResult", { id, failure: outcome.failure });
+      else send("childResult", { id }, [outcome.result?.json ?? Buffer.from("null")]);
+    },
+    closed: closed.promise,
+    async [Symbol.asyncDispose]() {
+      end("it was closed");
+    },
+  };
+}
+
+function failure(kind: string, message: string): Failure {
+  return { kind, message, type: "", traceback: "", frames: [] };
+}
+
+function died(reason: string): Failure {
+  return failure("exit", `the runner is gone: ${reason}`);
+}
+
+/** A runner may leave out what is empty. */
+function completed(partial: Failure | undefined): Failure | undefined {
+  return partial && Failure.fromPartial(partial);
+}
+
+function linesOf(head: FrameHeads["output"], payload: Buffer): OutputLine[] {
+  const { call, stream, timeMs } = head;
+  return payload
+    .toString()
+    .split("\n")
+    .map((text, at) => ({ call, stream, timeMs, text, dropped: at === 0 ? head.dropped : 0 }));
+}
+
+function childOf(frame: Frame & { name: "childCall" }): ChildCall {
+  const { id, parent, app, function: name } = frame.head;
+  const [positional = Buffer.alloc(0), keywords = Buffer.alloc(0)] = cutPayload(frame, [frame.head.positional, frame.head.keywords]);
+  return { id, parent, app, function: name, positional, keywords };
+}

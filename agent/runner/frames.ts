@@ -1,0 +1,134 @@
+// ⑥ Frames between the agent and a runner: docs/runner-protocol.md is the specification, this table and codec are the agent's side.
+
+import { HobError } from "../../base/errors.ts";
+import type { Failure } from "../../proto/gen/hob/v1/common.ts";
+
+/** One row a frame: its number on the wire, and its head. Bytes that are not ours to read travel as payload, their sizes in the head. */
+export interface FrameHeads {
+  // agent → runner
+  load: {
+    load: number;
+    app: string;
+    snapshot: string;
+    base: string;
+    changed: { path: string; digest: string }[];
+    removed: string[];
+    blobs: { digest: string; size: number }[];
+    versions: { function: string; digest: string; module: string; qualname: string; bundle: string }[];
+    retire: string[];
+  };
+  call: { call: string; snapshot: string; version: string; function: string; positional: number; keywords: number };
+  cancel: { call: string } | { load: number };
+  childResult: { id: string; failure?: Failure };
+  // runner → agent
+  ready: { protocol: number; language: "python" | "typescript"; interpreter: string };
+  loaded: { load: number; failure?: Failure };
+  started: { call: string; timeMs: number };
+  output: { call: string; stream: "stdout" | "stderr"; timeMs: number; dropped: number };
+  result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure };
+  childCall: { id: string; parent: string; app: string; function: string; positional: number; keywords: number };
+  childCancel: { id: string };
+}
+
+export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
+  load: 1,
+  call: 2,
+  cancel: 3,
+  childResult: 4,
+  ready: 65,
+  loaded: 66,
+  started: 67,
+  output: 68,
+  result: 69,
+  childCall: 70,
+  childCancel: 71,
+};
+
+export const protocolVersion = 1;
+export const maxFrameBytes = 256 << 20;
+export const maxHeadBytes = 16 << 20;
+const prefixBytes = 9; // u32 length of the rest, u8 type, u32 length of the head
+
+type FrameName = keyof FrameHeads;
+export type Frame = { [K in FrameName]: { name: K; head: FrameHeads[K]; payload: Buffer } }[FrameName];
+
+const names = new Map<number, FrameName>(Object.entries(frameNumbers).map(([name, number]) => [number, name as FrameName]));
+
+/** The frame as pieces to be written one after the other; payload is not copied. */
+export function encodeFrame<K extends FrameName>(name: K, head: FrameHeads[K], payload: readonly Uint8Array[] = []): Uint8Array[] {
+  const text = JSON.stringify(head);
+  const headBytes = Buffer.byteLength(text);
+  const rest = payload.reduce((sum, piece) => sum + piece.byteLength, 5 + headBytes);
+  if (rest > maxFrameBytes) {
+    throw new HobError("usage", `a ${name} message of ${rest >> 20} MiB is over the limit of ${maxFrameBytes >> 20} MiB`, {
+      remedy: "put large data into a file and pass its path",
+    });
+  }
+  const front = Buffer.allocUnsafe(prefixBytes + headBytes);
+  front.writeUInt32BE(rest, 0);
+  front.writeUInt8(frameNumbers[name], 4);
+  front.writeUInt32BE(headBytes, 5);
+  front.write(text, prefixBytes);
+  return [front, ...payload];
+}
+
+/** Takes pieces of any size, gives whole frames. Throws HobError "corrupt" for what cannot be a frame; nothing after it can be read. */
+export function createFrameDecoder(): (piece: Buffer) => Frame[] {
+  let pieces: Buffer[] = [];
+  let buffered = 0;
+  let needed = prefixBytes;
+
+  return (piece) => {
+    pieces.push(piece);
+    buffered += piece.byteLength;
+    if (buffered < needed) return []; // pieces of a large frame are joined once, when it is whole
+    let rest = pieces.length === 1 ? piece : Buffer.concat(pieces);
+    const frames: Frame[] = [];
+    for (;;) {
+      needed = rest.byteLength < prefixBytes ? prefixBytes : 4 + checkedLength(rest);
+      if (rest.byteLength < needed) break;
+      frames.push(decodeFrame(rest.subarray(0, needed)));
+      rest = rest.subarray(needed);
+    }
+    pieces = rest.byteLength > 0 ? [rest] : [];
+    buffered = rest.byteLength;
+    return frames;
+  };
+}
+
+function checkedLength(bytes: Buffer): number {
+  const length = bytes.readUInt32BE(0);
+  const type = bytes.readUInt8(4);
+  const head = bytes.readUInt32BE(5);
+  if (!names.has(type) || length < 5 || length > maxFrameBytes || head > Math.min(length - 5, maxHeadBytes)) {
+    throw new HobError("corrupt", `the runner sent what is not a frame: type ${type}, ${length} bytes, head ${head} bytes`);
+  }
+  return length;
+}
+
+function decodeFrame(bytes: Buffer): Frame {
+  const name = names.get(bytes.readUInt8(4)) as FrameName; // checkedLength has seen it
+  const headEnd = prefixBytes + bytes.readUInt32BE(5);
+  let head: unknown;
+  try {
+    head = JSON.parse(bytes.toString("utf8", prefixBytes, headEnd));
+  } catch (error) {
+    throw new HobError("corrupt", `the head of a ${name} frame is not JSON`, { cause: error });
+  }
+  if (typeof head !== "object" || head === null) throw new HobError("corrupt", `the head of a ${name} frame is not an object`);
+  return { name, head, payload: bytes.subarray(headEnd) } as Frame;
+}
+
+/** The payload cut into pieces of these sizes. */
+export function cutPayload(frame: Frame, sizes: number[]): Buffer[] {
+  let at = 0;
+  const pieces = sizes.map((size) => {
+    const piece = frame.payload.subarray(at, at + size);
+    at += size;
+    return piece;
+  });
+  if (at !== frame.payload.byteLength || sizes.some((size) => !Number.isInteger(size) || size < 0)) {
+    throw new HobError("corrupt", `the payload of a ${frame.name} frame has ${frame.payload.byteLength} bytes, its head says ${at}`);
+  }
+  return pieces;
+}

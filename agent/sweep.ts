@@ -1,0 +1,139 @@
+// ⑤ Clears away what agents that were killed have left: processes, cgroups, mounts, folders. Nothing that a living agent owns.
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdir, rm, rmdir } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { setTimeout as after } from "node:timers/promises";
+import { errnoOf, HobError, systemError } from "../base/errors.ts";
+import { cgroupFolders, cgroupProcesses, removeCgroups } from "./container/cgroup.ts";
+import { cgroupParent } from "./container/container.ts";
+import { awaitEnd, identify, isRunning, kill } from "./container/process.ts";
+import { readRuncState } from "./container/runc.ts";
+import { unmount } from "./container/system-calls.ts";
+import { agentPaths, ownerFile, readOwner } from "./run-folder.ts";
+
+export interface Swept {
+  containers: number;
+  cgroups: number;
+  folders: number;
+}
+
+/** Sweeps every run folder below `runRoot` (RUNROOT/KEY) whose agent is dead. Says what it has removed. */
+export async function sweep(runRoot: string): Promise<Swept> {
+  const swept: Swept = { containers: 0, cgroups: 0, folders: 0 };
+  for (const name of await foldersOf(runRoot)) {
+    const run = join(runRoot, name);
+    const owner = readOwner(run);
+    if (!owner || isRunning(owner.agent)) continue;
+    if (owner.fuse) {
+      kill(owner.fuse);
+      await awaitEnd(owner.fuse);
+    }
+    await endRunc(agentPaths(run).runc);
+    await sweepContainers(owner.key || basename(run), agentPaths(run).runc, swept);
+    for (const target of mountsBelow(run, readFileSync("/proc/self/mountinfo", "utf8"))) unmount(target);
+    swept.folders += await removeAgentFolders(run);
+  }
+  return swept;
+}
+
+/** Removes what an agent has below its run folder, and the folder itself if nothing else is in it. */
+export async function removeAgentFolders(run: string): Promise<number> {
+  let removed = 0;
+  for (const folder of Object.values(agentPaths(run))) {
+    if (!existsSync(folder)) continue;
+    await rm(folder, { recursive: true, force: true });
+    removed += 1;
+  }
+  await rm(ownerFile(run), { force: true });
+  try {
+    await rmdir(run);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code !== "ENOTEMPTY" && code !== "EEXIST" && code !== "ENOENT") throw systemError(`removing ${run}`, error); // control's files stay
+  }
+  return removed;
+}
+
+async function foldersOf(root: string): Promise<string[]> {
+  try {
+    return (await readdir(root, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw systemError(`reading ${root}`, error);
+  }
+}
+
+/** A runc that outlived its agent would go on to create a container: it is known by its --root. */
+async function endRunc(root: string): Promise<void> {
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const args = commandLine(name);
+    if (!args[0]?.endsWith("runc") || !args.includes(root)) continue;
+    const target = identify(Number(name));
+    if (!target) continue;
+    kill(target);
+    await awaitEnd(target);
+  }
+}
+
+function commandLine(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ESRCH") return [];
+    throw error;
+  }
+}
+
+async function sweepContainers(key: string, runcRoot: string, swept: Swept): Promise<void> {
+  for (const name of await foldersOf(runcRoot)) {
+    const state = readRuncState(join(runcRoot, name));
+    if (!state) continue;
+    kill(state.init); // only if it is the same process still
+    await awaitEnd(state.init);
+  }
+  const parents = await cgroupFolders(cgroupParent(key));
+  const ids = new Set<string>();
+  for (const parent of parents) {
+    for (const name of await foldersOf(parent)) {
+      ids.add(name);
+      await emptyCgroup(join(parent, name));
+      await removeCgroups([join(parent, name)]);
+      swept.cgroups += 1;
+    }
+  }
+  await removeCgroups(parents);
+  swept.containers += ids.size;
+}
+
+const emptyPatienceMs = 5_000;
+
+/** Being in a cgroup of ours is what proves that a process is ours. */
+async function emptyCgroup(folder: string): Promise<void> {
+  const deadline = performance.now() + emptyPatienceMs;
+  for (;;) {
+    const pids = await cgroupProcesses(folder);
+    if (pids.length === 0) return;
+    for (const pid of pids) {
+      const target = identify(pid);
+      if (target) kill(target);
+    }
+    if (performance.now() > deadline)
+      throw new HobError("internal", `the processes of ${folder} do not end although they were killed`);
+    await after(2);
+  }
+}
+
+/** Mount points below `folder`, the innermost first, from the text of /proc/self/mountinfo (octal escapes for blanks). */
+export function mountsBelow(folder: string, mountinfo: string): string[] {
+  return mountinfo
+    .split("\n")
+    .map((line) =>
+      (line.split(" ")[4] ?? "").replace(/\\([0-7]{3})/g, (_match, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      ),
+    )
+    .filter((target) => target.startsWith(`${folder}/`))
+    .reverse();
+}

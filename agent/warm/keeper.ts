@@ -1,0 +1,88 @@
+// ⑤ Keeps the warm pools: looks, asks the policy, does what it says, and looks again at every change.
+
+import type { Clock } from "../../base/clock.ts";
+import { sentenceOf } from "../../base/errors.ts";
+import type { Pool } from "../../proto/gen/hob/v1/agents.ts";
+import type { Progress } from "../../proto/gen/hob/v1/calls.ts";
+import { type GenericContainer, kindOf, planWarm, retryAt, type Setback } from "./policy.ts";
+
+export interface KeeperHost {
+  containers(): GenericContainer[];
+  start(pool: Pool): Promise<unknown>;
+  stop(container: string, reason: string): Promise<void>;
+  progress(progress: Omit<Progress, "node">): void;
+  startsAtOnce: number;
+  clock: Clock;
+}
+
+export interface Keeper extends Disposable {
+  set(pools: Pool[]): void;
+  /** Something has changed. */
+  look(): void;
+  /** While held, nothing is started. */
+  hold(held: boolean): void;
+}
+
+export function createKeeper(host: KeeperHost): Keeper {
+  const setbacks = new Map<string, Setback>();
+  let pools: Pool[] = [];
+  let held = false;
+  let alarm: NodeJS.Timeout | undefined;
+
+  function report(pool: Pool, phase: string, message = ""): void {
+    const kind = kindOf(pool.image, pool.resourceClass);
+    const done = host.containers().filter((container) => container.kind === kind && container.state === "warm").length;
+    host.progress({
+      what: `containers ${pool.resourceClass?.language ?? ""}`,
+      phase,
+      done,
+      total: pool.warm,
+      unit: "containers",
+      message,
+    });
+  }
+
+  async function start(pool: Pool): Promise<void> {
+    const kind = kindOf(pool.image, pool.resourceClass);
+    try {
+      await host.start(pool);
+      setbacks.delete(kind);
+      const missing =
+        host.containers().filter((container) => container.kind === kind && container.state === "warm").length < pool.warm;
+      report(pool, missing ? "starting" : "ready");
+    } catch (error) {
+      if (held) return; // the hold ended it
+      const setback = { failures: (setbacks.get(kind)?.failures ?? 0) + 1, atMs: host.clock.now() };
+      setbacks.set(kind, setback);
+      const pause = Math.round(retryAt(setback) - setback.atMs) / 1000;
+      report(pool, "failed", `${sentenceOf(error)} (next try in ${pause} s)`);
+    }
+    look();
+  }
+
+  function look(): void {
+    clearTimeout(alarm);
+    if (held) return;
+    const nowMs = host.clock.now();
+    const plan = planWarm({ pools, containers: host.containers(), setbacks, startsAtOnce: host.startsAtOnce, nowMs });
+    for (const id of plan.stop) void host.stop(id, "the warm pool has more than it should");
+    for (const pool of plan.start) void start(pool);
+    if (plan.again !== undefined) alarm = setTimeout(look, plan.again - nowMs + 1);
+  }
+
+  return {
+    set(wished) {
+      pools = wished;
+      look();
+    },
+    look,
+    hold(hold) {
+      held = hold;
+      look();
+    },
+    [Symbol.dispose]() {
+      held = true;
+      clearTimeout(alarm);
+    },
+  };
+}

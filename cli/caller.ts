@@ -1,0 +1,120 @@
+// ⑧ Calls without a screen: follows a workbench's events, writes what functions print to stderr, and gives each call's outcome.
+
+import { HobError } from "../base/errors.ts";
+import type { Diagnostic, FunctionView, Workbench, WorkbenchEvent } from "../project/events.ts";
+import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
+
+export interface Caller extends AsyncDisposable {
+  /** Once the project has been described. */
+  readonly project: Promise<{ functions: FunctionView[]; diagnostics: Diagnostic[] }>;
+  /** Unknown functions and arguments that do not fit throw a HobError of kind `usage`. */
+  call(
+    app: string,
+    name: string,
+    positional: unknown[],
+    keywords: Record<string, unknown>,
+  ): { id: string; finished: Promise<CallInfo> };
+  cancel(call: string): void;
+}
+
+const finalStates = new Set(["succeeded", "failed", "cancelled"]);
+
+/** A control that was killed is there again in a second or two; one of another build may never be ours. */
+const patienceMs = 20_000;
+
+export function startCaller(workbench: Workbench, write: (text: string) => void): Caller {
+  const project = Promise.withResolvers<{ functions: FunctionView[]; diagnostics: Diagnostic[] }>();
+  const waiting = new Map<string, PromiseWithResolvers<CallInfo>>();
+  const family = new Set<string>(); // our calls and those that they made: whose output is shown
+  let diagnostics: Diagnostic[] = [];
+  let phase = "";
+  let patience: NodeJS.Timeout | undefined;
+  let reason = "";
+
+  function take(event: WorkbenchEvent): void {
+    switch (event.kind) {
+      case "diagnostics":
+        diagnostics = event.diagnostics;
+        return;
+      case "project":
+        project.resolve({ functions: event.functions, diagnostics });
+        return;
+      case "call":
+        takeCall(event.call);
+        return;
+      case "logs":
+        for (const { call, text } of event.lines) if (family.has(call)) write(`${text}\n`);
+        return;
+      case "progress":
+        takeProgress(event);
+        return;
+      case "notice":
+        write(`hob: ${event.text}\n`);
+        return;
+      case "link":
+        takeLink(event);
+        return;
+      default:
+        return; // receipts, fleet samples and pauses are for a workbench
+    }
+  }
+
+  function takeCall(call: CallInfo): void {
+    if (family.has(call.parent)) family.add(call.id);
+    if (!finalStates.has(call.state)) return;
+    waiting.get(call.id)?.resolve(call);
+    waiting.delete(call.id);
+  }
+
+  /** A connection that is lost comes back, or it does not. */
+  function takeLink({ state, detail }: Extract<WorkbenchEvent, { kind: "link" }>): void {
+    if (state === "live") {
+      clearTimeout(patience);
+      patience = undefined;
+      return;
+    }
+    if (state === "lost" && !patience) write(`hob: the connection to control is lost: ${detail}\n`);
+    reason = detail;
+    patience ??= setTimeout(() => fail(new HobError("unavailable", `no connection to control: ${reason}`)), patienceMs);
+  }
+
+  /** One line for each phase, not for each step of it. */
+  function takeProgress(event: Extract<WorkbenchEvent, { kind: "progress" }>): void {
+    const line = `hob: ${event.what}: ${event.phase}${event.message ? `: ${event.message}` : ""}\n`;
+    if (line !== phase) write(line);
+    phase = line;
+  }
+
+  function fail(cause: unknown): void {
+    project.reject(cause);
+    for (const { reject } of waiting.values()) reject(cause);
+    waiting.clear();
+  }
+
+  const pumping = (async () => {
+    try {
+      for await (const event of workbench.events) take(event);
+      fail(new HobError("unavailable", "the workbench has ended before the call"));
+    } catch (error) {
+      fail(error);
+    }
+  })();
+  project.promise.catch(() => {}); // whoever asks for it hears of it
+
+  return {
+    project: project.promise,
+    call(app, name, positional, keywords) {
+      const id = workbench.call(app, name, positional, keywords, "cli");
+      const finished = Promise.withResolvers<CallInfo>();
+      waiting.set(id, finished);
+      family.add(id);
+      return { id, finished: finished.promise };
+    },
+    cancel: (call) => workbench.cancel(call),
+    async [Symbol.asyncDispose]() {
+      clearTimeout(patience);
+      await workbench[Symbol.asyncDispose]();
+      await pumping;
+    },
+  };
+}

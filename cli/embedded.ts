@@ -1,0 +1,134 @@
+// ③ Finds this installation's control, or starts it: one pool for each checkout and state folder, whoever comes first.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { errnoOf, HobError, systemError } from "../base/errors.ts";
+import { entryFile, installRoot } from "../base/install.ts";
+import { type PoolPaths, poolPaths } from "../base/paths.ts";
+import { unixAddress } from "../proto/transport.ts";
+import { requireMachine } from "./prerequisites.ts";
+import { decodeReport } from "./start-report.ts";
+import { takeTurn } from "./start-turn.ts";
+
+/** A former control may take this long to end, and a new one this long to listen. */
+const startTimeoutMs = 20_000;
+
+export interface EmbeddedOptions {
+  /** How long the pool stays after its last client has gone, when this client is the one that starts it. */
+  lingerMs: number;
+}
+
+/** A function that gives the address of a control that answers, starting one where there is none. */
+export function connectEmbedded(options: EmbeddedOptions): () => Promise<string> {
+  const paths = poolPaths(installRoot);
+  let pending: Promise<string> | undefined;
+  return () => {
+    pending ??= findOrStart(paths, options.lingerMs).finally(() => {
+      pending = undefined;
+    });
+    return pending;
+  };
+}
+
+/** Whether somebody listens on this socket. */
+export function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socket);
+    probe.once("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once("error", () => resolve(false));
+  });
+}
+
+async function findOrStart(paths: PoolPaths, lingerMs: number): Promise<string> {
+  const deadline = performance.now() + startTimeoutMs;
+  for (;;) {
+    if (await answers(paths.socket)) return unixAddress(paths.socket);
+    requireMachine();
+    using turn = await takeTurn(paths.key, deadline - performance.now());
+    if (!turn) continue; // another client had it until now: look again
+    try {
+      if (await answers(paths.socket)) return unixAddress(paths.socket);
+      await startControl(paths, lingerMs);
+      return unixAddress(paths.socket);
+    } catch (error) {
+      // A control that is on its way out holds the state until it is gone: then it is our turn.
+      const held = error instanceof HobError && error.kind === "precondition" && holderLives(paths.state);
+      if (!held || performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+/** Whether the control that last opened this state still runs. */
+function holderLives(state: string): boolean {
+  try {
+    process.kill(Number(readFileSync(join(state, "control.pid"), "utf8")), 0);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ESRCH" || errnoOf(error) === "ENOENT") return false;
+    throw systemError(`looking for the control of ${state}`, error);
+  }
+}
+
+async function startControl(paths: PoolPaths, lingerMs: number): Promise<void> {
+  const logs = join(paths.state, "logs");
+  const outputFile = join(logs, "control.out");
+  const child = spawnControl(logs, outputFile, lingerMs);
+  const report = decodeReport(await firstReport(child));
+  if (report?.state === "ready") return;
+  if (report) throw new HobError(report.kind, report.message);
+  throw new HobError("unavailable", `control did not start${lastLine(outputFile)}`, { remedy: `see ${outputFile}` });
+}
+
+function spawnControl(logs: string, outputFile: string, lingerMs: number): ChildProcess {
+  let output: number;
+  try {
+    mkdirSync(logs, { recursive: true, mode: 0o700 });
+    output = openSync(outputFile, "w", 0o600);
+  } catch (error) {
+    throw systemError(`making ${logs}`, error, "hob keeps its state there; XDG_STATE_HOME moves it");
+  }
+  try {
+    const flags = ["control", "--embedded", "--linger", String(lingerMs / 1000)];
+    return spawn(process.execPath, [...process.execArgv, entryFile("cli/main"), ...flags], {
+      cwd: "/", // the client's folder may be deleted long before control ends
+      detached: true, // a session of its own: the terminal's ctrl-c is the client's alone
+      stdio: ["ignore", output, output, "pipe"],
+      env: { ...process.env, HOB_START_REPORT_FD: "3" },
+    });
+  } finally {
+    closeSync(output);
+  }
+}
+
+/** What the child says of its start; "" when it ended without a word. Afterwards nothing ties the two together. */
+async function firstReport(child: ChildProcess): Promise<string> {
+  const pipe = child.stdio[3] as Readable;
+  const failed = new Promise<never>((_, reject) =>
+    child.once("error", (error) => reject(systemError("starting control", error))),
+  );
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new HobError("unavailable", `control has not started within ${startTimeoutMs / 1000} s`);
+    timer = setTimeout(() => reject(error), startTimeoutMs);
+  });
+  try {
+    return await Promise.race([text(pipe), failed, late]);
+  } finally {
+    clearTimeout(timer);
+    pipe.destroy();
+    child.unref();
+  }
+}
+
+function lastLine(file: string): string {
+  const line = readFileSync(file, "utf8").trimEnd().split("\n").at(-1);
+  return line ? `: ${line}` : "";
+}

@@ -1,0 +1,51 @@
+// ⑧ Ends a pool and waits until it is gone; and clears away what pools that were killed have left.
+
+import { existsSync, watch } from "node:fs";
+import { dirname } from "node:path";
+import { HobError } from "../base/errors.ts";
+import { installRoot } from "../base/install.ts";
+import { poolPaths, runFolder } from "../base/paths.ts";
+import { unixAddress } from "../proto/transport.ts";
+import { socketPath } from "./control-address.ts";
+import { answers } from "./embedded.ts";
+import { openPoolClient } from "./pool-client.ts";
+
+/** Containers end in a second, the agent is given five by control. */
+const stopTimeoutMs = 15_000;
+
+/** Resolves once control's socket is gone, which it removes last; false when no pool was running. */
+export async function stopPool(control: string | undefined): Promise<boolean> {
+  const socket = control === undefined ? poolPaths(installRoot).socket : socketPath(control);
+  if (!(await answers(socket))) return false;
+  using gone = untilGone(socket);
+  using pool = openPoolClient(unixAddress(socket));
+  await pool.shutdown();
+  await gone.promise;
+  return true;
+}
+
+function untilGone(file: string): { promise: Promise<void> } & Disposable {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const look = (): void => {
+    if (!existsSync(file)) resolve();
+  };
+  const timer = setTimeout(() => {
+    const remedy = "`hob pool stop --force` once its process has been killed";
+    reject(new HobError("unavailable", `the pool has not ended within ${stopTimeoutMs / 1000} s`, { remedy }));
+  }, stopTimeoutMs);
+  const watcher = watch(dirname(file), look);
+  watcher.on("error", look); // the folder itself was removed
+  promise.catch(() => {}); // the wait may never be awaited: shutdown can be refused
+  return {
+    promise,
+    [Symbol.dispose]: () => {
+      clearTimeout(timer);
+      watcher.close();
+    },
+  };
+}
+
+export async function sweepDead(): Promise<{ containers: number; cgroups: number; folders: number }> {
+  const { sweep } = await import("../agent/sweep.ts");
+  return await sweep(runFolder());
+}

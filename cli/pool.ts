@@ -1,0 +1,123 @@
+// ⑧ `hob pool`: the nodes and their containers; `hob pool stop` ends this installation's own pool.
+
+import type { Command } from "commander";
+import type { ContainerInfo, FleetSample, NodeInfo } from "../proto/gen/hob/v1/fleet.ts";
+import { runningControl } from "./control-address.ts";
+import { formatBytes } from "./format/bytes.ts";
+import { formatMs } from "./format/duration.ts";
+import type { Column } from "./format/table.ts";
+import { printJson, printLine, printTable } from "./output.ts";
+
+interface PoolFlags {
+  control?: string;
+  json?: boolean;
+}
+
+export function addPool(program: Command): void {
+  const pool = program
+    .command("pool")
+    .description("nodes and containers of the pool")
+    .option("--control <address>", "control to ask: unix:PATH")
+    .option("--json", "one JSON object a line")
+    .addHelpText("after", "\nExamples:\n  hob pool --json\n  hob pool stop\n")
+    .action(show);
+  pool
+    .command("stop")
+    .description("end this installation's pool, in order")
+    .option("--force", "also remove what pools that were killed have left on this machine")
+    .option("--json", "one JSON object a line")
+    .addHelpText("after", "\nExample:\n  hob pool stop --force\n")
+    // The same option before and after `stop` belongs to the parent: optsWithGlobals knows both.
+    .action((_: unknown, command: Command) => stop(command.optsWithGlobals()));
+}
+
+const nodeColumns: Column[] = [
+  { title: "NODE" },
+  { title: "STATE" },
+  { title: "CPU", align: "right" },
+  { title: "MEMORY", align: "right" },
+  { title: "BLOBS", align: "right" },
+  { title: "GPUS", align: "right" },
+  { title: "CONTAINERS", align: "right" },
+  { title: "VERSION" },
+];
+
+const containerColumns: Column[] = [
+  { title: "CONTAINER" },
+  { title: "STATE" },
+  { title: "APP" },
+  { title: "LANGUAGE" },
+  { title: "MEMORY", align: "right" },
+  { title: "CPU", align: "right" },
+  { title: "CALLS", align: "right" },
+  { title: "AGE", align: "right" },
+  { title: "NODE" },
+];
+
+async function show(flags: PoolFlags): Promise<void> {
+  const { openPoolClient } = await import("./pool-client.ts");
+  using pool = openPoolClient(await runningControl(flags.control));
+  const sample = await pool.fleet();
+  if (flags.json) return printObjects(sample);
+  const nowMs = Date.now();
+  if (sample.nodes.length === 0) printLine("No nodes: the agent has not connected yet.");
+  else printTable(nodeColumns, sample.nodes.map(nodeRow));
+  const rows = sample.nodes.flatMap((node) => node.containers.map((container) => containerRow(container, node, nowMs)));
+  if (rows.length > 0) {
+    printLine("");
+    printTable(containerColumns, rows);
+  }
+  printLine("");
+  const latency =
+    sample.latencyP50Ms > 0 ? `, latency p50 ${formatMs(sample.latencyP50Ms)} p99 ${formatMs(sample.latencyP99Ms)}` : "";
+  printLine(`${sample.running} running, ${sample.queued} queued, ${sample.clients} connected clients${latency}`);
+}
+
+function nodeRow(node: NodeInfo): string[] {
+  return [
+    node.name,
+    node.state,
+    `${node.cpuUsed.toFixed(1)} / ${node.cores} cores`,
+    `${formatBytes(node.memoryUsedBytes)} / ${formatBytes(node.memoryBytes)}`,
+    formatBytes(node.storeBytes),
+    String(node.gpus.length),
+    String(node.containers.length),
+    node.version,
+  ];
+}
+
+function containerRow(container: ContainerInfo, node: NodeInfo, nowMs: number): string[] {
+  const limit = container.resourceClass?.memoryBytes ?? 0;
+  return [
+    container.id,
+    container.state,
+    container.app || "–",
+    container.resourceClass?.language ?? "",
+    limit > 0 ? `${formatBytes(container.memoryBytes)} / ${formatBytes(limit)}` : formatBytes(container.memoryBytes),
+    container.cpuCores.toFixed(2),
+    String(container.calls.length),
+    container.startedAtMs > 0 ? formatMs(nowMs - container.startedAtMs) : "–",
+    node.name,
+  ];
+}
+
+function printObjects(sample: FleetSample): void {
+  const { nodes, ...totals } = sample;
+  printJson({ kind: "pool", ...totals, nodes: nodes.length });
+  for (const { containers, images: _, ...node } of nodes) {
+    printJson({ kind: "node", ...node, containers: containers.length });
+    for (const container of containers) printJson({ kind: "container", node: node.name, ...container });
+  }
+}
+
+async function stop(flags: PoolFlags & { force?: boolean }): Promise<void> {
+  const { stopPool, sweepDead } = await import("./pool-stop.ts");
+  const stopped = await stopPool(flags.control);
+  const swept = flags.force ? await sweepDead() : undefined;
+  if (flags.json) return printJson({ kind: "stopped", pool: stopped, ...swept });
+  printLine(stopped ? "The pool has ended." : "No pool was running.");
+  if (swept)
+    printLine(
+      `Removed what dead pools had left: ${swept.containers} containers, ${swept.cgroups} cgroups, ${swept.folders} folders.`,
+    );
+}

@@ -1,0 +1,185 @@
+// ④⑤ The Agents service: one stream a node. Its messages are routed by kind; when it ends, what ran on the node runs elsewhere.
+
+import { once } from "node:events";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type { Clock } from "../base/clock.ts";
+import { HobError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { AgentCommand, AgentHello, AgentMessage, ContainerChanged, ImageResolved } from "../proto/gen/hob/v1/agents.ts";
+import { toServiceError } from "../proto/status.ts";
+import type { Calls } from "./calls.ts";
+import type { Logs } from "./logs.ts";
+import type { Command, Container, Node, Nodes } from "./nodes.ts";
+import type { Publishes } from "./publishes.ts";
+import { hostImage } from "./scheduler/pools.ts";
+import type { Scheduler } from "./scheduler/scheduler.ts";
+import type { Sessions } from "./sessions.ts";
+import type { Turn } from "./turn.ts";
+
+const resolveAgainMs = 15_000;
+const shutdownMs = 5_000;
+
+type Stream = ServerDuplexStream<AgentMessage, AgentCommand>;
+type Message = NonNullable<AgentMessage["message"]>;
+type Kind = Message["$case"];
+type ValueOf<K extends Kind> = Extract<Message, { $case: K }>["value"];
+
+interface AgentsParts {
+  nodes: Nodes;
+  calls: Calls;
+  scheduler: Scheduler;
+  publishes: Publishes;
+  sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice">;
+  logs: Pick<Logs, "append">;
+  turn: Turn;
+  clock: Clock;
+  log: Log;
+  build: string;
+}
+
+export interface Agents {
+  serve(stream: Stream): void;
+  /** Tells every node to end what it runs; resolves when all have, or after five seconds. */
+  shutdown(): Promise<void>;
+}
+
+export function createAgents(parts: AgentsParts): Agents {
+  const { nodes, calls, scheduler, publishes, sessions, logs, turn, clock, log, build } = parts;
+  const streams = new Map<Node, Stream>();
+  let closing = false;
+
+  /** One row for each message of an agent after its hello. */
+  const handlers: { [K in Exclude<Kind, "hello">]: (node: Node, value: ValueOf<K>) => void } = {
+    sample(node, info) {
+      for (const container of nodes.sample(node, info, clock.now())) gone(container, "the node does not have it any more");
+      turn.wake();
+    },
+    container: containerChanged,
+    loaded(node, message) {
+      const outcome = scheduler.loadFinished(node, message);
+      if (outcome) publishes.loaded(outcome);
+    },
+    started: (_node, message) => calls.started(message),
+    logs: (_node, { lines }) => logs.append(lines),
+    finished(node, message) {
+      impliedLoad(node, message.call, message.container, message.loadMs, message.failure?.kind);
+      calls.attemptFinished(node, message);
+    },
+    child: (node, request) => calls.start({ ...request, origin: request.origin || "function" }, node.name),
+    cancel: (_node, { call }) => calls.cancel(call),
+    progress: (node, progress) => sessions.progress({ ...progress, node: progress.node || node.name }),
+    image: imageResolved,
+  };
+
+  /** A call that ran with its load says that the load is done, should the answer to the load itself not have come first. */
+  function impliedLoad(node: Node, call: string, id: string, ms: number, failure: string | undefined): void {
+    const snapshot = calls.active(call)?.snapshot;
+    const pending = snapshot === undefined ? undefined : node.containers.get(id)?.loading.has(snapshot);
+    if (!pending || failure === "load" || failure === "infrastructure") return;
+    const outcome = scheduler.loadFinished(node, { load: 0, container: id, snapshot: snapshot!, ms, failure: undefined });
+    if (outcome) publishes.loaded(outcome);
+  }
+
+  function containerChanged(node: Node, { container: info, gone: ended, reason }: ContainerChanged): void {
+    if (!info) return;
+    if (!ended) nodes.report(node, info, clock.now());
+    else {
+      const container = node.containers.get(info.id);
+      if (container) gone(container, reason);
+    }
+    turn.wake();
+  }
+
+  function gone(container: Container, reason: string): void {
+    container.owner.containers.delete(container.id);
+    scheduler.containerGone(container);
+    calls.containerGone(container, reason);
+  }
+
+  function imageResolved(node: Node, { requested, image, failure }: ImageResolved): void {
+    if (image && !failure) {
+      nodes.resolved(node, image);
+      turn.wake();
+      return;
+    }
+    const what = `image ${requested?.source ?? ""}`;
+    const message = failure?.message ?? "the node gave no reason";
+    log.error({ node: node.name, what, message }, "an image could not be resolved");
+    sessions.progress({ what, phase: "failed", done: 0, total: 0, unit: "", node: node.name, message });
+    sessions.notice("error", `${what} on ${node.name}: ${message}`);
+    setTimeout(() => {
+      if (nodes.all.get(node.name) === node) resolveHost(node);
+    }, resolveAgainMs).unref();
+  }
+
+  function resolveHost(node: Node): void {
+    node.send({ $case: "resolve", value: { image: { source: "host", digest: "" } } });
+  }
+
+  function welcome(stream: Stream, hello: AgentHello): Node {
+    if (!hello.node?.name) throw new HobError("usage", "an agent said hello without the name of its node");
+    const former = nodes.all.get(hello.node.name);
+    if (former) lost(former, "another agent took its name");
+    if (hello.build !== build) log.warn({ node: hello.node.name, agent: hello.build, control: build }, "builds differ");
+    const node = nodes.link(hello.node, clock.now(), (command: Command) => void stream.write({ command }));
+    streams.set(node, stream);
+    node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build } });
+    if (closing) node.send({ $case: "shutdown", value: {} });
+    if (!node.images.has(hostImage)) resolveHost(node);
+    calls.nodeLinked(node, hello.calls);
+    log.info({ node: node.name, containers: node.containers.size, calls: hello.calls.length }, "node linked");
+    turn.wake();
+    return node;
+  }
+
+  function lost(node: Node, reason: string): void {
+    const stream = streams.get(node);
+    if (!streams.delete(node)) return;
+    nodes.unlink(node);
+    sessions.forgetProgress(node.name);
+    for (const container of [...node.containers.values()]) gone(container, reason);
+    if (stream && !stream.writableEnded) stream.end();
+    log.info({ node: node.name, reason }, "node lost");
+    if (!closing) sessions.notice("warning", `node ${node.name} is gone: ${reason}`);
+    turn.wake();
+  }
+
+  function serve(stream: Stream): void {
+    let node: Node | undefined;
+    stream.on("data", ({ message }: AgentMessage) => {
+      try {
+        if (!message) return; // of a newer agent
+        if (node) {
+          if (message.$case !== "hello") (handlers[message.$case] as (node: Node, value: unknown) => void)(node, message.value);
+        } else if (message.$case === "hello") node = welcome(stream, message.value);
+        else throw new HobError("usage", "the first message of an agent is its hello");
+      } catch (error) {
+        if (!(error instanceof HobError)) throw error;
+        log.error({ error: error.sentence }, "an agent's message failed");
+        stream.emit("error", toServiceError(error));
+      }
+    });
+    const close = () => {
+      if (node) lost(node, "its agent is not connected any more");
+    };
+    stream.once("end", () => {
+      close();
+      stream.end();
+    });
+    stream.once("cancelled", close);
+    stream.once("finish", close);
+  }
+
+  async function shutdown(): Promise<void> {
+    closing = true;
+    const waiting = [...streams].map(async ([node, stream]) => {
+      node.send({ $case: "shutdown", value: {} });
+      await once(stream, "close", { signal: AbortSignal.timeout(shutdownMs) });
+    });
+    const results = await Promise.allSettled(waiting);
+    const late = results.filter((result) => result.status === "rejected").length;
+    if (late > 0) log.warn({ late }, "nodes did not end in time");
+  }
+
+  return { serve, shutdown };
+}

@@ -1,0 +1,42 @@
+// ⑦ The life of a call, and what follows an attempt. Pure.
+
+import type { Failure } from "../proto/gen/hob/v1/common.ts";
+
+export type CallState = "queued" | "running" | "succeeded" | "failed" | "cancelled";
+export type CallEvent = "dispatch" | "again" | "succeed" | "fail" | "cancel";
+
+/** Every move there is. `again`: the attempt ended, the call did not. */
+const moves: Record<CallState, Partial<Record<CallEvent, CallState>>> = {
+  queued: { dispatch: "running", succeed: "succeeded", fail: "failed", cancel: "cancelled" },
+  running: { again: "queued", succeed: "succeeded", fail: "failed", cancel: "cancelled" },
+  succeeded: {},
+  failed: {},
+  cancelled: {},
+};
+
+/** The state after the event; undefined when the event comes too late and changes nothing. */
+export const afterEvent = (state: CallState, event: CallEvent): CallState | undefined => moves[state][event];
+
+export const isFinished = (state: string): boolean => state === "succeeded" || state === "failed" || state === "cancelled";
+
+/** Lost attempts are not the function's fault: they do not count as its retries, but a call does not go on taking nodes down. */
+export const lossesAllowed = 3;
+
+// The same arguments and the same code would give these again.
+const final = new Set(["arguments", "encoding", "load", "cancelled"]);
+
+export interface Spent {
+  retries: number;
+  losses: number;
+}
+
+/** What follows an attempt that ended with `failure`; `retries` is the function's own policy. */
+export function afterFailure(failure: Failure, spent: Spent, retries: number): { event: CallEvent; spent: Spent } {
+  if (failure.kind === "cancelled") return { event: "cancel", spent };
+  if (failure.kind === "infrastructure") {
+    const losses = spent.losses + 1;
+    return { event: losses > lossesAllowed ? "fail" : "again", spent: { ...spent, losses } };
+  }
+  if (final.has(failure.kind) || spent.retries >= retries) return { event: "fail", spent };
+  return { event: "again", spent: { ...spent, retries: spent.retries + 1 } };
+}

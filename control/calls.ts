@@ -1,0 +1,379 @@
+// ⑦ Calls from acceptance to their one recorded result: queueing, attempts, losses, cancelling, and calls that calls make.
+
+import type { Clock } from "../base/clock.ts";
+import type { CallFinished, CallStarted } from "../proto/gen/hob/v1/agents.ts";
+import { CallInfo } from "../proto/gen/hob/v1/calls.ts";
+import { Failure, type Value, type Version } from "../proto/gen/hob/v1/common.ts";
+import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
+import { argumentsProblem, unknownSentence } from "./arguments.ts";
+import { afterEvent, afterFailure, type CallEvent, type CallState } from "./call-states.ts";
+import type { CallStore, StoredCall } from "./engine/engine.ts";
+import type { Container, Node, Nodes } from "./nodes.ts";
+import type { Registry } from "./registry.ts";
+import type { QueuedCall } from "./scheduler/decide.ts";
+import type { Group, Groups } from "./scheduler/groups.ts";
+import type { Turn } from "./turn.ts";
+
+export interface Call extends QueuedCall, StoredCall {
+  readonly id: string;
+  snapshot: string;
+  version: Version | undefined;
+  group: Group<Call> | undefined;
+  container: Container | undefined;
+  parent: Call | undefined;
+  readonly children: Set<Call>;
+  /** Name of the node whose function made this call and hears its outcome; "" when none does. */
+  asker: string;
+  dispatchedAtMs: number;
+  /** Running before this control began; the node has not said yet whether it still is. */
+  orphan: boolean;
+  announced: boolean;
+}
+
+interface CallsParts {
+  store: CallStore;
+  turn: Turn;
+  registry: Registry;
+  groups: Groups<Call>;
+  nodes: Nodes;
+  clock: Clock;
+  /** Says what became of a call to whoever listens. */
+  announce(info: CallInfo): void;
+  /** A call has got its result. */
+  finished(call: CallInfo): void;
+}
+
+export interface Calls {
+  readonly queued: number;
+  readonly running: number;
+  active(id: string): Call | undefined;
+  /** Active or past. */
+  find(id: string): CallInfo | undefined;
+  /** Accepts a call; the same id again changes nothing and says again what became of it. */
+  start(request: StartCall, asker?: string): void;
+  cancel(id: string): void;
+  /** The scheduler has placed it: from now on it is running there. */
+  dispatched(call: Call, container: Container): void;
+  started(message: CallStarted): void;
+  attemptFinished(node: Node, message: CallFinished): void;
+  /** No container can ever run it. */
+  impossible(call: Call, message: string): void;
+  /** The container is gone, with all that ran in it. */
+  containerGone(container: Container, reason: string): void;
+  /** A node has linked and says which calls it still runs; those that it does not are run again. */
+  nodeLinked(node: Node, held: string[]): void;
+  /** Nodes that have not come back by now are not waited for. */
+  giveUpOrphans(): void;
+}
+
+const lanes = { again: 0, person: 1, child: 2, other: 3 } as const;
+const personal = new Set(["key", "save", "cli"]);
+/** A function does not wait for what it spawned: that outlives it. */
+const outlives = (call: Call): boolean => call.info.origin === "spawn";
+
+export function createCalls(parts: CallsParts): Calls {
+  const { store, turn, registry, groups, nodes, clock } = parts;
+  const active = new Map<string, Call>();
+  let lastNumber = store.lastNumber();
+  let running = 0;
+
+  function changed(call: Call): void {
+    store.save(call);
+    if (call.announced) return;
+    call.announced = true;
+    turn.toClient(() => {
+      call.announced = false;
+      parts.announce({ ...call.info }); // a copy: what is buffered must not change while it waits
+    });
+  }
+
+  /** False when the event comes too late: the first outcome stays. */
+  function move(call: Call, event: CallEvent): boolean {
+    const state = afterEvent(call.info.state as CallState, event);
+    if (!state) return false;
+    if (call.info.state === "running") running--;
+    if (state === "running") running++;
+    call.info.state = state;
+    return true;
+  }
+
+  function create(request: StartCall, asker: string): Call {
+    const parent = request.parent ? active.get(request.parent) : undefined;
+    const info = CallInfo.fromPartial({
+      id: request.id,
+      number: ++lastNumber,
+      app: request.app || parent?.info.app || "",
+      function: request.function,
+      version: request.version,
+      state: "queued",
+      arguments: request.arguments ?? {},
+      queuedAtMs: clock.now(),
+      parent: request.parent,
+      origin: request.origin,
+    });
+    return toCall({ info, retries: 0, losses: 0 }, asker);
+  }
+
+  function toCall(stored: StoredCall, asker: string): Call {
+    return {
+      ...stored,
+      id: stored.info.id,
+      snapshot: stored.info.snapshot,
+      version: undefined,
+      group: undefined,
+      container: undefined,
+      parent: undefined,
+      children: new Set(),
+      asker,
+      dispatchedAtMs: 0,
+      orphan: false,
+      announced: false,
+    };
+  }
+
+  function findProblem(call: Call): string | undefined {
+    const { app, function: name, version } = call.info;
+    call.version = registry.version(app, name, version);
+    if (call.version) return argumentsProblem(call.version.spec!, call.info.arguments);
+    const functions = registry.current(app).map((current) => current.function);
+    if (functions.length === 0) return unknownSentence("app", app, registry.apps(), "");
+    if (!functions.includes(name)) return unknownSentence("function", name, functions, ` in the app "${app}"`);
+    return `${name} has no version ${version.slice(0, 12)} any more: call the current one`;
+  }
+
+  function attach(call: Call): void {
+    const parent = call.info.parent ? active.get(call.info.parent) : undefined;
+    if (!parent || outlives(call)) return;
+    call.parent = parent;
+    parent.children.add(call);
+    if (parent.children.size === 1 && parent.info.state === "running" && parent.group) parent.group.blocked++;
+  }
+
+  function detach(call: Call): void {
+    const { parent } = call;
+    if (!parent?.children.delete(call)) return;
+    call.parent = undefined;
+    if (parent.children.size === 0 && parent.info.state === "running" && parent.group) parent.group.blocked--;
+  }
+
+  function enqueue(call: Call, lane: number): void {
+    call.group = groups.of(call.info.app, call.version!);
+    call.group.lanes[lane]!.push(call);
+    turn.wake();
+  }
+
+  function dequeue(call: Call): void {
+    for (const lane of call.group?.lanes ?? []) if (lane.remove(call)) return;
+  }
+
+  function start(request: StartCall, asker = ""): void {
+    const known = find(request.id);
+    if (known) {
+      turn.toClient(() => parts.announce({ ...known }));
+      return;
+    }
+    const call = create(request, asker);
+    if (turn.stuck) {
+      lastNumber--;
+      const failure = Failure.fromPartial({
+        kind: "infrastructure",
+        message: `${call.info.function} was not called: ${turn.stuck.sentence}`,
+      });
+      const refused = { ...call.info, state: "failed", failure, finishedAtMs: clock.now() };
+      parts.announce(refused);
+      nodes.all.get(asker)?.send({ $case: "childFinished", value: { call: refused } });
+      return;
+    }
+    active.set(call.id, call);
+    attach(call);
+    const problem = findProblem(call);
+    if (problem) {
+      fail(call, "arguments", problem);
+      return;
+    }
+    call.info.version = call.version!.digest;
+    call.snapshot = call.info.snapshot = call.version!.snapshot;
+    changed(call);
+    enqueue(call, call.parent ? lanes.child : personal.has(call.info.origin) ? lanes.person : lanes.other);
+  }
+
+  function finish(call: Call, event: CallEvent, outcome: { result?: Value; failure?: Failure }): void {
+    if (call.info.state === "queued") dequeue(call);
+    endChildren(call);
+    if (!move(call, event)) return;
+    active.delete(call.id);
+    call.info.result = outcome.result;
+    call.info.failure = outcome.failure;
+    call.info.finishedAtMs = clock.now();
+    changed(call);
+    detach(call);
+    parts.finished(call.info);
+    const asker = nodes.all.get(call.asker);
+    if (asker) turn.toNode(() => asker.send({ $case: "childFinished", value: { call: { ...call.info } } }));
+    turn.wake();
+  }
+
+  function fail(call: Call, kind: string, message: string): void {
+    finish(call, "fail", { failure: Failure.fromPartial({ kind, message }) });
+  }
+
+  /** Nobody waits any more for what an ended attempt had called. */
+  function endChildren(call: Call): void {
+    for (const child of [...call.children]) {
+      child.asker = "";
+      cancelCall(child, `cancelled, because ${call.info.function} (#${call.info.number}) ended`);
+      detach(child);
+    }
+  }
+
+  function cancelCall(call: Call, message: string): void {
+    const { container } = call;
+    if (call.info.state === "running" && container) stopAttempt(call, container);
+    finish(call, "cancel", { failure: Failure.fromPartial({ kind: "cancelled", message }) });
+  }
+
+  function stopAttempt(call: Call, container: Container): void {
+    turn.toNode(() => container.owner.send({ $case: "cancel", value: { call: call.id } }));
+  }
+
+  /** The attempt ended without a result: what follows is the policy's to say. */
+  function attemptFailed(call: Call, failure: Failure): void {
+    const next = afterFailure(failure, call, call.version?.spec?.retries ?? 0);
+    Object.assign(call, next.spent);
+    if (next.event !== "again") {
+      finish(call, next.event, { failure });
+      return;
+    }
+    endChildren(call);
+    if (!move(call, "again")) return;
+    call.container = undefined;
+    call.orphan = false;
+    call.info.container = "";
+    call.info.startedAtMs = 0;
+    changed(call);
+    enqueue(call, lanes.again);
+  }
+
+  function lose(call: Call, message: string): void {
+    attemptFailed(call, Failure.fromPartial({ kind: "infrastructure", message }));
+  }
+
+  function attemptFinished(node: Node, message: CallFinished): void {
+    const container = node.containers.get(message.container);
+    if (container?.calls.get(message.call) === message.attempt) {
+      container.calls.delete(message.call);
+      container.idleSinceMs = clock.now();
+      turn.wake();
+    }
+    const call = active.get(message.call);
+    if (!call) return;
+    const stale = message.attempt !== call.info.attempt || call.info.state !== "running";
+    // A late failure of an attempt that was given up says nothing new; a late result is as good as any, and the first wins.
+    if (stale && message.failure) return;
+    if (stale && call.container) stopAttempt(call, call.container);
+    const { info } = call;
+    info.steps = [
+      { name: "queue", ms: Math.max(0, call.dispatchedAtMs - info.queuedAtMs) },
+      { name: "load", ms: message.loadMs },
+      { name: "run", ms: message.runMs },
+    ];
+    info.startedAtMs ||= call.dispatchedAtMs;
+    info.container = message.container;
+    info.node = node.name;
+    if (message.failure) attemptFailed(call, message.failure);
+    else finish(call, "succeed", { result: message.result ?? { json: Buffer.from("null") } });
+  }
+
+  function adopt(call: Call, node: Node): void {
+    if (call.info.state === "queued") {
+      dequeue(call);
+      move(call, "dispatch");
+    }
+    call.orphan = false;
+    call.container = [...node.containers.values()].find((container) => container.info.calls.includes(call.id));
+    call.container?.calls.set(call.id, call.info.attempt);
+    call.group = groups.of(call.info.app, call.version!);
+    if (call.children.size > 0) call.group.blocked++;
+    for (const child of call.children) child.asker = node.name;
+    call.info.container = call.container?.id ?? "";
+    changed(call);
+  }
+
+  function nodeLinked(node: Node, held: string[]): void {
+    for (const id of held) {
+      const call = active.get(id);
+      const ours = call && call.info.node === node.name && (call.orphan || call.info.state === "queued");
+      if (ours) adopt(call, node);
+      else turn.toNode(() => node.send({ $case: "cancel", value: { call: id } }));
+    }
+    for (const call of active.values()) {
+      if (call.orphan && call.info.node === node.name) lose(call, `node ${node.name} started again while it ran`);
+    }
+  }
+
+  function find(id: string): CallInfo | undefined {
+    return active.get(id)?.info ?? store.find(id)?.info;
+  }
+
+  function restore(stored: StoredCall): void {
+    const call = toCall(stored, "");
+    active.set(call.id, call);
+    if (call.info.state === "running") running++;
+    call.version = registry.version(call.info.app, call.info.function, call.info.version);
+    if (!call.version) {
+      const message = `${call.info.function}: control started again and its version is not kept any more: call the current one`;
+      fail(call, "infrastructure", message);
+      return;
+    }
+    attach(call);
+    if (call.info.state === "running") call.orphan = true;
+    else enqueue(call, lanes.again);
+  }
+
+  for (const stored of store.unfinished()) restore(stored);
+
+  return {
+    get queued() {
+      return active.size - running;
+    },
+    get running() {
+      return running;
+    },
+    active: (id) => active.get(id),
+    find,
+    start,
+    cancel(id) {
+      const call = active.get(id);
+      if (call) cancelCall(call, "cancelled");
+    },
+    dispatched(call, container) {
+      const { info } = call;
+      dequeue(call);
+      move(call, "dispatch");
+      call.container = container;
+      call.dispatchedAtMs = clock.now();
+      info.attempt++;
+      info.container = container.id;
+      info.node = container.node;
+      container.calls.set(call.id, info.attempt);
+      if (call.children.size > 0 && call.group) call.group.blocked++;
+      changed(call);
+    },
+    started(message) {
+      const call = active.get(message.call);
+      if (call && call.info.attempt === message.attempt) call.info.startedAtMs = clock.now();
+    },
+    attemptFinished,
+    impossible: (call, message) => fail(call, "infrastructure", message),
+    containerGone(container, reason) {
+      for (const id of container.calls.keys()) {
+        const call = active.get(id);
+        if (call?.container === container) lose(call, `container ${container.id} on ${container.node} was lost: ${reason}`);
+      }
+    },
+    nodeLinked,
+    giveUpOrphans() {
+      for (const call of active.values()) if (call.orphan) lose(call, `node ${call.info.node} did not come back`);
+    },
+  };
+}

@@ -1,0 +1,96 @@
+// ③⑤ The Content service: blobs by sha256, in pieces, verified before they are kept, with memory bounded by the pieces.
+
+import { once } from "node:events";
+import { createReadStream } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { ServerWritableStream } from "@grpc/grpc-js";
+import type { ContentFolder } from "../base/content-folder.ts";
+import { HobError } from "../base/errors.ts";
+import type { BlobPiece, ContentServer, GetRequest } from "../proto/gen/hob/v1/content.ts";
+import { toServiceError } from "../proto/status.ts";
+import type { Snapshots } from "./snapshots.ts";
+
+const pieceBytes = 256 << 10; // content.proto
+const checkedInOneTurn = 500; // digests
+
+/** The pieces of one blob; leaves the rest of the stream to the next. */
+async function* blobOf(first: BlobPiece, pieces: AsyncIterator<BlobPiece>): AsyncGenerator<Buffer> {
+  let piece = first;
+  for (;;) {
+    if (piece.digest !== first.digest) {
+      throw new HobError("usage", `blob ${first.digest.slice(0, 12)}: another blob begins before its last piece`);
+    }
+    if (piece.data.byteLength > 4 * pieceBytes) throw new HobError("usage", "a piece of a blob is larger than 1 MiB");
+    yield piece.data;
+    if (piece.last) return;
+    const next = await pieces.next();
+    if (next.done) throw new HobError("usage", `blob ${first.digest.slice(0, 12)}: the stream ended before its last piece`);
+    piece = next.value;
+  }
+}
+
+async function putAll(blobs: ContentFolder, pieces: AsyncIterator<BlobPiece>): Promise<{ blobs: number; bytes: number }> {
+  const kept = { blobs: 0, bytes: 0 };
+  for (;;) {
+    const first = await pieces.next();
+    if (first.done) return kept;
+    const { bytes } = await blobs.putStream(blobOf(first.value, pieces), first.value.digest);
+    kept.blobs++;
+    kept.bytes += bytes;
+  }
+}
+
+async function sendAll(
+  stream: ServerWritableStream<GetRequest, BlobPiece>,
+  blobs: ContentFolder,
+  snapshots: Snapshots,
+): Promise<void> {
+  const gone = new AbortController();
+  stream.once("cancelled", () => gone.abort(new HobError("cancelled", "the client left")));
+  const room = () => once(stream, "drain", { signal: gone.signal });
+  for (const digest of stream.request.digests) {
+    if (!snapshots.has(digest)) throw new HobError("notFound", `blob ${digest} is not in control's store`);
+    let held: Buffer | undefined; // one piece behind, so that the last is known as such
+    for await (const data of blobs.has(digest)
+      ? createReadStream(blobs.path(digest), { highWaterMark: pieceBytes })
+      : slices(digest)) {
+      if (held && !stream.write({ digest, data: held, last: false })) await room();
+      held = data as Buffer;
+    }
+    if (!stream.write({ digest, data: held ?? Buffer.alloc(0), last: true })) await room();
+  }
+
+  function* slices(digest: string): Generator<Buffer> {
+    const data = snapshots.content(digest) ?? Buffer.alloc(0);
+    for (let start = 0; start < data.byteLength; start += pieceBytes) yield data.subarray(start, start + pieceBytes);
+  }
+}
+
+export function createContent(blobs: ContentFolder, snapshots: Snapshots): ContentServer {
+  return {
+    async missing({ request }, callback) {
+      const digests: string[] = [];
+      try {
+        for (const [index, digest] of request.digests.entries()) {
+          if (index % checkedInOneTurn === checkedInOneTurn - 1) await nextTurn();
+          if (!snapshots.has(digest)) digests.push(digest);
+        }
+      } catch (error) {
+        return callback(toServiceError(error));
+      }
+      callback(null, { digests });
+    },
+    put(stream, callback) {
+      putAll(blobs, stream[Symbol.asyncIterator]()).then(
+        (kept) => callback(null, kept),
+        (error) => callback(toServiceError(error)),
+      );
+    },
+    get(stream) {
+      sendAll(stream, blobs, snapshots).then(
+        () => stream.end(),
+        (error) => stream.cancelled || stream.emit("error", toServiceError(error)),
+      );
+    },
+  };
+}

@@ -1,0 +1,86 @@
+// ④⑦ What control asks of the place where its state lives: records, the queue of calls, the log, and blobs.
+
+import type { ContentFolder } from "../../base/content-folder.ts";
+import type { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
+import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
+
+export interface StoredRecord {
+  key: string;
+  revision: number; // 1 is the first
+  value: Uint8Array;
+}
+
+/** Small values by kind and key. */
+export interface Records {
+  get(kind: string, key: string): StoredRecord | undefined;
+  list(kind: string): StoredRecord[];
+  /**
+   * Compare and set: `expected` is the revision that the caller has seen, 0 for a record that does not exist yet. Another
+   * revision throws a HobError of kind `precondition`. Returns the new revision.
+   */
+  put(kind: string, key: string, value: Uint8Array, expected: number): number;
+  remove(kind: string, key: string): void;
+}
+
+export interface StoredCall {
+  info: CallInfo;
+  /** Attempts that the function's own retries have paid for. */
+  retries: number;
+  /** Attempts that were lost with their container, node or control. */
+  losses: number;
+}
+
+export interface CallQuery {
+  app: string; // "" any
+  function: string; // "" any
+  limit: number;
+}
+
+/** The work queue: calls from the moment that they are accepted until they are trimmed. */
+export interface CallStore {
+  /** What counts is the state at the next commit; a call saved twice in between is written once. */
+  save(call: StoredCall): void;
+  /** Queued and running, in the order in which they were accepted. */
+  unfinished(): StoredCall[];
+  find(id: string): StoredCall | undefined;
+  /** Newest first. */
+  list(query: CallQuery): CallInfo[];
+  lastNumber(): number;
+}
+
+export interface LogQuery {
+  apps: string[]; // empty: any
+  function: string; // "" any
+  call: string; // "" any
+  sinceMs: number; // Unix time; 0: any
+}
+
+export interface LogStore {
+  /** Gives each line its `seq`, rising by one. */
+  append(lines: LogLine[]): void;
+  /** The seq of the oldest of the last `limit` lines that match; undefined when none does. */
+  tail(query: LogQuery, limit: number): number | undefined;
+  /** Matching lines with a seq of at least `fromSeq`, oldest first. */
+  page(query: LogQuery, fromSeq: number, limit: number): LogLine[];
+  lastSeq(): number;
+}
+
+export interface Retention {
+  keepMs: number;
+  calls: number;
+  lines: number;
+}
+
+export interface Engine extends Disposable {
+  readonly records: Records;
+  readonly calls: CallStore;
+  readonly logs: LogStore;
+  readonly blobs: ContentFolder;
+  /**
+   * Writes everything since the last commit, as one transaction. Throws a HobError (`exhausted` when the disk is full); nothing
+   * is lost then: the next commit tries all of it again.
+   */
+  commit(): void;
+  /** Forgets a slice of what is older than `retention` keeps; true when there is more to forget. */
+  trim(retention: Retention, nowMs: number): boolean;
+}

@@ -1,0 +1,126 @@
+// ④⑦ The embedded engine: one SQLite file that this process alone holds, and a blob folder. Writes gather until commit().
+
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { openContentFolder } from "../../base/content-folder.ts";
+import { errnoOf, HobError, systemError } from "../../base/errors.ts";
+import type { Engine, Retention } from "./engine.ts";
+import { migrate } from "./migrations.ts";
+import { openSqliteCalls } from "./sqlite-calls.ts";
+import { openSqliteLogs } from "./sqlite-logs.ts";
+import { openSqliteRecords } from "./sqlite-records.ts";
+
+// Primary result codes, https://sqlite.org/rescode.html
+const SQLITE_BUSY = 5;
+const SQLITE_READONLY = 8;
+const SQLITE_FULL = 13;
+
+const primaryCode = (error: unknown): number | undefined =>
+  error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
+
+function databaseError(operation: string, error: unknown): HobError {
+  const code = primaryCode(error);
+  if (code === SQLITE_FULL) {
+    return new HobError("exhausted", `${operation}: the disk is full`, {
+      cause: error,
+      remedy: "free some space; what waits is then recorded and goes on",
+    });
+  }
+  if (code === SQLITE_READONLY)
+    return new HobError("unavailable", `${operation}: the file system is read-only`, { cause: error });
+  return systemError(operation, error);
+}
+
+function holderOf(pidFile: string): string {
+  try {
+    return `pid ${readFileSync(pidFile, "utf8").trim()}`;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return "another process"; // it holds the lock and has not written its pid yet
+    throw systemError(`reading ${pidFile}`, error);
+  }
+}
+
+/** Opens the database below `state`, exclusively for this process: two controls never share one state. */
+function openDatabase(state: string): DatabaseSync {
+  const file = join(state, "control.db");
+  const pidFile = join(state, "control.pid");
+  try {
+    mkdirSync(state, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw systemError(`making the state folder ${state}`, error);
+  }
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(file, { timeout: 0 });
+    // locking_mode before the first access of the WAL: then SQLite keeps the lock for the connection's life and needs no shared memory.
+    db.exec("pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = normal");
+    db.exec("pragma wal_autocheckpoint = 2000; pragma cache_size = -8192; begin exclusive; commit");
+    migrate(db, file);
+    writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
+    return db;
+  } catch (error) {
+    db?.close();
+    if (primaryCode(error) === SQLITE_BUSY) {
+      throw new HobError("precondition", `opening ${file}: a control is running on this state already (${holderOf(pidFile)})`, {
+        cause: error,
+        remedy: "use that one, end it, or choose another state folder",
+      });
+    }
+    throw databaseError(`opening ${file}`, error);
+  }
+}
+
+export function openSqliteEngine(state: string, store: string): Engine {
+  const blobs = openContentFolder(store, { durable: true });
+  const db = openDatabase(state);
+  const records = openSqliteRecords(db);
+  const calls = openSqliteCalls(db, () => commit());
+  const logs = openSqliteLogs(db, () => commit());
+  const parts = [records, calls, logs];
+
+  function transaction(work: () => void): void {
+    try {
+      db.exec("begin immediate");
+      work();
+      db.exec("commit");
+    } catch (error) {
+      if (db.isTransaction) db.exec("rollback"); // a full disk may have rolled back already
+      throw databaseError(`recording in ${join(state, "control.db")}`, error);
+    }
+  }
+
+  function commit(): void {
+    if (!parts.some((part) => part.pending())) return;
+    transaction(() => {
+      for (const part of parts) part.write();
+    });
+    for (const part of parts) part.written();
+  }
+
+  function trim(retention: Retention, nowMs: number): boolean {
+    let more = false;
+    transaction(() => {
+      const callsLeft = calls.trim(retention, nowMs);
+      const linesLeft = logs.trim(retention, nowMs);
+      more = callsLeft || linesLeft;
+    });
+    return more;
+  }
+
+  return {
+    records: records.store,
+    calls: calls.store,
+    logs: logs.store,
+    blobs,
+    commit,
+    trim,
+    [Symbol.dispose]() {
+      try {
+        commit();
+      } finally {
+        db.close();
+      }
+    },
+  };
+}

@@ -1,0 +1,93 @@
+// ⑦ Log lines: numbered, stored, and handed to whoever listens; past ones first, then new ones, without a gap.
+
+import type { ServerWritableStream } from "@grpc/grpc-js";
+import type { LogLines, LogsRequest } from "../proto/gen/hob/v1/calls.ts";
+import type { LogLine } from "../proto/gen/hob/v1/common.ts";
+import type { Calls } from "./calls.ts";
+import type { Clients } from "./clients.ts";
+import type { LogQuery, LogStore } from "./engine/engine.ts";
+import { createOutbox, type Outbox } from "./outbox.ts";
+import type { Turn } from "./turn.ts";
+
+const pageLines = 500;
+const standardLimit = 1_000;
+const largestLimit = 100_000;
+
+export interface Logs {
+  /** Takes in what a node has read from its containers. */
+  append(lines: LogLine[]): void;
+  /** Hands every new batch to `listener` until the returned function is called. */
+  listen(listener: (lines: LogLine[]) => void): () => void;
+  /** The Calls.Logs call. */
+  serve(stream: ServerWritableStream<LogsRequest, LogLines>): void;
+}
+
+function matcher(request: LogsRequest): (line: LogLine) => boolean {
+  const { app, function: name, call } = request;
+  return (line) => (!app || line.app === app) && (!name || line.function === name) && (!call || line.call === call);
+}
+
+export function createLogs(store: LogStore, calls: Calls, turn: Turn, clients: Clients): Logs {
+  const listeners = new Set<(lines: LogLine[]) => void>();
+
+  function append(lines: LogLine[]): void {
+    for (const line of lines) {
+      const info = line.call && (!line.app || !line.function) ? calls.find(line.call) : undefined;
+      if (!info) continue;
+      line.app = info.app;
+      line.function = info.function;
+    }
+    store.append(lines);
+    turn.wake();
+    for (const listener of listeners) listener(lines);
+  }
+
+  function listen(listener: (lines: LogLine[]) => void): () => void {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }
+
+  function serve(stream: ServerWritableStream<LogsRequest, LogLines>): void {
+    const { request } = stream;
+    const leave = clients.enter();
+    const matches = matcher(request);
+    const query: LogQuery = {
+      apps: request.app ? [request.app] : [],
+      function: request.function,
+      call: request.call,
+      sinceMs: request.sinceMs,
+    };
+    let next = store.tail(query, Math.min(request.limit || standardLimit, largestLimit)) ?? store.lastSeq() + 1;
+    let live: Outbox<LogLines> | undefined;
+    let stop = () => {};
+
+    /** Past lines page by page, as fast as the client reads; the change to new lines happens in one turn, so none falls between. */
+    function past(): void {
+      for (;;) {
+        const page = store.page(query, next, pageLines);
+        if (page.length > 0) next = page.at(-1)!.seq + 1;
+        const room = page.length === 0 || stream.write({ lines: page });
+        if (page.length < pageLines) break;
+        if (!room) return;
+      }
+      if (!request.follow) return void stream.end();
+      live = createOutbox<LogLines>({
+        write: (event) => stream.write(event),
+        pack: (lines) => ({ lines }),
+        overflow: () => stream.end(),
+      });
+      stop = listen((lines) => live?.lines(lines.filter(matches)));
+    }
+
+    const close = () => {
+      stop();
+      leave();
+    };
+    stream.on("drain", () => (live ? live.drained() : stream.writableEnded || past()));
+    stream.once("cancelled", close);
+    stream.once("finish", close);
+    past();
+  }
+
+  return { append, listen, serve };
+}

@@ -1,0 +1,215 @@
+// ④⑦ Control: puts the parts together, serves until the signal, and ends them in order.
+
+import { systemClock } from "../base/clock.ts";
+import { HobError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
+import { type CallsServer, CallsService } from "../proto/gen/hob/v1/calls.ts";
+import { ContentService } from "../proto/gen/hob/v1/content.ts";
+import { FleetService } from "../proto/gen/hob/v1/fleet.ts";
+import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
+import { startAgentProcess } from "./agent-process.ts";
+import { type Agents, createAgents } from "./agents.ts";
+import { type Call, type Calls, createCalls } from "./calls.ts";
+import { type Clients, createClients } from "./clients.ts";
+import { createContent } from "./content.ts";
+import type { Engine, Retention } from "./engine/engine.ts";
+import { openSqliteEngine } from "./engine/sqlite.ts";
+import { createFleet, type Fleet } from "./fleet.ts";
+import { createLogs, type Logs } from "./logs.ts";
+import { createNodes } from "./nodes.ts";
+import { createPublishes } from "./publishes.ts";
+import { createRegistry, type Registry } from "./registry.ts";
+import { createGroups } from "./scheduler/groups.ts";
+import { createScheduler } from "./scheduler/scheduler.ts";
+import { listen } from "./server.ts";
+import { createSessions, type Sessions } from "./sessions.ts";
+import { createSnapshots, type Snapshots } from "./snapshots.ts";
+import { createTurn, type Turn } from "./turn.ts";
+
+const retention: Retention = { keepMs: 7 * 24 * 3_600_000, calls: 100_000, lines: 1_000_000 };
+const trimMs = 30_000;
+const tickMs = 5_000; // for decisions that only time brings: containers that have been idle for long
+const orphanMs = 10_000; // how long a node may take to come back after control has started again
+const listedCalls = 10_000;
+
+export interface ControlOptions {
+  socket: string;
+  /** Folder of the database. */
+  state: string;
+  /** Blob folder, base/content-folder.ts. */
+  store: string;
+  build: string;
+  /** Embedded: ends itself when no client has been connected for so long; Infinity: never. */
+  lingerMs: number;
+  /** Embedded: control starts it, keeps it alive, and ends it last but for itself. */
+  agent?: { argv: string[] };
+  log: Log;
+}
+
+interface Plane {
+  turn: Turn;
+  calls: Calls;
+  sessions: Sessions;
+  agents: Agents;
+  logs: Logs;
+  fleet: Fleet;
+  registry: Registry;
+}
+
+/** Wires the parts. Everything happens in this one thread; `turn` ends each event-loop turn with one transaction. */
+function wire(
+  options: ControlOptions,
+  engine: Engine,
+  snapshots: Snapshots,
+  turn: Turn,
+  ends: { clients: Clients; end: End },
+): Plane {
+  const { log, build } = options;
+  const { clients, end } = ends;
+  const clock = systemClock;
+  const embedded = isEmbedded(options);
+  const registry = createRegistry(engine.records);
+  const groups = createGroups<Call>();
+  for (const app of registry.apps()) groups.update(app, registry.current(app), []);
+  const nodes = createNodes((info, node) => {
+    const { cpu, memoryBytes, language } = info.resourceClass ?? { cpu: 0, memoryBytes: 0, language: "" };
+    return groups.adopt(info.app, { cpu, memoryBytes, language }, (imageKey) => node.images.get(imageKey) === info.image);
+  });
+  const calls = createCalls({
+    store: engine.calls,
+    turn,
+    registry,
+    groups,
+    nodes,
+    clock,
+    announce: (info) => sessions.call(info),
+    finished: (info) => fleet.callFinished(info.finishedAtMs - info.queuedAtMs),
+  });
+  const shutdown = embedded ? () => end("a client asked for it") : undefined;
+  const fleet = createFleet({ nodes, calls, clients, clock, shutdown });
+  const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes });
+  const { tierOf } = publishes;
+  const scheduler = createScheduler({ turn, nodes, groups, registry, snapshots, calls, clock, log, tierOf });
+  const logs = createLogs(engine.logs, calls, turn, clients);
+  const sessions = createSessions({
+    calls,
+    callStore: engine.calls,
+    logStore: engine.logs,
+    registry,
+    publishes,
+    fleet,
+    clients,
+    turn,
+    clock,
+    log,
+    build,
+    yieldTo(theirs) {
+      const alone = embedded && clients.count === 0;
+      if (alone) end(`a client of build ${theirs} starts its own`);
+      return alone;
+    },
+  });
+  logs.listen((lines) => sessions.logs(lines));
+  const agents = createAgents({ nodes, calls, scheduler, publishes, sessions, logs, turn, clock, log, build });
+  turn.begin({
+    decide: () => scheduler.run(),
+    commit: () => engine.commit(),
+    onStuck: (error) => sessions.notice("error", error.sentence),
+  });
+  return { turn, calls, sessions, agents, logs, fleet, registry };
+}
+
+type End = (reason: string) => void;
+
+const isEmbedded = (options: ControlOptions): boolean => options.agent !== undefined || Number.isFinite(options.lingerMs);
+
+function callsService(plane: Plane, engine: Engine): CallsServer {
+  return {
+    session: (stream) => plane.sessions.serve(stream),
+    listCalls({ request: { app, function: name, limit, id } }, callback) {
+      const one = id ? plane.calls.find(id) : undefined;
+      const found = id
+        ? one
+          ? [one]
+          : []
+        : engine.calls.list({ app, function: name, limit: Math.min(limit || 50, listedCalls) });
+      callback(null, { calls: found });
+    },
+    logs: (stream) => plane.logs.serve(stream),
+  };
+}
+
+function registryService(registry: Registry): RegistryServer {
+  return {
+    listFunctions({ request: { app } }, callback) {
+      callback(null, { versions: (app ? [app] : registry.apps()).flatMap((name) => registry.current(name)) });
+    },
+  };
+}
+
+async function serve(options: ControlOptions, plane: Plane, engine: Engine, snapshots: Snapshots): Promise<AsyncDisposable> {
+  return listen(options.socket, [
+    [CallsService, callsService(plane, engine)],
+    [RegistryService, registryService(plane.registry)],
+    [ContentService, createContent(engine.blobs, snapshots)],
+    [FleetService, plane.fleet.service],
+    [AgentsService, { link: plane.agents.serve }],
+  ]);
+}
+
+/** Old calls and lines are forgotten a slice at a time, so that nobody waits for it. */
+function startTrimming(engine: Engine, log: Log): Disposable {
+  let timer: NodeJS.Timeout | undefined;
+  const trim = () => {
+    let more = false;
+    try {
+      more = engine.trim(retention, systemClock.now());
+    } catch (error) {
+      log.error(error, "forgetting old calls and lines failed; trying again");
+    }
+    timer = setTimeout(trim, more ? 50 : trimMs);
+  };
+  timer = setTimeout(trim, trimMs);
+  return { [Symbol.dispose]: () => clearTimeout(timer) };
+}
+
+/**
+ * Runs the control plane until `signal` aborts, or, embedded, until it has been alone for its linger time or a client ends it.
+ * Rejects with a HobError when it cannot start: another control holds the state, the socket is in use, the disk is full.
+ */
+export async function runControl(options: ControlOptions, signal: AbortSignal): Promise<void> {
+  const { log } = options;
+  const ending = Promise.withResolvers<string>();
+  const end: End = (reason) => ending.resolve(reason);
+  // Undone from the last to the first: the agent ends before the socket goes, and the database is let go of last.
+  await using stack = new AsyncDisposableStack();
+  const engine = stack.use(openSqliteEngine(options.state, options.store));
+  const turn = stack.use(createTurn(log));
+  const snapshots = stack.use(createSnapshots(engine.blobs, engine.records, () => turn.wake(), log));
+  const clients = stack.use(createClients(options.lingerMs, () => end("no client has been connected for its linger time")));
+  const plane = wire(options, engine, snapshots, turn, { clients, end });
+  stack.use(plane.fleet);
+  turn.settle();
+  stack.use(startTrimming(engine, log));
+  stack.use(await serve(options, plane, engine, snapshots));
+  const { agent } = options;
+  if (agent) stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.notice("error", sentence), log));
+  const tick = setInterval(() => turn.wake(), tickMs);
+  const orphans = setTimeout(() => plane.calls.giveUpOrphans(), orphanMs);
+  stack.defer(() => {
+    clearInterval(tick);
+    clearTimeout(orphans);
+  });
+  log.info({ socket: options.socket, state: options.state, pid: process.pid, build: options.build }, "control serves");
+
+  const onAbort = () => end("it was told to");
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  const reason = await ending.promise;
+  signal.removeEventListener("abort", onAbort);
+  log.info({ reason }, "control ends");
+  plane.sessions.close(new HobError("unavailable", `control has ended: ${reason}`, { remedy: "start hob again" }));
+  await plane.agents.shutdown();
+  turn.settle();
+}

@@ -1,0 +1,158 @@
+// ④⑤ The nodes that are linked and their containers, as control knows them: what agents report, and what control has sent since.
+
+import type { AgentCommand, Load } from "../proto/gen/hob/v1/agents.ts";
+import { ContainerInfo, type ImageInfo, NodeInfo, type ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
+import type { ContainerView, NodeView } from "./scheduler/decide.ts";
+import { classKeyOf, hostImage } from "./scheduler/pools.ts";
+
+export type Command = NonNullable<AgentCommand["command"]>;
+
+/** A load that was sent and not answered yet; sent again beside a dispatch, which is harmless: a load is idempotent. */
+export interface PendingLoad {
+  message: Load;
+  group: string;
+  sentAtMs: number;
+}
+
+export interface Container extends ContainerView {
+  readonly owner: Node;
+  info: ContainerInfo;
+  state: ContainerView["state"];
+  group: string;
+  /** "" while it is generic. */
+  app: string;
+  idleSinceMs: number;
+  loaded: Set<string>;
+  loading: Map<string, PendingLoad>;
+  /** Attempts in flight: call → attempt. */
+  readonly calls: Map<string, number>;
+}
+
+export interface Node extends NodeView {
+  info: NodeInfo;
+  readonly images: Map<string, string>;
+  readonly containers: Map<string, Container>;
+  cores: number;
+  sinceMs: number;
+  /** The wish list sent last, as text. */
+  pools: string;
+  send(command: Command): void;
+}
+
+export interface Nodes {
+  readonly all: ReadonlyMap<string, Node>;
+  containers(): Container[];
+  link(info: NodeInfo, nowMs: number, send: (command: Command) => void): Node;
+  unlink(node: Node): void;
+  /** What an agent says about one container. */
+  report(node: Node, info: ContainerInfo, nowMs: number): Container;
+  /** The twice-a-second sample. Answers the containers that it lacks: they are gone. */
+  sample(node: Node, info: NodeInfo, nowMs: number): Container[];
+  resolved(node: Node, image: ImageInfo): void;
+  /** As people see it: measurements from the agent, the rest from control. */
+  infoOf(node: Node): NodeInfo;
+}
+
+type State = ContainerView["state"];
+const states: readonly State[] = ["starting", "warm", "specialised", "stopping"];
+const stateOf = (text: string): State => states.find((state) => state === text) ?? "starting";
+
+const noClass: ResourceClass = { cpu: 0, memoryBytes: 0, language: "" };
+
+/** `groupFor` finds the group of a container that was specialised before this control knew it. */
+export function createNodes(groupFor: (info: ContainerInfo, node: Node) => string): Nodes {
+  const all = new Map<string, Node>();
+
+  function add(node: Node, info: ContainerInfo, nowMs: number): Container {
+    const loading = new Map<string, PendingLoad>();
+    const calls = new Map<string, number>();
+    const container: Container = {
+      id: info.id,
+      node: node.name,
+      owner: node,
+      image: info.image,
+      classKey: classKeyOf(info.resourceClass ?? noClass),
+      info,
+      state: stateOf(info.state),
+      // An app that no function of ours belongs to: some group that does not exist, so that it is stopped once idle.
+      group: info.app ? groupFor(info, node) || `${info.app} ?` : "",
+      app: info.app,
+      idleSinceMs: nowMs,
+      loaded: new Set(info.snapshots),
+      loading,
+      calls,
+      get inFlight() {
+        return calls.size;
+      },
+    };
+    node.containers.set(info.id, container);
+    return container;
+  }
+
+  function report(node: Node, info: ContainerInfo, nowMs: number): Container {
+    const known = node.containers.get(info.id);
+    if (!known) return add(node, info, nowMs);
+    known.info = info;
+    const state = stateOf(info.state);
+    // The agent's word may be older than what control sent since: a container that was given away is not generic again.
+    if (known.state !== "stopping" && !(known.group !== "" && state === "warm")) known.state = state;
+    known.loaded = new Set(info.snapshots);
+    return known;
+  }
+
+  function resolved(node: Node, image: ImageInfo): void {
+    if (!image.digest) return;
+    if (image.source === "host") node.images.set(hostImage, image.digest);
+    node.images.set(image.digest, image.digest);
+  }
+
+  return {
+    all,
+    containers() {
+      const list: Container[] = [];
+      for (const node of all.values()) for (const container of node.containers.values()) list.push(container);
+      return list;
+    },
+    link(info, nowMs, send) {
+      const node: Node = {
+        name: info.name,
+        info,
+        cores: info.cores,
+        images: new Map(),
+        containers: new Map(),
+        sinceMs: nowMs,
+        pools: "",
+        send,
+      };
+      all.set(info.name, node);
+      for (const image of info.images) resolved(node, image);
+      for (const container of info.containers) add(node, container, nowMs);
+      return node;
+    },
+    unlink(node) {
+      if (all.get(node.name) === node) all.delete(node.name);
+    },
+    report,
+    sample(node, info, nowMs) {
+      node.info = info;
+      node.cores = info.cores || node.cores;
+      for (const image of info.images) resolved(node, image);
+      const seen = new Set(info.containers.map((container) => container.id));
+      for (const container of info.containers) report(node, container, nowMs);
+      return [...node.containers.values()].filter((container) => !seen.has(container.id));
+    },
+    resolved,
+    infoOf(node) {
+      const containers = [...node.containers.values()].map((container) =>
+        ContainerInfo.fromPartial({
+          ...container.info,
+          state: container.state,
+          app: container.app,
+          snapshots: [...container.loaded],
+          calls: [...container.calls.keys()],
+        }),
+      );
+      return NodeInfo.fromPartial({ ...node.info, state: node.info.state || "ready", containers });
+    },
+  };
+}

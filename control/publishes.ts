@@ -1,0 +1,181 @@
+// ④ A publish from its arrival to its Reloaded: checked, recorded, answered, loaded, and its calls started.
+
+import { HobError, sentenceOf } from "../base/errors.ts";
+import { Failure, type Version } from "../proto/gen/hob/v1/common.ts";
+import type { Publish, Published, Reloaded } from "../proto/gen/hob/v1/registry.ts";
+import { lossesAllowed } from "./call-states.ts";
+import type { Call, Calls } from "./calls.ts";
+import type { Nodes } from "./nodes.ts";
+import type { Registry } from "./registry.ts";
+import { type Groups, supportsImage } from "./scheduler/groups.ts";
+import type { LoadOutcome } from "./scheduler/scheduler.ts";
+import type { Snapshots } from "./snapshots.ts";
+import type { Turn } from "./turn.ts";
+
+const languages = new Set(["python", "typescript"]);
+const tiers = ["patch", "fork", "container"]; // from the least to the most
+
+/** Whoever published: hears Published at once and Reloaded when the code is in place. */
+export interface Publisher {
+  published(answer: Published): void;
+  reloaded(event: Reloaded): void;
+}
+
+interface Tracked {
+  id: number;
+  app: string;
+  snapshot: string;
+  functions: Set<string>;
+  tiers: Map<string, string>;
+  publisher: Publisher;
+  /** Loads that failed through no fault of the code. */
+  losses: number;
+}
+
+export interface Publishes {
+  take(message: Publish, publisher: Publisher): void;
+  tierOf(app: string, snapshot: string, functions: string[]): string;
+  loaded(outcome: LoadOutcome): void;
+  forget(publisher: Publisher): void;
+}
+
+interface PublishesParts {
+  turn: Turn;
+  snapshots: Snapshots;
+  registry: Registry;
+  groups: Groups<Call>;
+  calls: Calls;
+  nodes: Nodes;
+}
+
+function checkVersion(app: string, snapshot: string, version: Version): void {
+  const { spec, function: name } = version;
+  if (!name || !spec || !version.digest) throw new HobError("usage", "a published version has no name, digest or spec");
+  if (version.snapshot !== snapshot) throw new HobError("usage", `function ${name}: its version belongs to another snapshot`);
+  if (!languages.has(spec.language)) {
+    throw new HobError("usage", `function ${name}: there is no runner for "${spec.language}"`, {
+      remedy: "use Python or TypeScript",
+    });
+  }
+  if (!supportsImage(spec.image)) {
+    throw new HobError("usage", `function ${name}: no node knows an image "${spec.image?.source}"`, {
+      remedy: "use Image.host()",
+    });
+  }
+  if (app.includes("\n") || name.includes("\n")) throw new HobError("usage", `"${app}/${name}" is not a name`);
+}
+
+export function createPublishes(parts: PublishesParts): Publishes {
+  const { turn, snapshots, registry, groups, calls, nodes } = parts;
+  const tracked = new Map<string, Tracked[]>(); // by app; the newest last
+
+  /** Answers the digests that are lacking; throws when it is refused. */
+  function record(message: Publish): string[] {
+    if (turn.stuck) throw turn.stuck;
+    const { app, snapshot, versions, bundles, removed } = message;
+    if (!app || !snapshot) throw new HobError("usage", "a publish names no app or no snapshot");
+    for (const version of versions) checkVersion(app, snapshot.digest, version);
+    const needed = versions.flatMap((version) => (version.bundle ? [version.bundle] : []));
+    const missing = snapshots.accept(snapshot, bundles, needed);
+    if (missing.length > 0) return missing;
+    const fresh = registry.publish(app, snapshot.digest, versions, removed);
+    groups.update(app, registry.current(app), fresh);
+    return [];
+  }
+
+  function track(message: Publish, publisher: Publisher): void {
+    const { id, app, versions, changes } = message;
+    if (versions.length === 0) return;
+    const functions = new Set(versions.map((version) => version.function));
+    const list = tracked.get(app) ?? [];
+    tracked.set(app, list);
+    // What is published again is not waited for any more under the older publish.
+    for (const older of list) for (const name of functions) older.functions.delete(name);
+    const entry = { id, app, snapshot: message.snapshot!.digest, functions, publisher, losses: 0 };
+    list.push({ ...entry, tiers: new Map(changes.map((change) => [change.function, change.tier])) });
+    tracked.set(
+      app,
+      list.filter((other) => other.functions.size > 0),
+    );
+  }
+
+  function take(message: Publish, publisher: Publisher): void {
+    const answer: Published = {
+      id: message.id,
+      app: message.app,
+      snapshot: message.snapshot?.digest ?? "",
+      missing: [],
+      failure: undefined,
+    };
+    try {
+      answer.missing = record(message);
+    } catch (error) {
+      if (!(error instanceof HobError)) throw error;
+      const kind = error.kind === "usage" || error.kind === "corrupt" ? "load" : "infrastructure";
+      answer.failure = Failure.fromPartial({ kind, message: `publishing ${message.app}: ${sentenceOf(error)}` });
+    }
+    if (answer.failure) {
+      publisher.published(answer); // past the commit, which may be what failed
+      return;
+    }
+    turn.toClient(() => publisher.published(answer));
+    if (answer.missing.length > 0) return;
+    track(message, publisher);
+    for (const call of message.calls) calls.start({ ...call, app: call.app || message.app });
+    turn.wake();
+  }
+
+  function tierOf(app: string, snapshot: string, functions: string[]): string {
+    const entry = tracked.get(app)?.findLast((candidate) => candidate.snapshot === snapshot);
+    const known = functions.map((name) => tiers.indexOf(entry?.tiers.get(name) ?? "fork"));
+    return tiers[Math.max(0, ...known)]!;
+  }
+
+  function countLoaded(group: string, snapshot: string): number {
+    let count = 0;
+    for (const container of nodes.containers()) if (container.group === group && container.loaded.has(snapshot)) count++;
+    return count;
+  }
+
+  function loaded(outcome: LoadOutcome): void {
+    const { app, versions, message, container, group } = outcome;
+    const userFailure = message.failure !== undefined && message.failure.kind !== "infrastructure";
+    if (!message.failure) registry.loaded(app, versions);
+    else if (userFailure && registry.refused(app, versions).length > 0) groups.update(app, registry.current(app), []);
+    const names = new Set(versions.map((version) => version.function));
+    for (const entry of tracked.get(app) ?? []) {
+      if (entry.snapshot !== message.snapshot) continue;
+      const functions = [...entry.functions].filter((name) => names.has(name));
+      if (functions.length === 0) continue;
+      if (message.failure && !userFailure && ++entry.losses <= lossesAllowed) {
+        groups.all.get(group)?.eager.add(entry.snapshot); // elsewhere, or there once more
+        continue;
+      }
+      for (const name of functions) entry.functions.delete(name);
+      const event: Reloaded = {
+        publish: entry.id,
+        app,
+        functions,
+        tier: outcome.tier,
+        loadMs: message.ms,
+        containers: countLoaded(group, message.snapshot),
+        container: container.id,
+        node: container.node,
+        failure: message.failure,
+      };
+      turn.toClient(() => entry.publisher.reloaded(event));
+    }
+  }
+
+  return {
+    take,
+    tierOf,
+    loaded,
+    forget(publisher) {
+      for (const [app, list] of tracked) {
+        for (const entry of list) if (entry.publisher === publisher) entry.publisher = { published() {}, reloaded() {} };
+        if (list.every((entry) => entry.functions.size === 0)) tracked.delete(app);
+      }
+    },
+  };
+}

@@ -1,0 +1,198 @@
+// ④ Carries plans out: what decide() wants becomes messages to nodes, and what the nodes answer becomes the next state.
+
+import type { Clock } from "../../base/clock.ts";
+import { HobError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { Load, LoadFinished } from "../../proto/gen/hob/v1/agents.ts";
+import type { Version } from "../../proto/gen/hob/v1/common.ts";
+import type { Call, Calls } from "../calls.ts";
+import type { Container, Node, Nodes } from "../nodes.ts";
+import type { Registry } from "../registry.ts";
+import type { Snapshots } from "../snapshots.ts";
+import type { Turn } from "../turn.ts";
+import { decide } from "./decide.ts";
+import type { Group, Groups } from "./groups.ts";
+import { classOfKey } from "./pools.ts";
+
+interface SchedulerParts {
+  turn: Turn;
+  nodes: Nodes;
+  groups: Groups<Call>;
+  registry: Registry;
+  snapshots: Snapshots;
+  calls: Calls;
+  clock: Clock;
+  log: Log;
+  /** The tier that a publish gave to these functions at this snapshot. */
+  tierOf(app: string, snapshot: string, functions: string[]): string;
+}
+
+/** A load has been answered. */
+export interface LoadOutcome {
+  app: string;
+  group: string;
+  versions: Version[];
+  tier: string;
+  container: Container;
+  message: LoadFinished;
+}
+
+export interface Scheduler {
+  /** Decides and carries out, once. */
+  run(): void;
+  /** Undefined when nobody asked for that load any more. */
+  loadFinished(node: Node, message: LoadFinished): LoadOutcome | undefined;
+  /** The container is gone: what was being loaded into it alone is wanted elsewhere. */
+  containerGone(container: Container): void;
+}
+
+export function createScheduler(parts: SchedulerParts): Scheduler {
+  const { turn, nodes, groups, registry, snapshots, calls, clock, log } = parts;
+  let lastLoad = 0;
+
+  /** The newest snapshot in the container that a delta can start from. */
+  function baseFor(container: Container): string {
+    return [...container.loaded].reverse().find((digest) => snapshots.table(digest) !== undefined) ?? "";
+  }
+
+  function loadMessage(group: Group<Call>, container: Container, snapshot: string, extra: Version[]): Load {
+    const served = group.versions.filter((version) => version.snapshot === snapshot);
+    for (const version of extra) if (!served.some((other) => other.function === version.function)) served.push(version);
+    const bundles = served.flatMap(({ bundle }) => {
+      const data = bundle ? snapshots.content(bundle) : undefined;
+      return data ? [{ digest: bundle, data }] : [];
+    });
+    const used = registry.snapshotsInUse(group.app);
+    for (const id of container.calls.keys()) used.add(calls.active(id)?.snapshot ?? "");
+    const fresh = container.app === "";
+    return {
+      id: ++lastLoad,
+      container: container.id,
+      app: group.app,
+      snapshot: snapshots.delta(fresh ? "" : baseFor(container), snapshot),
+      versions: served,
+      bundles: bundles.filter(({ digest }, index) => bundles.findIndex((other) => other.digest === digest) === index),
+      tier: fresh
+        ? "container"
+        : parts.tierOf(
+            group.app,
+            snapshot,
+            served.map((version) => version.function),
+          ),
+      retire: [...container.loaded].filter((digest) => digest !== snapshot && !used.has(digest)),
+    };
+  }
+
+  function loadInto(group: Group<Call>, container: Container, snapshot: string, extra: Version[]): Load {
+    const pending = container.loading.get(snapshot);
+    if (pending) return pending.message;
+    const message = loadMessage(group, container, snapshot, extra);
+    container.loading.set(snapshot, { message, group: group.key, sentAtMs: clock.now() });
+    container.group = group.key;
+    container.app = group.app;
+    container.state = "specialised";
+    return message;
+  }
+
+  function dispatch(call: Call, group: Group<Call>, container: Container): void {
+    const version = call.version!;
+    const load = container.loaded.has(call.snapshot) ? undefined : loadInto(group, container, call.snapshot, [version]);
+    calls.dispatched(call, container);
+    const { id, info } = call;
+    const timeoutMs = version.spec!.timeoutMs;
+    const { attempt, app, arguments: given } = info;
+    turn.toNode(() =>
+      container.owner.send({
+        $case: "dispatch",
+        value: { call: id, attempt, container: container.id, app, version, arguments: given, timeoutMs, load },
+      }),
+    );
+  }
+
+  /** A snapshot that cannot be read any more ends what needs it, with a sentence, and nothing else. */
+  function guarded(step: () => void, impossible: (sentence: string) => void): void {
+    try {
+      step();
+    } catch (error) {
+      if (!(error instanceof HobError)) throw error;
+      log.error({ error: error.sentence }, "placing failed");
+      impossible(error.sentence);
+    }
+  }
+
+  function load(group: Group<Call>, container: Container, snapshot: string): void {
+    const message = loadInto(group, container, snapshot, []);
+    turn.toNode(() => container.owner.send({ $case: "load", value: message }));
+  }
+
+  function run(): void {
+    const containers = nodes.containers();
+    const plan = decide({ nodes: [...nodes.all.values()], containers, groups: groups.all }, clock.now());
+    // The decision answers with the very objects that it was given.
+    for (const step of plan.dispatches) {
+      const call = step.call as Call;
+      guarded(
+        () => dispatch(call, groups.all.get(step.group)!, step.container as Container),
+        (sentence) => calls.impossible(call, sentence),
+      );
+    }
+    for (const { group: key, snapshot, container } of plan.loads) {
+      const group = groups.all.get(key)!;
+      guarded(
+        () => load(group, container as Container, snapshot),
+        () => group.eager.delete(snapshot),
+      );
+    }
+    for (const { container: view, reason } of plan.stops) {
+      const container = view as Container;
+      container.state = "stopping";
+      turn.toNode(() => container.owner.send({ $case: "stop", value: { container: container.id, reason } }));
+    }
+    for (const [name, wishes] of plan.pools) {
+      const node = nodes.all.get(name)!;
+      const text = JSON.stringify(wishes);
+      if (text === node.pools || wishes.length === 0) continue;
+      node.pools = text;
+      const pools = wishes.map(({ image, classKey, warm }) => ({ image, resourceClass: classOfKey(classKey), warm }));
+      turn.toNode(() => node.send({ $case: "pools", value: { pools } }));
+    }
+    forgetPlaced(containers);
+  }
+
+  function forgetPlaced(containers: Container[]): void {
+    for (const group of groups.all.values()) {
+      for (const snapshot of group.eager) {
+        const placed = containers.some(
+          (container) => container.group === group.key && (container.loaded.has(snapshot) || container.loading.has(snapshot)),
+        );
+        if (placed) group.eager.delete(snapshot);
+      }
+    }
+  }
+
+  function loadFinished(node: Node, message: LoadFinished): LoadOutcome | undefined {
+    const container = node.containers.get(message.container);
+    const pending = container?.loading.get(message.snapshot);
+    if (!container || !pending) return undefined;
+    container.loading.delete(message.snapshot);
+    if (!message.failure) {
+      container.loaded.delete(message.snapshot); // so that the newest is last
+      container.loaded.add(message.snapshot);
+    }
+    turn.wake();
+    const { app, versions, tier } = pending.message;
+    return { app, group: pending.group, versions, tier, container, message };
+  }
+
+  return {
+    run,
+    loadFinished,
+    containerGone(container) {
+      for (const [snapshot, { group: key }] of container.loading) {
+        const group = groups.all.get(key);
+        if (group?.versions.some((version) => version.snapshot === snapshot)) group.eager.add(snapshot);
+      }
+      turn.wake();
+    },
+  };
+}

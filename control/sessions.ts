@@ -1,0 +1,250 @@
+// ④⑦ The sessions of workbenches and commands: what they ask goes straight on, and each hears what it wants to, at its own pace.
+
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type { Clock } from "../base/clock.ts";
+import { HobError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { CallInfo, ClientMessage, Notice, Open, Progress, SessionEvent, Watch } from "../proto/gen/hob/v1/calls.ts";
+import { CallInfo as CallInfoMessage } from "../proto/gen/hob/v1/calls.ts";
+import type { LogLine } from "../proto/gen/hob/v1/common.ts";
+import { toServiceError } from "../proto/status.ts";
+import type { Calls } from "./calls.ts";
+import type { Clients } from "./clients.ts";
+import type { CallStore, LogStore } from "./engine/engine.ts";
+import type { Fleet } from "./fleet.ts";
+import { createOutbox, type Outbox } from "./outbox.ts";
+import type { Publisher, Publishes } from "./publishes.ts";
+import type { Registry } from "./registry.ts";
+import type { Turn } from "./turn.ts";
+
+const recentCalls = 50; // calls.proto, AppState
+const recentValueBytes = 2 << 20; // arguments and results in one Watching; older calls come without
+const resumedLines = 5_000;
+const finishedKept = 1_000; // own calls whose late log lines are still passed on
+
+type Stream = ServerDuplexStream<ClientMessage, SessionEvent>;
+type Event = NonNullable<SessionEvent["event"]>;
+
+/** Those who listen, without who they are. */
+export interface Sessions {
+  serve(stream: Stream): void;
+  call(info: CallInfo): void;
+  logs(lines: LogLine[]): void;
+  /** Kept and told to sessions that open later, until a later phase of the same work says that it is done. */
+  progress(progress: Progress): void;
+  forgetProgress(node: string): void;
+  notice(level: "info" | "warning" | "error", text: string): void;
+  /** Nobody is served any more; those who listen are told why. */
+  close(reason: HobError): void;
+}
+
+interface SessionsParts {
+  calls: Calls;
+  callStore: CallStore;
+  logStore: LogStore;
+  registry: Registry;
+  publishes: Publishes;
+  fleet: Fleet;
+  clients: Clients;
+  turn: Turn;
+  clock: Clock;
+  log: Log;
+  build: string;
+  /** Answers whether this control ends itself because of a client of another build. */
+  yieldTo(build: string): boolean;
+}
+
+interface Session {
+  readonly outbox: Outbox<SessionEvent>;
+  readonly publisher: Publisher;
+  own: Set<string>;
+  finished: string[];
+  apps: Set<string>;
+  logsAfter: number;
+  stopFleet: (() => void) | undefined;
+  fail(error: unknown): void;
+}
+
+export function createSessions(parts: SessionsParts): Sessions {
+  const { calls, callStore, logStore, registry, publishes, fleet, clients, turn, clock, log, build } = parts;
+  const sessions = new Set<Session>();
+  const current = new Map<string, Progress>();
+  let closed: HobError | undefined;
+
+  const tell = (session: Session, event: Event): void => session.outbox.send({ event });
+
+  function checkBuild(theirs: string): void {
+    if (theirs === "" || theirs === build) return;
+    const ends = parts.yieldTo(theirs);
+    throw new HobError("unavailable", `control runs hob ${build}, not ${theirs}${ends ? ", and is ending for it" : ""}`, {
+      remedy: ends ? "connect again in a moment" : "close the other hob that uses it, or use the same build",
+    });
+  }
+
+  function open(stream: Stream, message: Open): Session {
+    if (closed) throw closed;
+    checkBuild(message.build);
+    const outbox = createOutbox<SessionEvent>({
+      write: (event) => stream.write(event),
+      pack: (lines) => ({ event: { $case: "logs", value: { lines } } }),
+      overflow: () => session.fail(new HobError("exhausted", "this session was ended: it does not read what it asked to hear")),
+    });
+    const session: Session = {
+      outbox,
+      publisher: {
+        published: (value) => tell(session, { $case: "published", value }),
+        reloaded: (value) => tell(session, { $case: "reloaded", value }),
+      },
+      own: new Set(message.calls),
+      finished: [],
+      apps: new Set(),
+      logsAfter: message.logsAfter,
+      stopFleet: undefined,
+      fail: (error) => stream.emit("error", toServiceError(error)),
+    };
+    stream.on("drain", () => outbox.drained());
+    tell(session, { $case: "opened", value: { control: `hob control, pid ${process.pid}`, build, nowMs: clock.now() } });
+    for (const progress of current.values()) tell(session, { $case: "progress", value: progress });
+    if (turn.stuck) tell(session, { $case: "notice", value: { level: "error", text: turn.stuck.sentence, timeMs: clock.now() } });
+    for (const id of message.calls) tellOutcome(session, id);
+    sessions.add(session);
+    return session;
+  }
+
+  /** A call that the client believes in, after a time without a connection. */
+  function tellOutcome(session: Session, id: string): void {
+    const failure = {
+      kind: "infrastructure",
+      message: "control does not know this call: it was lost on its way, start it again",
+    };
+    const lost = { id, state: "failed", finishedAtMs: clock.now(), failure };
+    const call = calls.find(id) ?? CallInfoMessage.fromPartial(lost);
+    tell(session, { $case: "call", value: { call: { ...call } } });
+  }
+
+  function watch(session: Session, { apps, fleet: wantsFleet }: Watch): void {
+    const added = apps.filter((app) => !session.apps.has(app));
+    session.apps = new Set(apps);
+    tell(session, { $case: "watching", value: { apps: apps.map(stateOf) } });
+    if (session.logsAfter > 0 && added.length > 0) {
+      const query = { apps: added, function: "", call: "", sinceMs: 0 };
+      const from = Math.max(session.logsAfter + 1, logStore.tail(query, resumedLines) ?? 0);
+      session.outbox.lines(logStore.page(query, from, resumedLines));
+    }
+    session.stopFleet?.();
+    session.stopFleet = undefined;
+    if (!wantsFleet) return;
+    const show = (value: ReturnType<Fleet["sample"]>) => session.outbox.sample({ event: { $case: "fleet", value } });
+    show(fleet.sample());
+    session.stopFleet = fleet.watch(show);
+  }
+
+  function stateOf(app: string) {
+    let left = recentValueBytes;
+    const recent = callStore.list({ app, function: "", limit: recentCalls }).map((call) => {
+      const { arguments: given, result } = call;
+      left -= (given?.positional.byteLength ?? 0) + (given?.keywords.byteLength ?? 0) + (result?.json.byteLength ?? 0);
+      return left >= 0 ? call : { ...call, arguments: undefined, result: undefined };
+    });
+    return { app, versions: registry.current(app), recent };
+  }
+
+  function handle(session: Session, message: ClientMessage["message"]): void {
+    switch (message?.$case) {
+      case "open":
+        throw new HobError("usage", "a session is opened once");
+      case "publish":
+        for (const call of message.value.calls) session.own.add(call.id);
+        publishes.take(message.value, session.publisher);
+        break;
+      case "call":
+        session.own.add(message.value.id);
+        calls.start(message.value);
+        break;
+      case "cancel":
+        calls.cancel(message.value.call);
+        break;
+      case "watch":
+        watch(session, message.value);
+        break;
+      case undefined:
+        throw new HobError("usage", "control does not know this message: the client is of another version");
+    }
+  }
+
+  function serve(stream: Stream): void {
+    let session: Session | undefined;
+    let leave = clients.enter();
+    const close = () => {
+      leave();
+      if (!session) return;
+      sessions.delete(session);
+      session.stopFleet?.();
+      publishes.forget(session.publisher);
+    };
+    stream.on("data", ({ message }: ClientMessage) => {
+      try {
+        if (session) {
+          handle(session, message);
+          return;
+        }
+        if (message?.$case !== "open") throw new HobError("usage", "the first message of a session is Open");
+        leave(); // while its build is judged, it is not one of the others
+        session = open(stream, message.value);
+        leave = clients.enter();
+      } catch (error) {
+        if (!(error instanceof HobError)) log.error(error, "a session's message failed");
+        stream.emit("error", toServiceError(error));
+      }
+    });
+    stream.once("end", () => stream.end());
+    stream.once("cancelled", close);
+    stream.once("finish", close);
+  }
+
+  function call(info: CallInfo): void {
+    const done = info.finishedAtMs > 0;
+    for (const session of sessions) {
+      const mine = session.own.has(info.id);
+      if (!mine && !session.apps.has(info.app)) continue;
+      tell(session, { $case: "call", value: { call: info } });
+      if (!mine || !done) continue;
+      session.finished.push(info.id);
+      if (session.finished.length > finishedKept) session.own.delete(session.finished.shift()!);
+    }
+  }
+
+  function logs(lines: LogLine[]): void {
+    for (const session of sessions) {
+      const wanted = lines.filter((line) => session.apps.has(line.app) || session.own.has(line.call));
+      if (wanted.length > 0) session.outbox.lines(wanted);
+    }
+  }
+
+  function all(event: Event): void {
+    for (const session of sessions) tell(session, event);
+  }
+
+  return {
+    serve,
+    call,
+    logs,
+    progress(progress) {
+      const key = `${progress.node}\n${progress.what}`;
+      if (progress.phase === "ready") current.delete(key);
+      else current.set(key, progress);
+      all({ $case: "progress", value: progress });
+    },
+    forgetProgress(node) {
+      for (const [key, progress] of current) if (progress.node === node) current.delete(key);
+    },
+    notice(level, text) {
+      const value: Notice = { level, text, timeMs: clock.now() };
+      all({ $case: "notice", value });
+    },
+    close(reason) {
+      closed = reason;
+      for (const session of sessions) session.fail(reason);
+    },
+  };
+}

@@ -1,0 +1,99 @@
+// ④⑦ The end of an event-loop turn: decide, record as one transaction, and only then send. What was sent is therefore recorded.
+
+import { HobError, sentenceOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+
+const retryMs = 250;
+
+export interface TurnSteps {
+  /** Places what can be placed now. Runs before the commit, so that a dispatch and its record are one transaction. */
+  decide(): void;
+  commit(): void;
+  /** Called once when recording begins to fail. Nothing that waits is lost. */
+  onStuck(error: HobError): void;
+}
+
+export interface Turn extends Disposable {
+  /** Why nothing can be recorded at present, if so; new work is refused meanwhile. */
+  readonly stuck: HobError | undefined;
+  begin(steps: TurnSteps): void;
+  /** Something changed: the turn ends after the current callback. */
+  wake(): void;
+  /** Sends to nodes go first: they are what a person waits for. */
+  toNode(send: () => void): void;
+  toClient(send: () => void): void;
+  /** Ends the turn now. */
+  settle(): void;
+}
+
+export function createTurn(log: Log): Turn {
+  let steps: TurnSteps | undefined;
+  let scheduled = false;
+  let stuck: HobError | undefined;
+  let retry: NodeJS.Timeout | undefined;
+  let toNodes: (() => void)[] = [];
+  let toClients: (() => void)[] = [];
+
+  function recorded(): boolean {
+    try {
+      steps?.commit();
+    } catch (error) {
+      const first = stuck === undefined;
+      stuck = error instanceof HobError ? error : new HobError("internal", sentenceOf(error), { cause: error });
+      if (first) {
+        log.error({ error: stuck.sentence }, "recording failed; trying again");
+        steps?.onStuck(stuck);
+      }
+      retry ??= setTimeout(() => {
+        retry = undefined;
+        settle();
+      }, retryMs);
+      return false;
+    }
+    if (stuck) log.info("recording works again");
+    stuck = undefined;
+    return true;
+  }
+
+  function settle(): void {
+    scheduled = false;
+    steps?.decide();
+    if (!recorded()) return;
+    const sends = [toNodes, toClients];
+    toNodes = [];
+    toClients = [];
+    for (const list of sends) for (const send of list) send();
+  }
+
+  function wake(): void {
+    if (scheduled || retry) return;
+    scheduled = true;
+    process.nextTick(() => {
+      if (scheduled) settle();
+    });
+  }
+
+  return {
+    get stuck() {
+      return stuck;
+    },
+    begin(given) {
+      steps = given;
+    },
+    wake,
+    toNode(send) {
+      toNodes.push(send);
+      wake();
+    },
+    toClient(send) {
+      toClients.push(send);
+      wake();
+    },
+    settle,
+    [Symbol.dispose]() {
+      clearTimeout(retry);
+      scheduled = false;
+      steps = undefined;
+    },
+  };
+}

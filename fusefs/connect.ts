@@ -1,0 +1,104 @@
+// ⑤ Starts the FUSE daemon as a child of the agent and speaks to it. Its death is noticed, and what it leaves can be detached.
+
+import { type ChildProcess, fork } from "node:child_process";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import { HobError, systemError } from "../base/errors.ts";
+import { entryFile } from "../base/install.ts";
+import { type FromDaemon, fromWire, type Method, type ToDaemon, toWire } from "./ipc.ts";
+import type { FuseServer, FuseServerOptions, FuseStats } from "./server.ts";
+
+function launch(logFile: string): ChildProcess {
+  try {
+    if (logFile !== "-") mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
+    const stderr = logFile === "-" ? 2 : openSync(logFile, "a", 0o600);
+    try {
+      // "ignore", not pipes: nothing of the daemon may keep a terminal or a pipe of the agent's caller open.
+      return fork(entryFile("fusefs/daemon"), [], { stdio: ["ignore", "ignore", stderr, "ipc"], execArgv: [], cwd: "/" });
+    } finally {
+      if (stderr !== 2) closeSync(stderr);
+    }
+  } catch (error) {
+    throw systemError("starting the FUSE daemon", error);
+  }
+}
+
+/**
+ * A running daemon. HobError `precondition`, in one sentence, when the machine has no /dev/fuse, or hob is not root, or the kernel is
+ * too old. Disposing of it unmounts all that it mounted.
+ */
+export async function startFuseServer(options: FuseServerOptions): Promise<FuseServer> {
+  const child = launch(options.logFile);
+  const answers = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
+  const ready = Promise.withResolvers<Extract<FromDaemon, { kind: "ready" }>>();
+  const closed = Promise.withResolvers<string>();
+  let nextId = 1;
+  let gone: HobError | undefined;
+
+  const send = (message: ToDaemon): void => {
+    if (child.connected) child.send(message);
+  };
+
+  function fetch(digest: string): void {
+    options.fetch(digest).then(
+      () => send({ kind: "fetched", digest }),
+      (error) => send({ kind: "fetched", digest, failure: toWire(error) }),
+    );
+  }
+
+  child.on("message", (message: FromDaemon) => {
+    if (message.kind === "fetch") fetch(message.digest);
+    else if (message.kind === "ready") ready.resolve(message);
+    else if (message.kind === "refused") ready.reject(fromWire(message.failure));
+    else {
+      const answer = answers.get(message.id);
+      answers.delete(message.id);
+      if (message.failure) answer?.reject(fromWire(message.failure));
+      else answer?.resolve(message.result);
+    }
+  });
+  function ended(reason: string): void {
+    gone = new HobError("unavailable", `the FUSE daemon has ended: ${reason}`);
+    ready.reject(gone);
+    for (const answer of answers.values()) answer.reject(gone);
+    answers.clear();
+    closed.resolve(reason);
+  }
+  child.on("error", (error) => ended(error.message));
+  child.on("exit", (code, signal) => ended(signal ? `it was ended by ${signal}` : `it exited with code ${code}`));
+
+  function call<M extends Method>(method: M, args: Parameters<FuseServer[M]>): Promise<unknown> {
+    if (gone) return Promise.reject(gone);
+    const id = nextId++;
+    return new Promise((resolve, reject) => {
+      answers.set(id, { resolve, reject });
+      send({ kind: "call", id, method, args } as ToDaemon);
+    });
+  }
+
+  async function dispose(): Promise<void> {
+    if (child.connected) child.disconnect();
+    await closed.promise;
+  }
+
+  const { store, logFile, passthrough = true, workers = 0 } = options;
+  send({ kind: "start", options: { store, logFile, passthrough, workers } });
+  const started = await ready.promise.catch(async (error) => {
+    await dispose();
+    throw error;
+  });
+  return {
+    passthrough: started.passthrough,
+    idmap: started.idmap,
+    pid: child.pid as number,
+    mountImage: async (...args) => void (await call("mountImage", args)),
+    mountSnapshots: async (...args) => void (await call("mountSnapshots", args)),
+    addContainer: async (...args) => void (await call("addContainer", args)),
+    addSnapshot: async (...args) => void (await call("addSnapshot", args)),
+    removeContainer: async (...args) => void (await call("removeContainer", args)),
+    unmount: async (...args) => void (await call("unmount", args)),
+    stats: async () => (await call("stats", [])) as FuseStats,
+    closed: closed.promise,
+    [Symbol.asyncDispose]: dispose,
+  };
+}

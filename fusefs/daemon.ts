@@ -1,0 +1,89 @@
+// ⑤ Entry of the FUSE daemon: a child of the agent, told what to do over Node's IPC. It ends, unmounting all, when that channel closes.
+
+import { openContentFolder } from "../base/content-folder.ts";
+import { HobError } from "../base/errors.ts";
+import { openLog } from "../base/log.ts";
+import { type DaemonOptions, type FromDaemon, fromWire, type ToDaemon, toWire } from "./ipc.ts";
+import { createMounts, type Mounts } from "./mounts.ts";
+import { probeFuse } from "./probe.ts";
+
+// Measured on two cores, whole trees read by one and by four readers: a second thread gains nothing while reads bypass us. Where they
+// do not, it keeps answering while the first waits for the disk.
+const defaultWorkers = (passthrough: boolean): number => (passthrough ? 1 : 2);
+
+// Should a worker not hear that it is to stop, the process ends all the same, and the kernel takes its mounts down.
+const EXIT_TIMEOUT_MS = 2000;
+
+let mounts: Mounts | undefined;
+const fetching = new Map<string, { resolve: () => void; reject: (error: Error) => void }>();
+
+function send(message: FromDaemon): void {
+  if (process.connected) process.send?.(message);
+}
+
+function fetchFromAgent(digest: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fetching.set(digest, { resolve, reject });
+    send({ kind: "fetch", digest });
+  });
+}
+
+async function start(options: DaemonOptions): Promise<void> {
+  const log = openLog("fusefs", options.logFile);
+  const store = openContentFolder(options.store, { durable: false });
+  const probe = await probeFuse(`${options.store}/tmp`);
+  if (!probe.fuse) throw new HobError("precondition", probe.reason);
+  const passthrough = options.passthrough && probe.passthrough;
+  const failed = (error: Error): void => {
+    log.fatal({ error: error.stack }, "a worker died");
+    void end(1);
+  };
+  mounts = createMounts({
+    store,
+    fetch: fetchFromAgent,
+    passthrough,
+    workers: options.workers || defaultWorkers(passthrough),
+    log,
+    failed,
+  });
+  const reason = options.passthrough ? probe.reason : "it was switched off";
+  log.info({ passthrough, reason, idmap: probe.idmap, kernel: probe.kernel }, "ready");
+  send({ kind: "ready", passthrough: { used: passthrough, reason: passthrough ? "" : reason }, idmap: probe.idmap });
+}
+
+async function end(code: number): Promise<void> {
+  setTimeout(() => process.kill(process.pid, "SIGKILL"), EXIT_TIMEOUT_MS).unref();
+  await mounts?.close();
+  process.exit(code);
+}
+
+async function call(message: Extract<ToDaemon, { kind: "call" }>): Promise<void> {
+  try {
+    if (!mounts) throw new HobError("internal", `${message.method} was called before the FUSE daemon was ready`);
+    const method = mounts[message.method] as (...args: unknown[]) => Promise<unknown>;
+    send({ kind: "answer", id: message.id, result: await method(...message.args) });
+  } catch (error) {
+    send({ kind: "answer", id: message.id, failure: toWire(error) });
+  }
+}
+
+function fetched(digest: string, failure: HobError | undefined): void {
+  const waiting = fetching.get(digest);
+  fetching.delete(digest);
+  if (failure) waiting?.reject(failure);
+  else waiting?.resolve();
+}
+
+process.on("message", (message: ToDaemon) => {
+  if (message.kind === "call") void call(message);
+  else if (message.kind === "fetched") fetched(message.digest, message.failure && fromWire(message.failure));
+  else {
+    start(message.options).catch((error) => {
+      send({ kind: "refused", failure: toWire(error) });
+    });
+  }
+});
+process.on("disconnect", () => void end(0));
+// The terminal's signals reach the whole foreground group: the agent decides when we end.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => {});

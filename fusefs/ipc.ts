@@ -1,0 +1,52 @@
+// ⑤ Messages between the agent and its FUSE daemon, over Node's IPC channel: calls with answers, either way.
+
+import { type ErrorKind, HobError, sentenceOf } from "../base/errors.ts";
+import type { FuseServer } from "./server.ts";
+
+/** What the agent may call; the arguments and results are those of the contract in server.ts. */
+export const methods = [
+  "mountImage",
+  "mountSnapshots",
+  "addContainer",
+  "addSnapshot",
+  "removeContainer",
+  "unmount",
+  "stats",
+] as const;
+export type Method = (typeof methods)[number];
+
+export interface DaemonOptions {
+  store: string;
+  logFile: string;
+  passthrough: boolean;
+  /** 0: the daemon chooses. */
+  workers: number;
+}
+
+export type ToDaemon =
+  | { kind: "start"; options: DaemonOptions }
+  | { [M in Method]: { kind: "call"; id: number; method: M; args: Parameters<FuseServer[M]> } }[Method]
+  | { kind: "fetched"; digest: string; failure?: WireError };
+
+export type FromDaemon =
+  | { kind: "ready"; passthrough: { used: boolean; reason: string }; idmap: boolean }
+  | { kind: "refused"; failure: WireError }
+  | { kind: "answer"; id: number; result?: unknown; failure?: WireError }
+  | { kind: "fetch"; digest: string };
+
+export interface WireError {
+  kind: ErrorKind;
+  message: string;
+  remedy?: string;
+}
+
+export function toWire(error: unknown): WireError {
+  if (!(error instanceof HobError)) return { kind: "internal", message: sentenceOf(error) };
+  return error.remedy === undefined
+    ? { kind: error.kind, message: error.message }
+    : { kind: error.kind, message: error.message, remedy: error.remedy };
+}
+
+export function fromWire({ kind, message, remedy }: WireError): HobError {
+  return new HobError(kind, message, remedy === undefined ? {} : { remedy });
+}

@@ -1,0 +1,235 @@
+// ⑤ The daemon's mounts: makes them, tells the workers what they show, and takes them down. All on the daemon's main thread.
+
+import { createHash } from "node:crypto";
+import { closeSync, createReadStream } from "node:fs";
+import { stat, writeFile } from "node:fs/promises";
+import { type ContentFolder, sha256 } from "../base/content-folder.ts";
+import { HobError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { closeBackings } from "./blobs.ts";
+import { createDeferrals } from "./deferrals.ts";
+import { decodeManifest } from "./image/decode.ts";
+import { header } from "./image/manifest.ts";
+import type { FuseServer } from "./server.ts";
+import { cloneSession, openSession } from "./session.ts";
+import { createSnapshots, share } from "./snapshots.ts";
+import { detach, write } from "./syscalls.ts";
+import { NOTIFY_INVAL_ENTRY } from "./wire/constants.ts";
+import { notifyInvalEntryOut, outHeader } from "./wire/structs.ts";
+import type { FromWorker } from "./worker-messages.ts";
+import { startWorkerThreads } from "./workers.ts";
+
+/** What the agent asks of the daemon, as ipc.ts carries it. */
+export type Mounts = Pick<
+  FuseServer,
+  "mountImage" | "mountSnapshots" | "addContainer" | "addSnapshot" | "removeContainer" | "unmount" | "stats"
+> & { close(): Promise<void> };
+
+export interface MountsOptions {
+  store: ContentFolder;
+  fetch(digest: string): Promise<void>;
+  passthrough: boolean;
+  workers: number;
+  log: Log;
+  failed(error: Error): void;
+}
+
+interface Container {
+  snapshots: Map<string, number>; // name → binding
+}
+
+interface Mount {
+  readonly id: number;
+  readonly mountPoint: string;
+  readonly fds: number[]; // one for each worker
+  readonly backings: Map<number, Int32Array>; // by binding
+  live: number; // workers that still serve it
+  detached: boolean;
+}
+
+interface SnapshotsMount extends Mount {
+  readonly containers: Map<string, Container>;
+}
+
+const inodeCount = (manifest: SharedArrayBuffer): number => new DataView(manifest).getUint32(header.inodeCount, true);
+
+async function digestOfFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece as Buffer);
+  return hash.digest("hex");
+}
+
+export function createMounts(options: MountsOptions): Mounts {
+  const { store, log } = options;
+  const mounts = new Map<number, Mount>();
+  const manifests = new Map<string, WeakRef<SharedArrayBuffer>>();
+  const snapshots = createSnapshots();
+  let snapshotsMount: SnapshotsMount | undefined;
+  let nextMount = 1;
+  let nextContainer = 0;
+  let nextBinding = 1; // 0 is an image's only one
+
+  const workers = startWorkerThreads({ count: options.workers, store: store.root, heard, failed: options.failed });
+  const deferrals = createDeferrals({
+    resume: ({ worker, mount, unique }, errno) => workers.send(worker, { kind: "resume", mount, unique, errno }),
+    fetchBlob,
+    hasSnapshot: (mount, container, snapshot) =>
+      snapshotsMount?.id === mount && snapshotsMount.containers.get(container)?.snapshots.has(snapshot) === true,
+    log,
+  });
+
+  function heard(message: FromWorker): void {
+    if (message.kind === "deferred") deferrals.add(message, message.need);
+    else if (message.kind === "interrupt") deferrals.interrupt(message.mount, message.unique);
+    else if (message.kind === "ended") workerLeft(message.mount);
+    else log.error({ worker: message.worker }, message.text);
+  }
+
+  /** When the last worker has let go of a mount, the kernel's side of it is closed too. */
+  function workerLeft(id: number): void {
+    const mount = mounts.get(id);
+    if (!mount) return;
+    mount.live--;
+    if (mount.live > 0) return;
+    mounts.delete(id);
+    if (mount === snapshotsMount) snapshotsMount = undefined;
+    deferrals.mountEnded(id);
+    for (const fd of mount.fds) closeSync(fd);
+    if (!mount.detached) log.warn({ mountPoint: mount.mountPoint }, "a mount was taken down by somebody else");
+  }
+
+  /** What was fetched is read once more before anything is served from it: a wrong digest never is. */
+  async function fetchBlob(digest: string): Promise<void> {
+    await options.fetch(digest);
+    if (!store.has(digest)) throw new HobError("unavailable", `fetching blob ${digest.slice(0, 12)}: it did not arrive`);
+    const actual = await digestOfFile(store.path(digest));
+    if (actual === digest) return;
+    await store.remove(digest);
+    throw new HobError("corrupt", `fetching blob ${digest.slice(0, 12)}: what arrived has digest ${actual.slice(0, 12)}`);
+  }
+
+  function attach(mountPoint: string, dynamic: boolean): Mount {
+    const session = openSession(mountPoint, { passthrough: options.passthrough, dynamic });
+    const mount: Mount = {
+      id: nextMount++,
+      mountPoint,
+      fds: [session.fd],
+      backings: new Map(),
+      live: workers.count,
+      detached: false,
+    };
+    while (mount.fds.length < workers.count) mount.fds.push(cloneSession(session.fd));
+    mounts.set(mount.id, mount);
+    for (const [worker, fd] of mount.fds.entries()) {
+      workers.send(worker, { kind: "mount", mount: mount.id, fd, passthrough: options.passthrough, dynamic });
+    }
+    return mount;
+  }
+
+  function bind(mount: Mount, high: number, manifest: SharedArrayBuffer): void {
+    const backing = new SharedArrayBuffer(inodeCount(manifest) * 4);
+    mount.backings.set(high, new Int32Array(backing));
+    workers.broadcast({ kind: "bind", mount: mount.id, high, manifest, backing });
+  }
+
+  async function imageManifest(digest: string): Promise<SharedArrayBuffer> {
+    const known = manifests.get(digest)?.deref();
+    if (known) return known;
+    if (!store.has(digest)) await fetchBlob(digest);
+    const bytes = store.read(digest);
+    if (sha256(bytes) !== digest) throw new HobError("corrupt", `image ${digest.slice(0, 12)}: its manifest has another digest`);
+    decodeManifest(bytes);
+    const shared = share(bytes);
+    manifests.set(digest, new WeakRef(shared));
+    return shared;
+  }
+
+  /** Without passthrough every readahead is a request: longer ones are fewer. */
+  async function lengthenReadahead(mountPoint: string): Promise<void> {
+    const { dev } = await stat(mountPoint);
+    const [major, minor] = [(dev >>> 8) & 0xfff, (dev & 0xff) | ((dev >>> 12) & 0xfff00)];
+    await writeFile(`/sys/class/bdi/${major}:${minor}/read_ahead_kb`, "1024").catch((error) =>
+      log.info({ error }, "readahead stays short"),
+    );
+  }
+
+  function theSnapshots(operation: string): SnapshotsMount {
+    if (snapshotsMount) return snapshotsMount;
+    throw new HobError("precondition", `${operation}: the snapshots are not mounted`);
+  }
+
+  /** The kernel forgets the container's name and all below it. */
+  function invalidate(mount: SnapshotsMount, container: string): void {
+    const name = Buffer.from(`${container}\0`, "utf8");
+    const message = Buffer.alloc(outHeader.sizeof + notifyInvalEntryOut.sizeof + name.length);
+    message.writeUInt32LE(message.length, outHeader.len);
+    message.writeInt32LE(NOTIFY_INVAL_ENTRY, outHeader.error);
+    message.writeUInt32LE(1, outHeader.sizeof + notifyInvalEntryOut.parent);
+    message.writeUInt32LE(name.length - 1, outHeader.sizeof + notifyInvalEntryOut.namelen);
+    name.copy(message, outHeader.sizeof + notifyInvalEntryOut.sizeof);
+    write(mount.fds[0] as number, message, message.length); // ENOENT: the kernel never asked for it
+  }
+
+  async function unmount(mountPoint: string): Promise<void> {
+    const mount = [...mounts.values()].find((candidate) => candidate.mountPoint === mountPoint && !candidate.detached);
+    if (!mount) throw new HobError("notFound", `unmounting ${mountPoint}: nothing of ours is mounted there`);
+    mount.detached = true;
+    if (mount === snapshotsMount) snapshotsMount = undefined;
+    const failed = detach(mountPoint);
+    if (failed !== 0) log.warn({ mountPoint, errno: failed }, "the mount was gone already");
+  }
+
+  return {
+    async mountImage(digest, mountPoint) {
+      const manifest = await imageManifest(digest);
+      const mount = attach(mountPoint, false);
+      bind(mount, 0, manifest);
+      if (!options.passthrough) await lengthenReadahead(mountPoint);
+      log.info({ digest, mountPoint }, "image mounted");
+    },
+    async mountSnapshots(mountPoint) {
+      if (snapshotsMount)
+        throw new HobError("precondition", `mounting ${mountPoint}: snapshots are mounted at ${snapshotsMount.mountPoint}`);
+      snapshotsMount = Object.assign(attach(mountPoint, true), { containers: new Map<string, Container>() });
+    },
+    async addContainer(container) {
+      const mount = theSnapshots(`adding container ${container}`);
+      if (mount.containers.has(container)) return;
+      mount.containers.set(container, { snapshots: new Map() });
+      workers.broadcast({ kind: "addContainer", mount: mount.id, container, number: nextContainer++ });
+    },
+    async addSnapshot(container, snapshot, base, changed, removed) {
+      const mount = theSnapshots(`adding snapshot ${snapshot.slice(0, 12)}`);
+      const entry = mount.containers.get(container);
+      if (!entry) throw new HobError("notFound", `adding snapshot ${snapshot.slice(0, 12)}: there is no container ${container}`);
+      if (entry.snapshots.has(snapshot)) return;
+      const manifest = snapshots.acquire(snapshot, base, changed, removed);
+      const high = nextBinding++;
+      entry.snapshots.set(snapshot, high);
+      bind(mount, high, manifest);
+      workers.broadcast({ kind: "addSnapshot", mount: mount.id, container, snapshot, high });
+      deferrals.snapshotAdded(mount.id, container, snapshot);
+    },
+    async removeContainer(container) {
+      const mount = theSnapshots(`removing container ${container}`);
+      const entry = mount.containers.get(container);
+      if (!entry) return;
+      mount.containers.delete(container);
+      workers.broadcast({ kind: "removeContainer", mount: mount.id, container });
+      for (const [snapshot, high] of entry.snapshots) {
+        workers.broadcast({ kind: "unbind", mount: mount.id, high });
+        closeBackings(mount.fds[0] as number, mount.backings.get(high) as Int32Array);
+        mount.backings.delete(high);
+        snapshots.release(snapshot);
+      }
+      invalidate(mount, container);
+    },
+    unmount,
+    stats: async () => ({ ...workers.counts(), mounts: [...mounts.values()].filter(({ detached }) => !detached).length }),
+    async close() {
+      for (const mount of mounts.values()) if (!mount.detached) await unmount(mount.mountPoint);
+      deferrals.close();
+      await workers[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,193 @@
+// ⑤ A worker's loop: waits for any of its mounts, reads one request, answers it. Three system calls a request, nothing allocated.
+
+import { createBlobFiles } from "./blobs.ts";
+import { viewManifest } from "./image/manifest.ts";
+import { MAX_READ_BYTES, REQUEST_BYTES } from "./session.ts";
+import { createEpoll, lastErrno, read, write } from "./syscalls.ts";
+import { createHandlers, DEFERRED, type Handler, NO_REPLY, type Request, type ServedMount } from "./tree.ts";
+import { createRoots } from "./tree-roots.ts";
+import { epoll, errno } from "./wire/constants.ts";
+import { OPCODE_LIMIT, opcodeRows, opcodeTable } from "./wire/opcodes.ts";
+import { createReply } from "./wire/reply.ts";
+import { inHeader, outHeader } from "./wire/structs.ts";
+import type { FromWorker, ToWorker, WorkerData } from "./worker-messages.ts";
+
+/** Slots of the shared counters behind those of the opcodes. */
+export const PASSTHROUGH_SLOT = OPCODE_LIMIT;
+export const COUNT_SLOTS = OPCODE_LIMIT + 1;
+
+const WAKE_TAG = 0xffff_ffff;
+
+export interface WorkerLink {
+  send(message: FromWorker): void;
+  /** The next message from the main thread, or undefined. Never blocks. */
+  receive(): ToWorker | undefined;
+}
+
+/** Serves until told to stop. Blocks the thread. */
+export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
+  const counts = new Float64Array(data.counts);
+  const mounts = new Map<number, ServedMount>();
+  const waiting = new Map<string, { mount: ServedMount; bytes: Buffer }>();
+  const queue = createEpoll();
+  const wakeBuffer = Buffer.alloc(8);
+  const reply = createReply(MAX_READ_BYTES);
+  const request: Request = {
+    buffer: Buffer.from(new ArrayBuffer(REQUEST_BYTES)),
+    bytes: 0,
+    node: { high: 0, low: 0 },
+    retried: false,
+    need: undefined,
+  };
+  let running = true;
+
+  const handlers = createHandlers({
+    reply,
+    blobs: createBlobFiles(data.store),
+    countPassthrough: () => {
+      (counts[PASSTHROUGH_SLOT] as number)++;
+    },
+    interrupt: (mount, unique) => link.send({ kind: "interrupt", mount: mount.id, unique }),
+    catchUp: takeMessages,
+  });
+  const answers = opcodeRows.map((row) =>
+    typeof row?.answer === "string" && row.answer !== "silent" ? handlers[row.answer] : undefined,
+  );
+
+  const uniqueOf = (buffer: Buffer): number =>
+    buffer.readUInt32LE(inHeader.unique) + buffer.readUInt32LE(inHeader.unique + 4) * 0x1_0000_0000;
+
+  function end(mount: ServedMount): void {
+    if (!mounts.delete(mount.id)) return;
+    queue.remove(mount.fd);
+    for (const [key, deferred] of waiting) if (deferred.mount === mount) waiting.delete(key);
+    link.send({ kind: "ended", worker: data.worker, mount: mount.id });
+  }
+
+  /** `payload`: bytes already in the reply buffer, or a negative errno. */
+  function send(mount: ServedMount, payload: number): void {
+    const bytes = outHeader.sizeof + Math.max(0, payload);
+    reply.view.setUint32(outHeader.len, bytes, true);
+    reply.view.setInt32(outHeader.error, Math.min(0, payload), true);
+    reply.view.setUint32(outHeader.unique, request.buffer.readUInt32LE(inHeader.unique), true);
+    reply.view.setUint32(outHeader.unique + 4, request.buffer.readUInt32LE(inHeader.unique + 4), true);
+    if (write(mount.fd, reply.buffer, bytes) >= 0) return;
+    const failed = lastErrno();
+    // ENOENT: the request was interrupted, or its connection aborted, meanwhile. Nobody waits for the answer.
+    if (failed === errno.ENODEV || failed === errno.ECONNABORTED) end(mount);
+    else if (failed !== errno.ENOENT)
+      link.send({ kind: "fault", worker: data.worker, text: `answering a request: errno ${failed}` });
+  }
+
+  function answer(mount: ServedMount): void {
+    const { buffer } = request;
+    const opcode = buffer.readUInt32LE(inHeader.opcode);
+    const row = opcode < OPCODE_LIMIT ? opcodeRows[opcode] : undefined;
+    if (row && !request.retried) (counts[opcode] as number)++;
+    const tooShort = row !== undefined && request.bytes < inHeader.sizeof + row.bodyBytes;
+    const fixed = !row ? errno.ENOSYS : tooShort ? errno.EINVAL : row.answer;
+    if (typeof fixed === "number") send(mount, -fixed);
+    else if (fixed !== "silent") handle(mount, opcode, answers[opcode] as Handler);
+  }
+
+  function handle(mount: ServedMount, opcode: number, handler: Handler): void {
+    const { buffer } = request;
+    request.node.low = buffer.readUInt32LE(inHeader.nodeid);
+    request.node.high = buffer.readUInt32LE(inHeader.nodeid + 4);
+    let result: number;
+    try {
+      result = handler(mount, request);
+    } catch (error) {
+      link.send({
+        kind: "fault",
+        worker: data.worker,
+        text: `opcode ${opcode}: ${error instanceof Error ? error.stack : String(error)}`,
+      });
+      result = -errno.EIO;
+    }
+    if (result === DEFERRED) defer(mount);
+    else if (result !== NO_REPLY) send(mount, result);
+  }
+
+  function defer(mount: ServedMount): void {
+    const { need } = request;
+    if (!need) throw new Error("a request was deferred without saying what it needs");
+    const unique = uniqueOf(request.buffer);
+    waiting.set(`${mount.id}:${unique}`, { mount, bytes: Buffer.from(request.buffer.subarray(0, request.bytes)) });
+    link.send({ kind: "deferred", worker: data.worker, mount: mount.id, unique, need });
+  }
+
+  function resume(key: string, failed: number): void {
+    const deferred = waiting.get(key);
+    if (!deferred) return; // its mount ended
+    waiting.delete(key);
+    deferred.bytes.copy(request.buffer);
+    request.bytes = deferred.bytes.length;
+    request.retried = true;
+    if (failed === 0) answer(deferred.mount);
+    else send(deferred.mount, -failed);
+    request.retried = false;
+  }
+
+  // What resume() does reuses the request buffer: while a request is being answered, resumptions wait here.
+  const resumptions: { key: string; failed: number }[] = [];
+
+  function take(message: ToWorker): void {
+    if (message.kind === "stop") {
+      running = false;
+      return;
+    }
+    if (message.kind === "mount") {
+      const { mount: id, fd, passthrough, dynamic } = message;
+      mounts.set(id, { id, fd, passthrough, roots: dynamic ? createRoots() : undefined, bindings: [] });
+      const failed = queue.add(fd, id, epoll.in | epoll.exclusive);
+      if (failed !== 0) link.send({ kind: "fault", worker: data.worker, text: `watching mount ${id}: errno ${failed}` });
+      return;
+    }
+    const mount = mounts.get(message.mount);
+    if (!mount) return; // it ended while the message was on its way
+    if (message.kind === "bind") {
+      const { high, manifest, backing } = message;
+      mount.bindings[high] = { high, manifest: viewManifest(manifest, 0, manifest.byteLength), backing: new Int32Array(backing) };
+    } else if (message.kind === "unbind") delete mount.bindings[message.high];
+    else if (message.kind === "addContainer") mount.roots?.addContainer(message.container, message.number);
+    else if (message.kind === "removeContainer") mount.roots?.removeContainer(message.container);
+    else if (message.kind === "addSnapshot") mount.roots?.addSnapshot(message.container, message.snapshot, message.high);
+    else resumptions.push({ key: `${message.mount}:${message.unique}`, failed: message.errno });
+  }
+
+  function takeMessages(): void {
+    for (let message = link.receive(); message; message = link.receive()) take(message);
+  }
+
+  function serve(mount: ServedMount): void {
+    const bytes = read(mount.fd, request.buffer);
+    if (bytes >= inHeader.sizeof) {
+      request.bytes = bytes;
+      answer(mount);
+      return;
+    }
+    const failed = bytes < 0 ? lastErrno() : errno.EIO;
+    // EAGAIN: another worker was faster. ENOENT: the request was interrupted before it was read.
+    if (failed === errno.EAGAIN || failed === errno.EINTR || failed === errno.ENOENT) return;
+    end(mount); // ENODEV, ECONNABORTED: both are the end of a connection
+  }
+
+  queue.add(data.eventfd, WAKE_TAG, epoll.in);
+  for (const row of opcodeTable) counts[row.opcode] = 0;
+  while (running) {
+    const ready = queue.wait();
+    for (let i = 0; i < ready; i++) {
+      const tag = queue.tag(i);
+      if (tag === WAKE_TAG) {
+        read(data.eventfd, wakeBuffer);
+        takeMessages();
+      } else {
+        const mount = mounts.get(tag);
+        if (mount) serve(mount);
+      }
+    }
+    for (let next = resumptions.shift(); next; next = resumptions.shift()) resume(next.key, next.failed);
+  }
+  queue.close();
+}

@@ -1,0 +1,199 @@
+// ⑤ Answers requests about a mount: an immutable tree (an image), or the snapshots of many containers. No state but what it shows.
+
+import type { BlobFiles } from "./blobs.ts";
+import { digestOf, entryInode, findEntry, type Manifest, sizeOf, targetOf, typeOf } from "./image/manifest.ts";
+import type { Roots } from "./tree-roots.ts";
+import { errno, fileType, openFlag } from "./wire/constants.ts";
+import type { HandlerName } from "./wire/opcodes.ts";
+import * as replies from "./wire/reply.ts";
+import { inHeader, readIn } from "./wire/structs.ts";
+import type { Need } from "./worker-messages.ts";
+
+/** A manifest shown under the node ids whose upper half is `high`. */
+export interface Binding {
+  readonly high: number;
+  readonly manifest: Manifest;
+  readonly backing: Int32Array;
+}
+
+export interface ServedMount {
+  readonly id: number;
+  readonly fd: number;
+  readonly passthrough: boolean;
+  /** Only the snapshots mount has roots; bindings[0] is then empty. In an image's mount bindings[0] is the image. */
+  readonly roots: Roots | undefined;
+  readonly bindings: (Binding | undefined)[];
+}
+
+/** One request, decoded as far as all have in common. `bytes` counts the header. One object, used again for every request. */
+export interface Request {
+  readonly buffer: Buffer;
+  bytes: number;
+  readonly node: replies.NodeId;
+  /** It was deferred before, and what it needed should be here now: do not defer it again. */
+  retried: boolean;
+  /** Set by a handler that returns DEFERRED. */
+  need: Need | undefined;
+}
+
+/** Handlers return the payload's bytes, a negative errno, or one of these. */
+export const DEFERRED = -1_000_001;
+export const NO_REPLY = -1_000_002;
+
+export interface ServingContext {
+  readonly reply: replies.Reply;
+  readonly blobs: BlobFiles;
+  countPassthrough(): void;
+  interrupt(mount: ServedMount, unique: number): void;
+  /** Makes what the main thread has already said take effect, before a listing of what changes. */
+  catchUp(): void;
+}
+
+export type Handler = (mount: ServedMount, request: Request) => number;
+
+const BODY = inHeader.sizeof;
+
+export function createHandlers(context: ServingContext): Record<HandlerName, Handler> {
+  const { reply, blobs } = context;
+
+  /** The manifest that a request is about; undefined at the upper levels of the snapshots mount and for what is gone. */
+  function bindingOf(mount: ServedMount, node: replies.NodeId): Binding | undefined {
+    const binding = mount.bindings[node.high];
+    return binding && node.low >= 1 && node.low <= binding.manifest.inodeCount ? binding : undefined;
+  }
+
+  const isRootLevel = (mount: ServedMount, node: replies.NodeId): boolean => mount.roots !== undefined && node.high === 0;
+
+  function lookup(mount: ServedMount, request: Request): number {
+    const { buffer, node } = request;
+    const end = request.bytes - 1; // the name ends with a NUL
+    if (isRootLevel(mount, node)) return lookupRoot(mount, mount.roots as Roots, request, buffer.toString("utf8", BODY, end));
+    const binding = bindingOf(mount, node);
+    if (!binding) return -errno.ESTALE;
+    const directory = node.low - 1;
+    if (typeOf(binding.manifest, directory) !== fileType.directory) return -errno.ENOTDIR;
+    const entry = findEntry(binding.manifest, directory, buffer, BODY, end);
+    if (entry < 0) return replies.replyNoEntry(reply);
+    return replies.replyEntry(reply, binding.manifest, binding.high, entryInode(binding.manifest, entry));
+  }
+
+  function lookupRoot(mount: ServedMount, roots: Roots, request: Request, name: string): number {
+    const { low } = request.node;
+    if (low === 1) {
+      const container = roots.container(name);
+      // Believed for 0 seconds: a container may go.
+      return container ? replies.replyPlainDirectoryEntry(reply, { high: 0, low: container }, 0) : -errno.ENOENT;
+    }
+    const container = roots.containerName(low);
+    if (container === undefined) return -errno.ESTALE;
+    const high = roots.snapshot(container, name);
+    const binding = mount.bindings[high];
+    if (high !== 0 && binding) return replies.replyEntry(reply, binding.manifest, high, 0);
+    if (request.retried) return -errno.ENOENT;
+    request.need = { kind: "snapshot", container, snapshot: name };
+    return DEFERRED;
+  }
+
+  function getattr(mount: ServedMount, { node }: Request): number {
+    if (isRootLevel(mount, node)) {
+      const known = node.low === 1 || mount.roots?.containerName(node.low) !== undefined;
+      return known ? replies.replyPlainDirectoryAttr(reply, node) : -errno.ESTALE;
+    }
+    const binding = bindingOf(mount, node);
+    return binding ? replies.replyAttr(reply, binding.manifest, binding.high, node.low - 1) : -errno.ESTALE;
+  }
+
+  function readlink(mount: ServedMount, { node }: Request): number {
+    const binding = bindingOf(mount, node);
+    if (!binding) return -errno.ESTALE;
+    if (typeOf(binding.manifest, node.low - 1) !== fileType.symlink) return -errno.EINVAL;
+    return targetOf(binding.manifest, node.low - 1).copy(reply.payload);
+  }
+
+  function missing(request: Request, digest: string): number {
+    if (request.retried) return -errno.EIO;
+    request.need = { kind: "blob", digest };
+    return DEFERRED;
+  }
+
+  function open(mount: ServedMount, request: Request): number {
+    const { node } = request;
+    const binding = bindingOf(mount, node);
+    if (!binding) return -errno.ESTALE;
+    const inode = node.low - 1;
+    if (typeOf(binding.manifest, inode) !== fileType.regular) return -errno.EINVAL;
+    const readThrough = openFlag.keepCache | openFlag.noFlush;
+    const size = sizeOf(binding.manifest, inode);
+    if (size === 0) return replies.replyOpen(reply, readThrough, 0); // nothing to read: needs no blob
+    const digest = digestOf(binding.manifest, inode);
+    if (mount.passthrough) {
+      const backing = blobs.backing(mount.fd, binding.backing, inode, digest, size);
+      if (backing === -errno.ENOENT) return missing(request, digest);
+      if (backing < 0) return backing;
+      if (backing > 0) {
+        context.countPassthrough();
+        return replies.replyOpen(reply, openFlag.passthrough | openFlag.noFlush, backing);
+      }
+    } else {
+      const failed = blobs.check(digest, size);
+      if (failed === -errno.ENOENT) return missing(request, digest);
+      if (failed < 0) return failed;
+    }
+    return replies.replyOpen(reply, readThrough, 0);
+  }
+
+  function read(mount: ServedMount, request: Request): number {
+    const { node, buffer } = request;
+    const binding = bindingOf(mount, node);
+    if (!binding) return -errno.ESTALE;
+    const inode = node.low - 1;
+    if (typeOf(binding.manifest, inode) !== fileType.regular) return -errno.EINVAL;
+    const size = sizeOf(binding.manifest, inode);
+    const offset = buffer.readUInt32LE(BODY + readIn.offset) + buffer.readUInt32LE(BODY + readIn.offset + 4) * 0x1_0000_0000;
+    const bytes = Math.min(buffer.readUInt32LE(BODY + readIn.size), reply.payload.length, size - offset);
+    if (bytes <= 0) return 0;
+    const digest = digestOf(binding.manifest, inode);
+    const count = blobs.read(digest, size, reply.payload, bytes, offset);
+    return count === -errno.ENOENT ? missing(request, digest) : count;
+  }
+
+  function opendir(mount: ServedMount, { node }: Request): number {
+    if (!mount.roots) return -errno.ENOSYS; // once: the kernel then opens and caches directories by itself
+    return replies.replyOpen(reply, node.high === 0 ? 0 : openFlag.keepCache | openFlag.cacheDir, 0);
+  }
+
+  function list(mount: ServedMount, { node, buffer }: Request, plus: boolean): number {
+    const offset = buffer.readUInt32LE(BODY + readIn.offset);
+    const listing = { offset, maxBytes: buffer.readUInt32LE(BODY + readIn.size), plus };
+    if (isRootLevel(mount, node)) {
+      context.catchUp();
+      const roots = mount.roots as Roots;
+      if (node.low === 1) return replies.replyPlainListing(reply, roots.containerNames(), node, listing);
+      const container = roots.containerName(node.low);
+      return container === undefined
+        ? -errno.ESTALE
+        : replies.replyPlainListing(reply, roots.snapshotNames(container), node, listing);
+    }
+    const binding = bindingOf(mount, node);
+    if (!binding) return -errno.ESTALE;
+    if (typeOf(binding.manifest, node.low - 1) !== fileType.directory) return -errno.ENOTDIR;
+    return replies.replyListing(reply, binding.manifest, node, listing);
+  }
+
+  return {
+    lookup,
+    getattr,
+    readlink,
+    open,
+    read,
+    statfs: (mount) => replies.replyStatfs(reply, mount.bindings[0]?.manifest.inodeCount ?? 0),
+    release: () => 0,
+    opendir,
+    readdir: (mount, request) => list(mount, request, false),
+    readdirplus: (mount, request) => list(mount, request, true),
+    interrupt(mount, { buffer }) {
+      context.interrupt(mount, buffer.readUInt32LE(BODY) + buffer.readUInt32LE(BODY + 4) * 0x1_0000_0000);
+      return NO_REPLY;
+    },
+  };
+}

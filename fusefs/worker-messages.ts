@@ -1,0 +1,31 @@
+// ⑤ What the daemon's main thread and its FUSE workers say to each other. A worker is woken by its eventfd.
+
+/** What a request waits for, when it cannot be answered at once. */
+export type Need = { kind: "blob"; digest: string } | { kind: "snapshot"; container: string; snapshot: string };
+
+export type ToWorker =
+  | { kind: "mount"; mount: number; fd: number; passthrough: boolean; dynamic: boolean }
+  /** Node ids with `high` in their upper half are this manifest's. `backing`: Int32 for each inode, see blobs.ts. */
+  | { kind: "bind"; mount: number; high: number; manifest: SharedArrayBuffer; backing: SharedArrayBuffer }
+  | { kind: "unbind"; mount: number; high: number }
+  | { kind: "addContainer"; mount: number; container: string; number: number }
+  | { kind: "removeContainer"; mount: number; container: string }
+  | { kind: "addSnapshot"; mount: number; container: string; snapshot: string; high: number }
+  /** Answers a deferred request: with that errno, or by trying once more when it is 0. */
+  | { kind: "resume"; mount: number; unique: number; errno: number }
+  | { kind: "stop" };
+
+export type FromWorker =
+  | { kind: "deferred"; worker: number; mount: number; unique: number; need: Need }
+  | { kind: "interrupt"; mount: number; unique: number }
+  /** The kernel has ended the connection: nobody uses the mount any more. */
+  | { kind: "ended"; worker: number; mount: number }
+  | { kind: "fault"; worker: number; text: string };
+
+export interface WorkerData {
+  worker: number;
+  store: string;
+  eventfd: number;
+  /** Float64 for each opcode, then one for passthrough opens; written by the worker, read by the main thread. */
+  counts: SharedArrayBuffer;
+}

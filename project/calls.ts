@@ -1,0 +1,69 @@
+// ③⑦ The calls that this client has made and whose outcome it does not know yet, over however many connections that takes.
+
+import { randomBytes } from "node:crypto";
+import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
+import type { Arguments } from "../proto/gen/hob/v1/common.ts";
+import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
+
+export interface CallTracker {
+  /** Takes a call on; `send` is asked at once, and again by `release`, until it takes it. */
+  start(call: StartCall, send: (call: StartCall) => boolean): void;
+  /** A call that travels inside a publish. */
+  carried(call: StartCall, save: { savedAtMs: number; receipt: number }): void;
+  /** News of a call: which save it belongs to, when it was one of ours. */
+  update(call: CallInfo): { savedAtMs: number; receipt: number } | undefined;
+  /** Sends what waits and may be sent. */
+  release(send: (call: StartCall) => boolean): void;
+  /** Calls that control has confirmed and not finished: a new session asks for these. */
+  confirmed(): string[];
+  /** The connection is lost: what has not been confirmed is sent again. */
+  lost(): void;
+}
+
+interface Tracked {
+  call: StartCall;
+  state: "waiting" | "sent" | "confirmed";
+  save: { savedAtMs: number; receipt: number } | undefined;
+}
+
+const finalStates = new Set(["succeeded", "failed", "cancelled"]);
+export const isFinal = (call: CallInfo): boolean => finalStates.has(call.state);
+
+export function createCallTracker(): CallTracker {
+  const calls = new Map<string, Tracked>();
+
+  return {
+    start(call, send) {
+      calls.set(call.id, { call, state: send(call) ? "sent" : "waiting", save: undefined });
+    },
+    carried(call, save) {
+      calls.set(call.id, { call, state: "sent", save });
+    },
+    update(info) {
+      const known = calls.get(info.id);
+      if (!known) return undefined;
+      known.state = "confirmed";
+      if (isFinal(info)) calls.delete(info.id);
+      return known.save;
+    },
+    release(send) {
+      for (const known of calls.values()) if (known.state === "waiting" && send(known.call)) known.state = "sent";
+    },
+    confirmed: () => [...calls].filter(([, { state }]) => state === "confirmed").map(([id]) => id),
+    lost() {
+      for (const known of calls.values()) {
+        if (known.state !== "sent") continue;
+        known.state = "waiting";
+        known.call = { ...known.call, version: "" }; // the version that it was to run may never have arrived
+      }
+    },
+  };
+}
+
+/** 16 lower-case hex digits. */
+export const newCallId = (): string => randomBytes(8).toString("hex");
+
+export function encodeArguments(positional: readonly unknown[], keywords: Readonly<Record<string, unknown>>): Arguments {
+  const named = Object.keys(keywords).length > 0 ? Buffer.from(JSON.stringify(keywords)) : Buffer.alloc(0);
+  return { positional: Buffer.from(JSON.stringify(positional)), keywords: named };
+}

@@ -1,0 +1,132 @@
+// ② From what was described before to what is described now: which functions changed, at which tier, and why. Pure.
+
+import type { FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
+import type { Tier } from "../events.ts";
+
+export interface DescribedFunction {
+  kind: "function" | "local";
+  spec: FunctionSpec;
+  /** The version: over the code that it reaches, the files that it may read, and what its spec asks for. */
+  digest: string;
+  /**
+   * What the digest covers, for reasons: "own", "name helpers.clean", "code app.py" (what acts when the module is imported), "all app.py"
+   * (a module that counts as a whole), "import numpy", "file data.csv", "files" (any file at all), "bundle FILE" for TypeScript.
+   */
+  parts: Readonly<Record<string, string>>;
+  /** Why a module counts as a whole, by path ("*": the project); and under "files" why any file counts. */
+  whole: Readonly<Record<string, string>>;
+  /** One of the modules that it imports does not parse: it keeps the version that it has. */
+  held: boolean;
+  bundle?: { digest: string; data: Uint8Array };
+}
+
+export interface FunctionChange {
+  after: DescribedFunction;
+  tier: Tier;
+  reason: string;
+}
+
+export interface Changes {
+  changes: FunctionChange[];
+  removed: DescribedFunction[];
+  /** Why nothing has to be reloaded; absent when something has. */
+  nothing?: string;
+}
+
+export const functionKey = (described: { spec: { app: string; name: string } }): string =>
+  `${described.spec.app}/${described.spec.name}`;
+
+/**
+ * `before` is what serves, `after` what the project says now, by functionKey. `files` are the files that this save changed. Held functions
+ * are left as they are.
+ */
+export function changesBetween(
+  before: ReadonlyMap<string, DescribedFunction>,
+  after: ReadonlyMap<string, DescribedFunction>,
+  files: readonly string[],
+): Changes {
+  const changes: FunctionChange[] = [];
+  for (const [key, now] of after) {
+    const was = before.get(key);
+    if (now.held || was?.digest === now.digest) continue;
+    const asked = was && specReason(was.spec, now.spec);
+    if (!was) changes.push({ after: now, tier: "fork", reason: "new" });
+    else if (asked?.tier === "container") changes.push({ after: now, ...asked });
+    else
+      changes.push({
+        after: now,
+        tier: "fork",
+        reason: codeReason(was, now, files) ?? asked?.reason ?? "the order of definitions changed",
+      });
+  }
+  const removed = [...before].filter(([key]) => !after.has(key)).map(([, was]) => was);
+  if (changes.length + removed.length > 0) return { changes, removed };
+  return { changes, removed, nothing: nothingReason([...before.values(), ...after.values()], files) };
+}
+
+/** What can change about a spec, and whether it takes another container. */
+const specFields: readonly { name: string; tier: Tier; value(spec: FunctionSpec): unknown }[] = [
+  { name: "image", tier: "container", value: (spec) => `${spec.image?.source} ${spec.image?.digest}` },
+  { name: "cpu", tier: "container", value: (spec) => spec.cpu },
+  { name: "memory", tier: "container", value: (spec) => spec.memoryBytes },
+  { name: "timeout", tier: "fork", value: (spec) => spec.timeoutMs },
+  { name: "retries", tier: "fork", value: (spec) => spec.retries },
+  { name: "min_containers", tier: "fork", value: (spec) => spec.minContainers },
+  { name: "max_containers", tier: "fork", value: (spec) => spec.maxContainers },
+  { name: "module", tier: "fork", value: (spec) => `${spec.module} ${spec.qualname}` },
+  { name: "language", tier: "container", value: (spec) => spec.language },
+];
+
+/** The part of a spec that belongs to the version's digest. */
+export const specText = (spec: FunctionSpec): string =>
+  specFields.map((field) => `${field.name}=${field.value(spec)}`).join("\n");
+
+function specReason(was: FunctionSpec, now: FunctionSpec): { tier: Tier; reason: string } | undefined {
+  const changed = specFields.filter((field) => field.value(was) !== field.value(now));
+  if (changed.length === 0) return undefined;
+  const tier = changed.some((field) => field.tier === "container") ? "container" : "fork";
+  return { tier, reason: `${changed.map((field) => field.name).join(", ")} changed` };
+}
+
+function codeReason(was: DescribedFunction, now: DescribedFunction, files: readonly string[]): string | undefined {
+  const changed = (key: string): boolean => was.parts[key] !== now.parts[key];
+  if (changed("own")) return "body changed";
+  const keys = [...new Set([...Object.keys(was.parts), ...Object.keys(now.parts)])].filter(changed).sort();
+  const first = (prefix: string): string | undefined => keys.find((key) => key.startsWith(prefix))?.slice(prefix.length);
+  const name = first("name ");
+  if (name !== undefined) return `reaches ${name}`;
+  const code = first("code ");
+  if (code !== undefined) return `module code of ${code} changed`;
+  const bundle = first("bundle ");
+  if (bundle !== undefined) return `reaches ${bundle}`;
+  const whole = first("all ");
+  if (whole !== undefined) {
+    const why = now.whole[whole] ?? was.whole[whole];
+    return `${why ?? `${whole} counts as a whole`}: all of ${whole} counts`;
+  }
+  const imported = first("import ");
+  if (imported !== undefined) return `import of ${imported} changed`;
+  const file = first("file ");
+  if (file !== undefined) return `reads ${file}`;
+  if (!keys.includes("files")) return undefined;
+  return `may read any file (${now.whole["files"] ?? was.whole["files"]}): ${files.join(", ") || "a file"} changed`;
+}
+
+const sources = /\.(py|tsx?|mts|cts|jsx?|mjs|cjs)$/;
+
+function nothingReason(functions: readonly DescribedFunction[], files: readonly string[]): string {
+  if (functions.length === 0) return "the project has no functions";
+  if (functions.some((described) => described.held)) return "held until the error is mended";
+  const reached = (file: string): boolean => {
+    const dotted = file.replace(/(\/__init__)?\.py$/, "").replaceAll("/", ".");
+    return functions.some(
+      ({ spec, parts }) =>
+        spec.module === file || Object.keys(parts).some((key) => key.endsWith(` ${file}`) || key.startsWith(`name ${dotted}.`)),
+    );
+  };
+  const code = files.filter((file) => sources.test(file));
+  const foreign = files.filter((file) => !code.includes(file) || !reached(file));
+  if (foreign.length === files.length && files.length > 0)
+    return `no function reaches ${foreign.slice(0, 3).join(", ")}${foreign.length > 3 ? " …" : ""}`;
+  return "comment or formatting only, or code that no function reaches";
+}

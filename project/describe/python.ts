@@ -1,0 +1,213 @@
+// ② Describes a project's Python through a resident interpreter (python/describe.py), spoken to in JSON lines.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+import { sha256 } from "../../base/content-folder.ts";
+import { HobError } from "../../base/errors.ts";
+import { installRoot } from "../../base/install.ts";
+import { FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
+import type { Diagnostic } from "../events.ts";
+import type { Snapshot } from "../snapshot.ts";
+import { type DescribedFunction, specText } from "./changes.ts";
+
+export interface SourceChanges {
+  changed: { path: string; source: string }[];
+  removed: string[];
+}
+
+export interface LanguageDescription {
+  functions: DescribedFunction[];
+  diagnostics: Diagnostic[];
+}
+
+export interface LanguageDescriber extends AsyncDisposable {
+  /** Takes what has changed since the last request; `snapshot` is the project with those changes. One request at a time. */
+  describe(changes: SourceChanges, snapshot: Snapshot): Promise<LanguageDescription>;
+}
+
+/** One function in python/describe.py's answer. */
+interface Answered {
+  app: string;
+  name: string;
+  kind: "function" | "local";
+  module: string;
+  qualname: string;
+  line: number;
+  doc: string;
+  parameters: FunctionSpec["parameters"];
+  returns: string;
+  spec: EvaluatedSpec | null;
+  code: string;
+  files: string[];
+  anyFile: string;
+  held: boolean;
+  parts?: Record<string, string>;
+  whole?: Record<string, string>;
+}
+
+/** What `Function.spec` of the SDKs holds. */
+export interface EvaluatedSpec {
+  name: string;
+  image?: { source: string };
+  cpu?: number | null;
+  memory_bytes?: number | null;
+  timeout_ms?: number | null;
+  retries?: number | null;
+  min_containers?: number | null;
+  max_containers?: number | null;
+}
+
+interface Answer {
+  id: number;
+  functions: Answered[];
+  diagnostics: Diagnostic[];
+  error?: string;
+}
+
+/** HOB_PYTHON, the distribution's Python, or the first on PATH; the SDK needs 3.9. */
+function findPython(): string {
+  const onPath = (process.env["PATH"] ?? "").split(delimiter).filter(Boolean);
+  for (const candidate of [process.env["HOB_PYTHON"], "/usr/bin/python3", ...onPath.map((folder) => join(folder, "python3"))]) {
+    if (!candidate) continue;
+    try {
+      accessSync(candidate, constants.X_OK);
+      return candidate;
+    } catch {
+      // not this one
+    }
+  }
+  throw new HobError("precondition", "describing the project's Python needs a python3, and there is none on PATH", {
+    remedy: "install Python 3.9 or newer",
+  });
+}
+
+/** Starts with the first request. `sdk` is the folder that holds the package hob. An interpreter that dies is started again. */
+export function createPythonDescriber(sdk: string = join(installRoot, "sdk", "python")): LanguageDescriber {
+  const script = join(installRoot, "project", "describe", "python", "describe.py");
+  const sources = new Map<string, string>();
+  const reasons = new Map<string, { parts: Record<string, string>; whole: Record<string, string> }>();
+  const served = new Map<string, DescribedFunction>();
+  let running: { child: ChildProcess; said: string[] } | undefined;
+  let waiting: { resolve(answer: Answer): void; reject(cause: Error): void } | undefined;
+  let requests = 0;
+
+  function start(): { child: ChildProcess; said: string[] } {
+    const child = spawn(findPython(), ["-I", "-S", "-B", script, sdk], { stdio: ["pipe", "pipe", "pipe"] });
+    const started = { child, said: [] as string[] };
+    createInterface({ input: child.stdout! }).on("line", (line) => {
+      const answer = JSON.parse(line) as Answer;
+      waiting?.resolve(answer);
+    });
+    createInterface({ input: child.stderr! }).on("line", (line) => {
+      started.said.push(line);
+      if (started.said.length > 20) started.said.shift();
+    });
+    const ended = (reason: string): void => {
+      if (running === started) running = undefined;
+      const last = started.said.at(-1);
+      const text = `describing the project's Python: the interpreter ended (${reason})${last ? `: ${last}` : ""}`;
+      waiting?.reject(new HobError("internal", text));
+    };
+    child.on("error", (error) => ended(error.message));
+    child.on("close", (code, signal) => ended(signal ?? `exit ${code}`));
+    child.stdin!.on("error", () => {}); // the process has ended: "close" tells
+    return started;
+  }
+
+  async function ask(changes: SourceChanges): Promise<Answer> {
+    if (!running) {
+      running = start();
+      changes = { changed: [...sources].map(([path, source]) => ({ path, source })), removed: [] };
+    }
+    const { child } = running;
+    const answer = new Promise<Answer>((resolve, reject) => {
+      waiting = { resolve, reject };
+    });
+    child.stdin!.write(`${JSON.stringify({ id: ++requests, ...changes })}\n`);
+    try {
+      return await answer;
+    } finally {
+      waiting = undefined;
+    }
+  }
+
+  async function describe(changes: SourceChanges, snapshot: Snapshot): Promise<LanguageDescription> {
+    for (const { path, source } of changes.changed) sources.set(path, source);
+    for (const path of changes.removed) sources.delete(path);
+    if (sources.size === 0 && !running) return { functions: [], diagnostics: [] };
+    const answer = await ask(changes);
+    if (answer.error !== undefined) throw new HobError("internal", `describing the project's Python: ${answer.error}`);
+    const functions: DescribedFunction[] = [];
+    for (const said of answer.functions) {
+      const key = `${said.app}/${said.name}`;
+      if (said.parts) reasons.set(key, { parts: said.parts, whole: said.whole ?? {} });
+      const described = said.spec ? complete(said, said.spec, reasons.get(key)!, snapshot) : kept(served.get(key));
+      if (!described) continue;
+      served.set(key, described);
+      functions.push(described);
+    }
+    return { functions, diagnostics: answer.diagnostics };
+  }
+
+  return {
+    describe,
+    async [Symbol.asyncDispose]() {
+      const child = running?.child;
+      running = undefined;
+      if (!child || child.exitCode !== null || child.signalCode !== null) return;
+      const closed = new Promise((resolve) => child.once("close", resolve));
+      child.stdin!.end(); // the end of its input ends it
+      const kill = setTimeout(() => child.kill("SIGKILL"), 1_000);
+      await closed;
+      clearTimeout(kill);
+    },
+  };
+}
+
+/** A function whose decorator cannot be evaluated keeps what it had. */
+const kept = (described: DescribedFunction | undefined): DescribedFunction | undefined =>
+  described && { ...described, held: true };
+
+function complete(
+  said: Answered,
+  spec: EvaluatedSpec,
+  reason: { parts: Record<string, string>; whole: Record<string, string> },
+  snapshot: Snapshot,
+): DescribedFunction {
+  const full = toFunctionSpec(spec, {
+    app: said.app,
+    language: "python",
+    module: said.module,
+    qualname: said.qualname,
+    parameters: said.parameters,
+    doc: said.doc,
+    line: said.line,
+    returns: said.returns,
+  });
+  const files: Record<string, string> = {};
+  for (const path of said.files) {
+    const digest = snapshot.files.get(path)?.digest;
+    if (digest !== undefined) files[`file ${path}`] = digest;
+  }
+  const parts = { ...reason.parts, ...files, ...(said.anyFile && { files: snapshot.digest }) };
+  const digest = sha256([said.code, ...Object.entries(files).flat(), parts["files"] ?? "", specText(full)].join("\n"));
+  const whole = said.anyFile ? { ...reason.whole, files: said.anyFile } : reason.whole;
+  return { kind: said.kind, spec: full, digest, parts, whole, held: said.held };
+}
+
+/** The wire's form of what a decorator or an options object evaluated to, with what the syntax tree knows. */
+export function toFunctionSpec(spec: EvaluatedSpec, declared: Partial<FunctionSpec>): FunctionSpec {
+  return FunctionSpec.fromPartial({
+    ...declared,
+    name: spec.name,
+    image: { source: spec.image?.source ?? "host", digest: "" },
+    cpu: spec.cpu ?? 0,
+    memoryBytes: spec.memory_bytes ?? 0,
+    timeoutMs: spec.timeout_ms ?? 0,
+    retries: spec.retries ?? 0,
+    minContainers: spec.min_containers ?? 0,
+    maxContainers: spec.max_containers ?? 0,
+  });
+}

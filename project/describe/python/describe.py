@@ -1,0 +1,136 @@
+"""② The resident process that describes a project's Python: a request a line on stdin, an answer a line on stdout, as JSON.
+
+    {"id": 1, "changed": [{"path": "app.py", "source": "..."}], "removed": ["old.py"]}
+    {"id": 1, "ms": 1.2, "functions": [...], "diagnostics": [...]}
+
+`parts` (what a function reaches, for the receipt's reason) come only for functions whose code changed since the last answer.
+Started as `python3 -I -S -B describe.py SDK`, so that it sees the standard library and the SDK and nothing else of the machine.
+"""
+
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from declared import annotation, declarations, doc, fault, parameters
+from evaluate import Specs
+from project import Project
+from reach import Reach
+
+
+class Describer:
+    def __init__(self):
+        self.project = Project()
+        self.reach = Reach(self.project)
+        self.specs = Specs(self.reach)
+        self.reached = {}  # (path, name, line order) -> Reached, while no shape changes
+        self.digests = {}  # (app, name) -> code digest last sent
+        self.declared = {}  # path -> (declarations, diagnostics), while no shape changes
+
+    def handle(self, request):
+        reshaped = False
+        changed = set()
+        for path in request.get("removed", ()):
+            reshaped = self.project.remove(path) or reshaped
+        for item in request.get("changed", ()):
+            reshaped = self.project.update(item["path"], item["source"].lstrip("\ufeff")) or reshaped
+            changed.add(item["path"])
+        if reshaped:
+            self.reach = Reach(self.project)
+            self.specs.reshape(self.reach)
+            self.reached.clear()
+            self.declared.clear()
+        for path in changed:
+            self.declared.pop(path, None)
+        return self.describe()
+
+    def describe(self):
+        functions, diagnostics = [], []
+        seen = {}
+        broken = {path for path, module in self.project.modules.items() if module.fault}
+        for path in sorted(self.project.modules):
+            module = self.project.modules[path]
+            if module.fault:
+                line, column, message, source = module.fault
+                diagnostics.append({"file": path, "line": line, "column": column, "message": message, "sourceLine": source})
+            if path not in self.declared:
+                self.declared[path] = declarations(self.reach, path)
+            found, faults = self.declared[path]
+            diagnostics.extend(faults)
+            for declared in found:
+                functions.extend(self.function(declared, seen, broken, diagnostics))
+        return {"functions": functions, "diagnostics": diagnostics}
+
+    def function(self, declared, seen, broken, diagnostics):
+        module = self.project.modules[declared.path]
+        said = self.specs.of(declared)
+        node = declared.statement.node
+        spec = said.get("spec")
+        name = spec["name"] if spec and spec.get("name") else declared.name
+        other = seen.setdefault((declared.app, name), declared)
+        if other is not declared:
+            message = "app %s has two functions named %s: the other one is in %s line %d" % (declared.app, name, other.path, other.line)
+            diagnostics.append(fault(module, declared.decorator, declared.statement, message))
+            return
+        if spec is None:
+            message = "the arguments of @%s for %s could not be evaluated: %s" % (declared.kind, name, said["error"])
+            diagnostics.append(fault(module, declared.decorator, declared.statement, message))
+        key = (declared.path, declared.index)
+        reached = self.reached.get(key)
+        if reached is None:
+            reached = self.reached[key] = self.reach.of(declared.path, declared.index)
+        code = reached.digest()
+        described = {
+            "app": declared.app,
+            "name": name,
+            "kind": declared.kind,
+            "module": declared.path,
+            "qualname": declared.statement.name,
+            "line": declared.statement.line,
+            "doc": doc(node),
+            "parameters": parameters(node),
+            "returns": annotation(node.returns),
+            "spec": spec,
+            "code": code,
+            "files": sorted(reached.files),
+            "anyFile": reached.any_file,
+            "held": bool(reached.modules & broken),
+        }
+        if self.digests.get((declared.app, name)) != code:
+            self.digests[(declared.app, name)] = code
+            described["parts"] = reached.parts()
+            described["whole"] = reached.whole
+        yield described
+
+
+def serve():
+    if len(sys.argv) > 1:
+        sys.path.append(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever prints does not break the protocol
+    sys.setrecursionlimit(5000)
+    try:
+        import hob  # noqa: F401  loaded before the forks, so that each finds it
+    except Exception as error:
+        print("the SDK could not be imported: %s: %s" % (type(error).__name__, error), file=sys.stderr)
+    describer = Describer()
+    for line in sys.stdin:
+        request = json.loads(line)
+        started = time.perf_counter()
+        try:
+            answer = describer.handle(request)
+        except Exception as error:
+            import traceback
+
+            traceback.print_exc()
+            answer = {"error": "%s: %s" % (type(error).__name__, error)}
+        answer["id"] = request["id"]
+        answer["ms"] = (time.perf_counter() - started) * 1000
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    serve()

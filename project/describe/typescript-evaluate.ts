@@ -1,0 +1,29 @@
+// ② A child process: evaluates a bundled module's options. Bundle on stdin, {"specs": {NAME: spec}} or {"error": text} on stdout.
+
+import { createRequire } from "node:module";
+import { text } from "node:stream/consumers";
+
+interface Request {
+  code: string;
+  root: string;
+}
+
+const { code, root } = JSON.parse(await text(process.stdin)) as Request;
+const write = process.stdout.write.bind(process.stdout);
+process.stdout.write = process.stderr.write.bind(process.stderr); // what the module prints is not the answer
+console.log = console.info = console.error;
+
+let answer: { specs: Record<string, unknown> } | { error: string };
+try {
+  const module: { exports: Record<string, unknown> } = { exports: {} };
+  const run = new Function("module", "exports", "require", "__filename", "__dirname", code);
+  run(module, module.exports, createRequire(`${root}/`), `${root}/index.cjs`, root);
+  const specs: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(module.exports)) {
+    if (value !== null && (typeof value === "object" || typeof value === "function") && "spec" in value) specs[name] = value.spec;
+  }
+  answer = { specs };
+} catch (error) {
+  answer = { error: error instanceof Error ? `${error.name}: ${error.message}` : String(error) };
+}
+write(JSON.stringify(answer), () => process.exit(0));

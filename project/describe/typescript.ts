@@ -1,0 +1,227 @@
+// ② Describes a project's TypeScript: syntax trees say what there is, a tree-shaken bundle of each function is its version.
+
+import { spawn } from "node:child_process";
+import { dirname, join, posix } from "node:path";
+import { json } from "node:stream/consumers";
+import { type Digest, sha256 } from "../../base/content-folder.ts";
+import { entryFile, installRoot } from "../../base/install.ts";
+import type { Diagnostic } from "../events.ts";
+import type { Snapshot } from "../snapshot.ts";
+import { type DescribedFunction, specText as specDigestText } from "./changes.ts";
+import {
+  type EvaluatedSpec,
+  type LanguageDescriber,
+  type LanguageDescription,
+  type SourceChanges,
+  toFunctionSpec,
+} from "./python.ts";
+import { type Bundle, createBundler } from "./typescript-bundle.ts";
+import { codeText, type DeclaredFunction, type ModuleSyntax, mayDeclare, parseModule, specText } from "./typescript-syntax.ts";
+
+interface Module {
+  source: string;
+  code: string;
+  spec: string;
+  syntax: ModuleSyntax | undefined; // when it may declare something
+}
+
+interface Declared {
+  key: string; // FILE#NAME
+  file: string;
+  app: string;
+  declared: DeclaredFunction;
+}
+
+type Evaluated = { specs: Record<string, EvaluatedSpec> } | { error: string };
+
+const evaluationLimitMs = 5_000;
+const extensions = ["", ".ts", ".tsx", ".mts", ".js", ".mjs", "/index.ts", "/index.js"];
+
+/** `sdkFile` is what "hob" stands for in the project. */
+export function createTypeScriptDescriber(
+  root: string,
+  sdkFile: string = join(installRoot, "sdk", "typescript", "index.ts"),
+): LanguageDescriber {
+  const modules = new Map<string, Module>();
+  const codes = createBundler({ root, sdkFile, load: (path) => modules.get(path)?.code });
+  const specs = createBundler({ root, sdkFile, load: (path) => modules.get(path)?.spec });
+  const evaluated = new Map<Digest, Evaluated>();
+  let specBundles: { bundles: Map<string, Bundle>; diagnostics: Diagnostic[] } = { bundles: new Map(), diagnostics: [] };
+  let specEntries = "";
+  let served = new Map<string, DescribedFunction>();
+
+  /** True when options, or what they may reach, may have changed. */
+  function take({ changed, removed }: SourceChanges): boolean {
+    let specsChanged = removed.length > 0;
+    for (const path of removed) modules.delete(path);
+    for (const { path, source } of changed) {
+      const before = modules.get(path);
+      const syntax = mayDeclare(source) ? parseModule(path, source) : undefined;
+      const sound = syntax && syntax.diagnostics.length === 0;
+      // A faulty module goes to esbuild as it is, and what it declared before stays declared.
+      const module = {
+        source,
+        syntax: syntax && !sound && before?.syntax ? { ...before.syntax, diagnostics: syntax.diagnostics } : syntax,
+        code: sound ? codeText(source, syntax) : source,
+        spec: sound ? specText(source, syntax) : source,
+      };
+      modules.set(path, module);
+      specsChanged ||= before?.spec !== module.spec;
+    }
+    return specsChanged;
+  }
+
+  function resolveFile(importer: string, from: string): string | undefined {
+    if (!from.startsWith(".")) return undefined;
+    const stem = posix.join(dirname(importer), from);
+    const candidates = [...extensions.map((extension) => stem + extension), stem.replace(/\.(m?)js$/, ".$1ts")];
+    return candidates.find((candidate) => modules.has(candidate));
+  }
+
+  /** The name of the app that a module calls `local`. */
+  function appName(file: string, local: string, depth = 0): string | undefined {
+    const syntax = modules.get(file)?.syntax;
+    if (!syntax || depth > 8) return undefined;
+    if (syntax.apps.has(local)) return syntax.apps.get(local);
+    const imported = syntax.imports.get(local);
+    const target = imported && resolveFile(file, imported.from);
+    if (!target) return undefined;
+    return appName(target, modules.get(target)?.syntax?.exports.get(imported.name) ?? imported.name, depth + 1);
+  }
+
+  function declaredFunctions(diagnostics: Diagnostic[]): Declared[] {
+    const found: Declared[] = [];
+    const names = new Map<string, Declared>();
+    for (const file of [...modules.keys()].sort()) {
+      const syntax = modules.get(file)!.syntax;
+      if (!syntax) continue;
+      diagnostics.push(...syntax.diagnostics);
+      for (const declared of syntax.functions) {
+        const app = appName(file, declared.app);
+        if (app === undefined) continue;
+        const entry = { key: `${file}#${declared.name}`, file, app, declared };
+        const other = names.get(`${app}/${declared.name}`);
+        if (other) {
+          const message = `app ${app} has two functions named ${declared.name}: the other one is in ${other.file} line ${other.declared.line}`;
+          const sourceLine = modules.get(file)!.source.split("\n")[declared.line - 1] ?? "";
+          diagnostics.push({ file, line: declared.line, column: 1, message, sourceLine });
+          continue;
+        }
+        names.set(`${app}/${declared.name}`, entry);
+        found.push(entry);
+      }
+    }
+    return found;
+  }
+
+  async function buildSpecs(files: string[], specsChanged: boolean): Promise<void> {
+    const name = files.join("\n");
+    if (!specsChanged && name === specEntries && specBundles.diagnostics.length === 0) return;
+    specBundles = await specs.build(new Map(files.map((file) => [file, `export * from ${JSON.stringify(`./${file}`)}`])));
+    specEntries = name;
+    await Promise.all(
+      [...specBundles.bundles.values()].map(async ({ codeDigest, code }) => {
+        if (!evaluated.has(codeDigest)) evaluated.set(codeDigest, await evaluate(code, root));
+      }),
+    );
+  }
+
+  async function describe(changes: SourceChanges, snapshot: Snapshot): Promise<LanguageDescription> {
+    const specsChanged = take(changes);
+    const diagnostics: Diagnostic[] = [];
+    const declared = declaredFunctions(diagnostics);
+    if (declared.length === 0) {
+      served.clear();
+      return { functions: [], diagnostics };
+    }
+    const files = [...new Set(declared.map((entry) => entry.file))];
+    const entry = ({ file, declared: { name } }: Declared): string =>
+      `export { ${name} as default } from ${JSON.stringify(`./${file}`)}`;
+    const [built] = await Promise.all([
+      codes.build(new Map(declared.map((each) => [each.key, entry(each)]))),
+      buildSpecs(files, specsChanged),
+    ]);
+    for (const fault of built.diagnostics) {
+      if (!diagnostics.some((known) => known.file === fault.file && known.line === fault.line)) diagnostics.push(fault);
+    }
+    const next = new Map<string, DescribedFunction>();
+    for (const each of declared) {
+      const bundle = built.bundles.get(each.key);
+      const spec = bundle && specOf(each, diagnostics);
+      const before = served.get(each.key);
+      const described = bundle && spec ? complete(each, bundle, spec, snapshot) : before && { ...before, held: true };
+      if (described) next.set(each.key, described);
+    }
+    served = next;
+    return { functions: [...next.values()], diagnostics };
+  }
+
+  function specOf({ file, declared }: Declared, diagnostics: Diagnostic[]): EvaluatedSpec | undefined {
+    const bundle = specBundles.bundles.get(file);
+    const said = bundle && evaluated.get(bundle.codeDigest);
+    if (said && "specs" in said && said.specs[declared.name]) return said.specs[declared.name];
+    const reason = said && "error" in said ? said.error : "the module does not export it";
+    if (said) {
+      const sourceLine = modules.get(file)!.source.split("\n")[declared.line - 1] ?? "";
+      const message = `the options of ${declared.name} could not be evaluated: ${reason}`;
+      diagnostics.push({ file, line: declared.line, column: 1, message, sourceLine });
+    }
+    return undefined;
+  }
+
+  function complete(
+    { file, app, declared }: Declared,
+    bundle: Bundle,
+    evaluatedSpec: EvaluatedSpec,
+    snapshot: Snapshot,
+  ): DescribedFunction {
+    const { name, parameters, returns, doc, line } = declared;
+    const spec = toFunctionSpec(
+      { ...evaluatedSpec, name },
+      { app, language: "typescript", module: file, qualname: name, parameters, returns, doc, line },
+    );
+    const parts: Record<string, string> = {
+      own: sha256(modules.get(file)!.source.slice(declared.body.start, declared.body.end)),
+    };
+    for (const path of bundle.files)
+      parts[`${path === file ? "code" : "bundle"} ${path}`] = snapshot.files.get(path)?.digest ?? "";
+    const reader = readsFiles(bundle.code);
+    if (reader) parts["files"] = snapshot.digest;
+    const digest = sha256([bundle.codeDigest, parts["files"] ?? "", specDigestText(spec)].join("\n"));
+    const whole: Record<string, string> = reader ? { files: reader } : {};
+    return { kind: "function", spec, digest, parts, whole, held: false, bundle: { digest: bundle.digest, data: bundle.data } };
+  }
+
+  return {
+    describe,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([codes[Symbol.asyncDispose](), specs[Symbol.asyncDispose]()]);
+    },
+  };
+}
+
+/** Why a bundle may read files of the project, or load code that is not in it. */
+function readsFiles(code: string): string | undefined {
+  const reader = /\b(?:require|import)\(["'](?:node:)?(fs|fs\/promises|child_process|worker_threads|module)["']\)/.exec(
+    code,
+  )?.[1];
+  if (reader) return `it uses ${reader}`;
+  return /\bimport\((?!["'])/.test(code) ? "it imports a computed name" : undefined;
+}
+
+async function evaluate(code: string, root: string): Promise<Evaluated> {
+  const child = spawn(process.execPath, [entryFile("project/describe/typescript-evaluate")], {
+    stdio: ["pipe", "pipe", "ignore"],
+    cwd: root,
+  });
+  child.stdin.on("error", () => {}); // it has ended: what it says, or does not say, tells
+  child.stdin.end(JSON.stringify({ code, root }));
+  const limit = setTimeout(() => child.kill("SIGKILL"), evaluationLimitMs);
+  try {
+    return (await json(child.stdout)) as Evaluated;
+  } catch {
+    return { error: `they did not come to an end within ${evaluationLimitMs / 1000} s` };
+  } finally {
+    clearTimeout(limit);
+  }
+}

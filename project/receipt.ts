@@ -1,0 +1,64 @@
+// ③ What a save caused and what each step cost, put together as the steps happen. Pure.
+
+import type { Failure, Step } from "../proto/gen/hob/v1/common.ts";
+import type { Changes } from "./describe/changes.ts";
+import type { Receipt } from "./events.ts";
+import type { ProjectChange } from "./watch.ts";
+
+/** A receipt once the save has been described. */
+export function describedReceipt(id: number, change: ProjectChange, changes: Changes, describedAtMs: number): Receipt {
+  const { savedAtMs, noticedAtMs } = change;
+  return {
+    id,
+    state: "described",
+    files: [...change.changed.map((file) => file.entry.path), ...change.removed],
+    changes: changes.changes.map(({ after, tier, reason }) => ({ function: after.spec.name, tier, reason })),
+    removed: changes.removed.map((described) => described.spec.name),
+    snapshot: change.snapshot.digest,
+    bytesShipped: 0,
+    ms: { watch: noticedAtMs - savedAtMs, describe: describedAtMs - noticedAtMs, total: describedAtMs - savedAtMs },
+    savedAtMs,
+    ...(changes.nothing !== undefined && { nothing: changes.nothing }),
+  };
+}
+
+/** Control has recorded the new versions; with several apps, the last one's answer counts. */
+export function shipped(receipt: Receipt, sentAtMs: number, nowMs: number, bytes: number): Receipt {
+  return {
+    ...receipt,
+    state: receipt.state === "described" ? "shipped" : receipt.state,
+    bytesShipped: receipt.bytesShipped + bytes,
+    ms: { ...receipt.ms, ship: nowMs - sentAtMs, total: later(receipt, nowMs) },
+  };
+}
+
+export function loaded(receipt: Receipt, loadMs: number, nowMs: number): Receipt {
+  return {
+    ...receipt,
+    state: receipt.state === "failed" ? "failed" : "loaded",
+    ms: { ...receipt.ms, load: Math.max(receipt.ms.load ?? 0, loadMs), total: later(receipt, nowMs) },
+  };
+}
+
+export function failed(receipt: Receipt, failure: Failure, nowMs: number): Receipt {
+  return { ...receipt, state: "failed", failure, ms: { ...receipt.ms, total: later(receipt, nowMs) } };
+}
+
+/** A call that was made with the new version has ended. */
+export function ran(receipt: Receipt, steps: readonly Step[], nowMs: number): Receipt {
+  const took = (name: string): number | undefined => steps.find((step) => step.name === name)?.ms;
+  const load = took("load");
+  const run = took("run");
+  return {
+    ...receipt,
+    state: receipt.state === "failed" ? "failed" : "loaded",
+    ms: {
+      ...receipt.ms,
+      ...(load !== undefined && receipt.ms.load === undefined && { load }),
+      ...(run !== undefined && { run: Math.max(receipt.ms.run ?? 0, run) }),
+      total: later(receipt, nowMs),
+    },
+  };
+}
+
+const later = (receipt: Receipt, nowMs: number): number => Math.max(receipt.ms.total ?? 0, nowMs - receipt.savedAtMs);

@@ -1,0 +1,160 @@
+// ③ The session with control: one stream for as long as the client lives, opened again whenever it is lost.
+
+import type { ClientDuplexStream } from "@grpc/grpc-js";
+import { systemClock } from "../base/clock.ts";
+import { HobError, sentenceOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { CallsClient, type ClientMessage, type SessionEvent } from "../proto/gen/hob/v1/calls.ts";
+import { ContentClient } from "../proto/gen/hob/v1/content.ts";
+import { fromServiceError } from "../proto/status.ts";
+import { channelOptions, clientCredentials } from "../proto/transport.ts";
+
+export type LinkState = "connecting" | "live" | "lost";
+type Message = NonNullable<ClientMessage["message"]>;
+type Event = NonNullable<SessionEvent["event"]>;
+
+export interface SessionOptions {
+  /** Gives control's address, starting an embedded control where that is needed. Asked again after every loss. */
+  connect(): Promise<string>;
+  client: string;
+  build: string;
+  log: Log;
+  /** Calls of which the outcome is still wanted, asked for when a session opens again. */
+  unfinished(): string[];
+  /** Everything but Opened. */
+  event(event: Event): void;
+  link(state: LinkState, sinceMs: number, detail: string): void;
+}
+
+export interface Session extends AsyncDisposable {
+  readonly live: boolean;
+  /** False when there is no connection: nothing was sent then. */
+  send(message: Message): boolean;
+  /** Blobs to and from control, over the same connection. Throws `unavailable` when there is none. */
+  content(): ContentClient;
+}
+
+const firstPauseMs = 50;
+const longestPauseMs = 1_000;
+const openTimeoutMs = 5_000;
+
+interface Connection {
+  client: CallsClient;
+  stream: ClientDuplexStream<ClientMessage, SessionEvent>;
+  content: ContentClient;
+}
+
+export function openSession(options: SessionOptions): Session {
+  const { client: name, build, log } = options;
+  const closed = new AbortController();
+  let connection: Connection | undefined;
+  let lastSeq = 0;
+
+  /** Resolves with the reason when a session that was open has ended; rejects when it could not be opened. */
+  async function serve(): Promise<unknown> {
+    const address = await options.connect();
+    closed.signal.throwIfAborted();
+    const client = new CallsClient(address, clientCredentials(), channelOptions);
+    const content = new ContentClient(address, clientCredentials(), { ...channelOptions, channelOverride: client.getChannel() });
+    const stream = client.session();
+    let open = false;
+    try {
+      return await new Promise<unknown>((resolve, reject) => {
+        const late = setTimeout(
+          () =>
+            reject(new HobError("unavailable", `control at ${address} did not open a session within ${openTimeoutMs / 1000} s`)),
+          openTimeoutMs,
+        );
+        const end = (cause: unknown): void => {
+          clearTimeout(late);
+          if (open) resolve(cause);
+          else reject(cause);
+        };
+        closed.signal.addEventListener("abort", () => end(closed.signal.reason), { once: true });
+        stream.on("error", (error) => end(fromServiceError(error)));
+        stream.on("end", () => end(new HobError("unavailable", "control ended the session")));
+        stream.on("data", ({ event }: SessionEvent) => {
+          if (event?.$case === "opened") {
+            clearTimeout(late);
+            open = true;
+            connection = { client, stream, content };
+            options.link("live", systemClock.now(), event.value.control);
+          } else if (event) take(event);
+        });
+        const resume = { logsAfter: lastSeq, calls: options.unfinished() };
+        stream.write({ message: { $case: "open", value: { client: name, build, ...resume } } });
+      });
+    } finally {
+      connection = undefined;
+      if (closed.signal.aborted) stream.end();
+      else stream.cancel();
+      client.close();
+    }
+  }
+
+  function take(event: Event): void {
+    if (event.$case === "logs") {
+      const seq = event.value.lines.at(-1)?.seq ?? 0;
+      if (seq > lastSeq) lastSeq = seq;
+    }
+    options.event(event);
+  }
+
+  async function run(): Promise<void> {
+    let pauseMs = firstPauseMs;
+    let lostSinceMs = systemClock.now();
+    let everOpen = false;
+    options.link("connecting", lostSinceMs, "");
+    while (!closed.signal.aborted) {
+      const startedMs = systemClock.now();
+      let cause: unknown;
+      try {
+        cause = await serve();
+        everOpen = true;
+        lostSinceMs = systemClock.now();
+        if (lostSinceMs - startedMs > longestPauseMs) pauseMs = firstPauseMs;
+      } catch (error) {
+        cause = error;
+      }
+      if (closed.signal.aborted) return;
+      log.warn({ cause: sentenceOf(cause), pauseMs }, "the session with control is lost");
+      options.link(everOpen ? "lost" : "connecting", lostSinceMs, sentenceOf(cause));
+      await pause(pauseMs, closed.signal);
+      pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+    }
+  }
+
+  const running = run();
+  return {
+    get live() {
+      return connection !== undefined;
+    },
+    send(message) {
+      if (!connection) return false;
+      connection.stream.write({ message });
+      return true;
+    },
+    content() {
+      if (!connection) throw new HobError("unavailable", "there is no connection to control");
+      return connection.content;
+    },
+    async [Symbol.asyncDispose]() {
+      closed.abort(new HobError("cancelled", "the session was closed"));
+      await running;
+    },
+  };
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}

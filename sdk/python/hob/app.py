@@ -1,0 +1,96 @@
+"""② Apps: named sets of functions, declared in code."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from .function import Function
+from .image import Image
+from .spec import default_memory, make_spec
+
+if TYPE_CHECKING:
+    from typing import ParamSpec
+
+    P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_app_name = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+
+
+class App:
+    """The functions that belong together: they are watched, deployed and shown under one name."""
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not _app_name.fullmatch(name):
+            raise ValueError(f"App({name!r}): an app's name is 1 to 63 lower-case letters, digits and - . _; write for example App(\"images\")")
+        self.name = name
+        self.functions: dict[str, Function[..., Any]] = {}
+        self.local_entries: dict[str, Callable[..., Any]] = {}
+
+    @overload
+    def function(self, function: Callable[P, R], /) -> Function[P, R]: ...
+
+    @overload
+    def function(
+        self,
+        *,
+        name: str | None = None,
+        image: Image | None = None,
+        cpu: float | None = None,
+        memory: str | int = default_memory,
+        gpu: str | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        min_containers: int = 0,
+        max_containers: int | None = None,
+    ) -> Callable[[Callable[P, R]], Function[P, R]]: ...
+
+    def function(
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        image: Image | None = None,
+        cpu: float | None = None,
+        memory: str | int = default_memory,
+        gpu: str | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        min_containers: int = 0,
+        max_containers: int | None = None,
+    ) -> Any:
+        """
+        Makes a function of this app.
+
+        cpu: cores; memory: "512MiB" or bytes, the container's hard limit; timeout: seconds for each attempt; retries: attempts beyond the
+        first; min_containers, max_containers: how far the pool scales it. Options are checked where they are written.
+        """
+        spec = make_spec(name or "", image, cpu, memory, gpu, timeout, retries, min_containers, max_containers)
+
+        def decorate(target: Callable[..., Any]) -> Function[..., Any]:
+            if not isinstance(target, types.FunctionType):
+                raise TypeError(f"@app.function decorates functions, and {target!r} is not one; put it above a `def`")
+            made = Function(self.name, {**spec, "name": name or target.__name__}, target)
+            self.functions[made.name] = made
+            return made
+
+        return decorate if function is None else decorate(function)
+
+    def local(self) -> Callable[[F], F]:
+        """Marks a program that runs on the laptop and calls the app's functions: `hob run app.py`."""
+
+        def decorate(target: F) -> F:
+            if not isinstance(target, types.FunctionType):
+                raise TypeError(f"@app.local() decorates functions, and {target!r} is not one; put it above a `def`")
+            self.local_entries[target.__name__] = target
+            return target
+
+        return decorate
+
+    def __repr__(self) -> str:
+        return f"App({self.name!r})"

@@ -1,0 +1,123 @@
+"""⑥ A process's side of its socket: what it is asked to do, and the calls that it makes itself. Any thread may use it."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+
+from . import frames
+
+#: The channel of this process, set by whoever started it; None on a laptop outside `hob run`.
+current: Channel | None = None
+
+
+class Channel:
+    """
+    Whoever waits reads: one waiting thread at a time takes what comes from the socket and wakes the others. So there is no reader
+    thread, and a process that only computes pays for nothing.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.parent = ""  # the call that runs; calls made here are its children
+        self._fd = fd
+        self._pid = os.getpid()
+        self._decoder = frames.Decoder()
+        self._changed = threading.Condition()
+        self._sending = threading.Lock()
+        self._reading = False
+        self._ended = False
+        self._requests: deque[frames.Frame] = deque()
+        self._pending: set[str] = set()
+        self._finished: dict[str, frames.Frame] = {}
+
+    def send(self, kind: int, head: dict, *payload: bytes) -> None:
+        data = memoryview(frames.encode(kind, head, *payload))
+        with self._sending:
+            while data:
+                data = data[os.write(self._fd, data) :]
+
+    def request(self) -> frames.Frame | None:
+        """The next frame that is not the answer to a call of ours; None at the end of the connection."""
+        self._wait(lambda: bool(self._requests) or self._ended, None)
+        return self._requests.popleft() if self._requests else None
+
+    def start(self, app: str, function: str, positional: bytes, keywords: bytes) -> str:
+        if os.getpid() != self._pid:
+            raise RuntimeError(f"{function}: a process forked by a function cannot make remote calls; make them in the function itself")
+        call = os.urandom(8).hex()
+        with self._changed:
+            self._pending.add(call)
+        head = {"id": call, "parent": self.parent, "app": app, "function": function}
+        self.send(frames.CHILD_CALL, {**head, "positional": len(positional), "keywords": len(keywords)}, positional, keywords)
+        return call
+
+    def wait(self, calls: Collection[str], timeout: float | None = None) -> str | None:
+        """Waits until one of `calls` has finished and names it; None when `timeout` seconds have passed."""
+
+        def first() -> str | None:
+            return next((call for call in calls if call in self._finished), None)
+
+        self._wait(lambda: first() is not None or self._ended, timeout)
+        finished = first()
+        if finished is None and self._ended:
+            raise ConnectionError("the connection to hob has ended while a remote call was running")
+        return finished
+
+    def take(self, call: str) -> frames.Frame:
+        with self._changed:
+            self._pending.discard(call)
+            return self._finished.pop(call)
+
+    def cancel(self, call: str) -> None:
+        self.send(frames.CHILD_CANCEL, {"id": call})
+
+    def forget(self, call: str) -> None:
+        """Cancels a call whose outcome nobody will ask for."""
+        with self._changed:
+            self._pending.discard(call)
+            done = self._finished.pop(call, None)
+        if done is None and not self._ended:
+            self.cancel(call)
+
+    def _wait(self, ready: Callable[[], bool], timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not ready():
+                remaining = None if deadline is None else deadline - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    return
+                if self._reading:
+                    self._changed.wait(remaining)
+                    continue
+                self._reading = True
+                self._changed.release()
+                data: bytes | None = None
+                try:
+                    data = self._read(remaining)
+                finally:  # a signal handler may raise here
+                    self._changed.acquire()
+                    self._reading = False
+                    if data is not None:
+                        self._accept(data)
+                    self._changed.notify_all()
+
+    def _read(self, timeout: float | None) -> bytes | None:
+        if timeout is not None and not select.select([self._fd], [], [], timeout)[0]:
+            return None
+        try:
+            return os.read(self._fd, 1 << 18)
+        except ConnectionError:
+            return b""
+
+    def _accept(self, data: bytes) -> None:
+        if not data:
+            self._ended = True
+        for frame in self._decoder.feed(data):
+            if frame.kind != frames.CHILD_RESULT:
+                self._requests.append(frame)
+            elif frame.head["id"] in self._pending:
+                self._finished[frame.head["id"]] = frame

@@ -1,0 +1,144 @@
+"""⑥ Functions as user code sees them: called here, or on the pool, one call or many."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from . import channel as channels
+from .errors import remote_error
+from .values import decode, encode
+
+if TYPE_CHECKING:
+    from typing import ParamSpec
+else:
+    try:
+        from typing import ParamSpec
+    except ImportError:  # Python 3.9: any parameter of Generic will do
+        ParamSpec = TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Calls of one map that are under way at a time.
+IN_FLIGHT = 64
+
+
+class Call(Generic[R]):
+    """A call under way. `id` names it for good: it is the id that `hob logs --call` takes."""
+
+    def __init__(self, channel: channels.Channel, call: str) -> None:
+        self.id = call
+        self._channel = channel
+        self._outcome: Any = None  # (value,) or an exception, once it is known
+
+    def get(self, timeout: float | None = None) -> R:
+        """The result; raises RemoteError when the call failed, TimeoutError when it is not there after `timeout` seconds."""
+        if self._outcome is None:
+            if self._channel.wait((self.id,), timeout) is None:
+                raise TimeoutError(f"call {self.id} has not finished within {timeout} s; it goes on running")
+            self._outcome = _outcome(self._channel, self.id)
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome[0]
+
+    def cancel(self) -> None:
+        if self._outcome is None:
+            self._channel.cancel(self.id)
+
+    def __repr__(self) -> str:
+        return f"<hob call {self.id}>"
+
+
+class Function(Generic[P, R]):
+    """A function of an app. Called like any function it runs here; `.remote(...)` runs it on the pool."""
+
+    def __init__(self, app: str, spec: dict[str, Any], function: Callable[P, R] | None) -> None:
+        self.app = app
+        self.spec = spec
+        self.name: str = spec["name"]
+        self.function = function
+        if function is not None:
+            functools.update_wrapper(self, function)
+
+    @staticmethod
+    def from_name(app: str, name: str) -> Function[..., Any]:
+        """A function that some other program deployed."""
+        return Function(app, {"name": name}, None)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.local(*args, **kwargs)
+
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self.function is None:
+            raise RuntimeError(f"{self.app}/{self.name} was looked up by name, so its code is not here; call {self.name}.remote(...)")
+        return self.function(*args, **kwargs)
+
+    def remote(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs it on the pool and waits for the result."""
+        return self.spawn(*args, **kwargs).get()
+
+    def spawn(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """Starts it on the pool and returns at once."""
+        channel = self._channel()
+        return Call(channel, self._start(channel, args, kwargs))
+
+    def map(self, inputs: Iterable[Any], *, ordered: bool = True, return_exceptions: bool = False) -> Iterator[R]:
+        """The results for each input, as they come in the inputs' order; with ordered=False, in the order in which they finish."""
+        return self._each(((item,) for item in inputs), ordered, return_exceptions)
+
+    def starmap(self, inputs: Iterable[Iterable[Any]], *, ordered: bool = True, return_exceptions: bool = False) -> Iterator[R]:
+        """Like map, with each input a list of arguments."""
+        return self._each((tuple(item) for item in inputs), ordered, return_exceptions)
+
+    def _each(self, inputs: Iterable[tuple], ordered: bool, return_exceptions: bool) -> Iterator[R]:
+        channel = self._channel()
+        waiting: deque[str] = deque()
+
+        def next_outcome() -> R:
+            finished = channel.wait((waiting[0],) if ordered else waiting)
+            assert finished is not None  # no timeout was given
+            waiting.remove(finished)
+            outcome = _outcome(channel, finished)
+            if not isinstance(outcome, BaseException):
+                return outcome[0]
+            if return_exceptions:
+                return outcome  # type: ignore[return-value]
+            raise outcome
+
+        try:
+            for args in inputs:
+                if len(waiting) >= IN_FLIGHT:
+                    yield next_outcome()
+                waiting.append(self._start(channel, args, {}))
+            while waiting:
+                yield next_outcome()
+        finally:
+            for call in waiting:
+                channel.forget(call)
+
+    def _channel(self) -> channels.Channel:
+        if channels.current is None:
+            code = getattr(self.function, "__code__", None)
+            file = os.path.basename(code.co_filename) if code else "FILE"
+            raise RuntimeError(f"{self.name}: a remote call needs hob; run this program with `hob run {file}`, or `hob run {file}::{self.name}`")
+        return channels.current
+
+    def _start(self, channel: channels.Channel, args: tuple, kwargs: dict[str, Any]) -> str:
+        positional = b",".join(encode(argument, f"argument {at + 1} of {self.name}", "pass") for at, argument in enumerate(args))
+        keywords = b",".join(
+            encode(name) + b":" + encode(value, f"argument {name} of {self.name}", "pass") for name, value in kwargs.items()
+        )
+        return channel.start(self.app, self.name, b"[%s]" % positional, b"{%s}" % keywords if kwargs else b"")
+
+    def __repr__(self) -> str:
+        return f"<hob function {self.app}/{self.name}>"
+
+
+def _outcome(channel: channels.Channel, call: str) -> Any:
+    frame = channel.take(call)
+    failure = frame.head.get("failure")
+    return remote_error(failure) if failure else (decode(frame.payload),)

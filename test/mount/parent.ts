@@ -1,0 +1,19 @@
+// ⑤ A process that starts a FUSE daemon with one mount, says the daemon's pid, and then waits to be killed. For daemon.test.ts.
+
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { openContentFolder } from "../../base/content-folder.ts";
+import { startFuseServer } from "../../fusefs/connect.ts";
+import { encodeManifest } from "../../fusefs/image/encode.ts";
+
+const folder = process.argv[2] as string;
+const store = openContentFolder(join(folder, "store"), { durable: false });
+const digest = await store.put(encodeManifest([]));
+const server = await startFuseServer({
+  store: store.root,
+  fetch: () => Promise.reject(new Error("no")),
+  logFile: join(folder, "log"),
+});
+await mkdir(join(folder, "image"));
+await server.mountImage(digest, join(folder, "image"));
+console.log(server.pid);

@@ -1,0 +1,102 @@
+// The screen on a scripted workbench, for a pseudo-terminal: HOB_STAGE names a recording, HOB_STAGE_CALLS the file that what the screen
+// asked for is appended to, HOB_STAGE_FLOOD how many log lines a second the latest call writes, HOB_STAGE_FAULT how it all ends.
+
+import { appendFileSync } from "node:fs";
+import { createChannel } from "../../base/channel.ts";
+import { HobError } from "../../base/errors.ts";
+import type { Workbench, WorkbenchEvent } from "../../project/events.ts";
+import { startScreen } from "../../tui/start.tsx";
+import { readRecording } from "./recording.ts";
+
+const script = readRecording(process.env["HOB_STAGE"] ?? "", process.env["HOB_STAGE_FOLDER"] ?? "");
+const channel = createChannel<WorkbenchEvent>(100_000);
+const asked = process.env["HOB_STAGE_CALLS"] ?? "/dev/null";
+
+function play(on: (typeof script)[number]["on"]): void {
+  for (const line of script) if (line.on === on) channel.offer(line.event);
+}
+
+function record(method: string, ...values: unknown[]): void {
+  appendFileSync(asked, `${JSON.stringify([method, ...values])}\n`);
+}
+
+const workbench: Workbench = {
+  events: channel,
+  call(app, name, positional, keywords, origin) {
+    record("call", app, name, positional, keywords, origin);
+    if (positional.length > 3) throw new HobError("usage", `${name} takes at most 3 arguments, not ${positional.length}`);
+    play("call");
+    return "0000000000000043";
+  },
+  cancel(call) {
+    record("cancel", call);
+    play("cancel");
+  },
+  pin(app, name, positional, keywords) {
+    record("pin", app, name, positional, keywords);
+    play("pin");
+  },
+  unpin(app, name) {
+    record("unpin", app, name);
+  },
+  pause(paused) {
+    record("pause", paused);
+    channel.offer({ kind: "paused", paused });
+  },
+  async [Symbol.asyncDispose]() {
+    channel.close();
+  },
+};
+
+play("start");
+
+const rate = Number(process.env["HOB_STAGE_FLOOD"] ?? 0);
+if (rate > 0) {
+  const call = script.findLast(({ event }) => event.kind === "call")?.event;
+  const id = call?.kind === "call" ? call.call.id : "";
+  let seq = 1000;
+  setInterval(() => {
+    const lines = Array.from({ length: rate / 100 }, () => {
+      seq += 1;
+      const text = `line ${seq}: ${"some words of output ".repeat((seq % 4) + 1)}`;
+      return {
+        call: id,
+        app: "images",
+        function: "embed",
+        container: "",
+        stream: "stdout",
+        timeMs: Date.now(),
+        text,
+        dropped: 0,
+        seq,
+      };
+    });
+    channel.offer({ kind: "logs", lines });
+  }, 10).unref();
+}
+
+switch (process.env["HOB_STAGE_FAULT"]) {
+  case "throw":
+    process.stdin.once("data", () =>
+      setImmediate(() => {
+        throw new Error("a fault of ours");
+      }),
+    );
+    break;
+  case "reject":
+    process.stdin.once("data", () => void Promise.reject(new Error("a forgotten promise")));
+    break;
+  case "draw":
+    // A state that cannot be drawn: what a fault in a pane would be.
+    process.stdin.once("data", () => channel.offer({ kind: "fleet", sample: {} } as unknown as WorkbenchEvent));
+    break;
+  case "end":
+    process.stdin.once("data", () => channel.close(new HobError("unavailable", "the pool ended", { remedy: "start hob again" })));
+    break;
+}
+
+try {
+  process.exitCode = await startScreen(workbench, { pool: "local", build: "test" });
+} finally {
+  await workbench[Symbol.asyncDispose]();
+}

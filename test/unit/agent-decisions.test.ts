@@ -1,0 +1,177 @@
+// ⑤⑥ The agent's pure parts: a container's moves, what a load carries, what failures are called, what waits for control.
+
+import { describe, expect, it } from "vitest";
+import { type ContainerState, transition } from "../../agent/container/state.ts";
+import { explain, failure } from "../../agent/failures.ts";
+import { createOutbox, type Message } from "../../agent/outbox.ts";
+import { createSnapshotLists, differenceFor, neededBlobs, parseSnapshot } from "../../agent/snapshots.ts";
+import type { LogLine, SnapshotDelta, Version } from "../../proto/gen/hob/v1/common.ts";
+
+const digestOf = (character: string): string => character.repeat(64);
+const entry = (path: string, character: string) => ({ path, digest: digestOf(character), size: 1, mode: 0o644 });
+const delta = (digest: string, base: string, changed: ReturnType<typeof entry>[], removed: string[] = []): SnapshotDelta => ({
+  ...{ digest, base, changed, removed },
+  blobs: [],
+});
+
+describe("a container's states", () => {
+  it("go from starting to warm to specialised to stopping to gone", () => {
+    let state: ContainerState = { name: "starting" };
+    state = transition("c1", state, { name: "ready" });
+    state = transition("c1", state, { name: "specialise", app: "words" });
+    expect(state).toEqual({ name: "specialised", app: "words" });
+    state = transition("c1", state, { name: "stop", reason: "no need", by: "agent" });
+    state = transition("c1", state, { name: "end" });
+    expect(state).toEqual({ name: "gone", reason: "no need", by: "agent" });
+  });
+
+  it("refuse a second app with a sentence that names the container and both apps", () => {
+    const state: ContainerState = { name: "specialised", app: "words" };
+    expect(transition("c1", state, { name: "specialise", app: "words" })).toBe(state);
+    expect(() => transition("c1", state, { name: "specialise", app: "thumbs" })).toThrow(
+      "container c1 is specialised to words: it cannot specialise it to thumbs",
+    );
+  });
+
+  it("keep the first reason to stop, and never come back", () => {
+    const stopping: ContainerState = { name: "stopping", reason: "first", by: "itself" };
+    expect(transition("c1", stopping, { name: "stop", reason: "second", by: "agent" })).toBe(stopping);
+    expect(() => transition("c1", stopping, { name: "ready" })).toThrow("container c1 is stopping");
+    expect(() => transition("c1", { name: "gone", reason: "", by: "agent" }, { name: "specialise", app: "words" })).toThrow(
+      "gone",
+    );
+  });
+});
+
+describe("snapshots", () => {
+  const first = delta("s1", "", [entry("app.py", "a"), entry("data/x y.csv", "b"), entry("old.py", "c")]);
+  const second = delta("s2", "s1", [entry("app.py", "d")], ["old.py"]);
+
+  it("are whole lists made from deltas, or read from the canonical text where the base is unknown", async () => {
+    const text = `644 ${digestOf("d")} 1 app.py\n600 ${digestOf("b")} 12 data/x y.csv\n`;
+    const known = createSnapshotLists(() => Promise.reject(new Error("not asked for")));
+    await known.resolve(first);
+    const files = await known.resolve(second);
+    expect([...files.keys()]).toEqual(["app.py", "data/x y.csv"]);
+    const unknown = await createSnapshotLists(async (digest) => (digest === "s2" ? text : "")).resolve(second);
+    expect(unknown.get("data/x y.csv")).toEqual({ path: "data/x y.csv", digest: digestOf("b"), size: 12, mode: 0o600 });
+    expect(unknown.size).toBe(2);
+  });
+
+  it("refuse a line that is none", () => {
+    expect(() => parseSnapshot("644 abc 1 app.py\n")).toThrow("which is not MODE DIGEST SIZE PATH");
+  });
+
+  it("travel as a delta only to somebody who knows the base", async () => {
+    const lists = createSnapshotLists(() => Promise.reject(new Error("not asked for")));
+    await lists.resolve(first);
+    const files = await lists.resolve(second);
+    expect(differenceFor((snapshot) => snapshot === "s1", second, files)).toEqual({
+      base: "s1",
+      changed: second.changed,
+      removed: ["old.py"],
+    });
+    expect(differenceFor(() => false, second, files)).toEqual({ base: "", changed: [...files.values()], removed: [] });
+    expect(differenceFor((snapshot) => snapshot === "s2", second, files)).toEqual({ base: "s2", changed: [], removed: [] });
+  });
+
+  it("need from the blobs only Python sources, or bundles, that the runner lacks", () => {
+    const difference = { base: "", changed: first.changed, removed: [] };
+    expect(neededBlobs("python", difference, [], new Set([digestOf("c")]))).toEqual([digestOf("a")]);
+    const version: Version = { function: "f", digest: "v", snapshot: "s1", bundle: digestOf("e"), spec: undefined };
+    expect(neededBlobs("typescript", difference, [version, version], new Set())).toEqual([digestOf("e")]);
+  });
+});
+
+describe("a failure", () => {
+  const MiB = 2 ** 20;
+  const running = {
+    container: "c1",
+    state: { name: "specialised" as const, app: "words" },
+    memoryKill: false,
+    limitBytes: 64 * MiB,
+    peakBytes: 64 * MiB,
+  };
+
+  it("of a process that the kernel killed for memory names limit and peak", () => {
+    const explained = explain(failure("signal", "killed by SIGKILL"), { ...running, memoryKill: true });
+    expect(explained).toMatchObject({
+      kind: "memory",
+      message: "the function ran out of memory (limit 64 MiB, peak 64 MiB): give it more with memory=",
+    });
+  });
+
+  it("under a container that we ended is the infrastructure's, so that the call is tried again", () => {
+    const state = { name: "stopping" as const, reason: "the FUSE daemon ended", by: "agent" as const };
+    expect(explain(failure("signal", "killed"), { ...running, state })).toMatchObject({
+      kind: "infrastructure",
+      message: "container c1 was ended under the call: the FUSE daemon ended",
+    });
+    expect(explain(failure("exit", "exit 3"), { ...running, state: { ...state, by: "itself" } }).kind).toBe("exit");
+  });
+
+  it("of the function's own is left as it is, whatever the kernel did beside it", () => {
+    const own = failure("exception", "ValueError: no");
+    expect(explain(own, { ...running, memoryKill: true })).toBe(own);
+  });
+});
+
+describe("what waits for control", () => {
+  const line = (text: string): LogLine => ({
+    call: "",
+    app: "",
+    function: "",
+    container: "c1",
+    stream: "stdout",
+    timeMs: 0,
+    text,
+    dropped: 0,
+    seq: 0,
+  });
+  const logs = (count: number): Message => ({
+    $case: "logs",
+    value: { lines: Array.from({ length: count }, (_, index) => line(String(index))) },
+  });
+  const finished = (call: string): Message => ({
+    $case: "finished",
+    value: {
+      call,
+      container: "c1",
+      attempt: 1,
+      result: undefined,
+      failure: undefined,
+      loadMs: 0,
+      runMs: 0,
+      droppedBytes: 0,
+      peakMemoryBytes: 0,
+    },
+  });
+  const drain = (outbox: ReturnType<typeof createOutbox>, nowMs: number): Message[] => {
+    const taken: Message[] = [];
+    for (let next = outbox.take(nowMs); next; next = outbox.take(nowMs)) taken.push(next);
+    return taken;
+  };
+
+  it("keeps every result, in order, and sends it again on the next connection", () => {
+    const outbox = createOutbox();
+    outbox.sent(finished("a"), 1_000);
+    outbox.put(finished("b"));
+    expect(drain(outbox, 1_100)).toEqual([finished("b")]);
+    outbox.put(finished("c"));
+    outbox.rewind(2_000);
+    expect(drain(outbox, 2_000)).toEqual([finished("a"), finished("b"), finished("c")]);
+    outbox.rewind(60_000);
+    expect(outbox.waiting).toBe(0);
+  });
+
+  it("is bounded for log lines, and counts what it dropped in the next that it keeps", () => {
+    const outbox = createOutbox();
+    outbox.put(logs(19_999));
+    outbox.put(logs(11));
+    outbox.put(logs(5));
+    const kept = drain(outbox, 0).flatMap((message) => (message.$case === "logs" ? message.value.lines : []));
+    expect(kept).toHaveLength(20_000);
+    outbox.put(logs(1));
+    expect(drain(outbox, 0)).toEqual([{ $case: "logs", value: { lines: [{ ...line("0"), dropped: 15 }] } }]);
+  });
+});

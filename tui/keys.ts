@@ -1,0 +1,135 @@
+// ⑧ The keys: one table, from which the footer, the help and the dispatch come. Two actions on one key are refused at start.
+
+import { HobError } from "../base/errors.ts";
+import {
+  back,
+  cancel,
+  copy,
+  focusNext,
+  focusPane,
+  interrupt,
+  move,
+  movePages,
+  needsFunction,
+  needsOutcome,
+  needsPool,
+  needsRunningCall,
+  needsSomethingToOpen,
+  open,
+  openHelp,
+  quit,
+  type Refusal,
+  runAgain,
+  runWith,
+  startFilter,
+  toggleFollow,
+  togglePause,
+  togglePin,
+  toggleWrap,
+} from "./model/actions.ts";
+import type { Step } from "./model/effects.ts";
+import type { State } from "./model/state.ts";
+
+export interface KeyBinding {
+  readonly keys: readonly string[];
+  /** What it is called, in the footer and in the config file. */
+  readonly name: string;
+  readonly description: string;
+  readonly group: "call" | "show" | "move" | "hob";
+  /** Shown in the footer, most wanted first. */
+  readonly footer: boolean;
+  readonly refusal?: (state: State) => Refusal;
+  readonly act: (state: State) => Step;
+}
+
+const far = Number.MAX_SAFE_INTEGER;
+
+type Row = [keys: string, name: string, description: string, act: KeyBinding["act"], refusal?: KeyBinding["refusal"]];
+
+function group(name: KeyBinding["group"], footer: readonly string[], rows: readonly Row[]): KeyBinding[] {
+  return rows.map(([keys, action, description, act, refusal]) => ({
+    keys: keys.split(" "),
+    name: action,
+    description,
+    group: name,
+    footer: footer.includes(action),
+    act,
+    ...(refusal ? { refusal } : {}),
+  }));
+}
+
+export const keyTable: readonly KeyBinding[] = [
+  ...group(
+    "call",
+    ["run", "run with…", "pin", "cancel"],
+    [
+      ["r", "run", "run the function again with its last input", runAgain, needsPool],
+      ["R", "run with…", "edit the input (JSON), then run", runWith, needsPool],
+      ["p", "pin", "run on every save, with the last input; again: no longer", togglePin, needsFunction],
+      ["c", "cancel", "cancel the call that is shown", cancel, needsRunningCall],
+      ["space", "pause", "notice saves but do not ship them; again: go on", togglePause],
+    ],
+  ),
+  ...group(
+    "show",
+    ["open", "back", "filter"],
+    [
+      ["enter", "open", "open the pane in full: a run, or the fleet", open, needsSomethingToOpen],
+      ["esc", "back", "leave a view, a filter, the choice of a call", back],
+      ["/", "filter", "show only what contains a text, in the pane that has the focus", startFilter],
+      ["f", "follow", "follow the output to its end; again: stay here", toggleFollow],
+      ["w", "wrap", "wrap long lines of output; again: cut them", toggleWrap],
+      ["y", "copy", "copy the result or the traceback to the clipboard", copy, needsOutcome],
+    ],
+  ),
+  ...group(
+    "move",
+    [],
+    [
+      ["j down", "down", "one line down", move(1)],
+      ["k up", "up", "one line up", move(-1)],
+      ["g home", "top", "to the first line", move(-far)],
+      ["G end", "bottom", "to the last line", move(far)],
+      ["pagedown ctrl-d", "page down", "a page down", movePages(1)],
+      ["pageup ctrl-u", "page up", "a page up", movePages(-1)],
+      ["tab", "next pane", "focus the next pane", focusNext(1)],
+      ["shift-tab", "previous pane", "focus the pane before", focusNext(-1)],
+      ["1", "functions", "focus Functions", focusPane("functions")],
+      ["2", "run pane", "focus Run", focusPane("run")],
+      ["3", "runs", "focus Runs", focusPane("runs")],
+      ["4", "fleet", "focus Fleet", focusPane("fleet")],
+    ],
+  ),
+  ...group(
+    "hob",
+    ["help", "quit"],
+    [
+      ["?", "help", "this page", openHelp],
+      ["q", "quit", "leave hob", quit],
+      ["ctrl-c", "interrupt", "cancel what is under way; a second time: quit", interrupt],
+    ],
+  ),
+];
+
+/** Throws where two actions claim one key: the table, or a person's config, is then wrong. */
+export function checkKeys(table: readonly KeyBinding[]): ReadonlyMap<string, KeyBinding> {
+  const byKey = new Map<string, KeyBinding>();
+  for (const binding of table) {
+    for (const key of binding.keys) {
+      const other = byKey.get(key);
+      if (other) {
+        throw new HobError("usage", `key "${key}" is bound to "${other.name}" and to "${binding.name}"`, {
+          remedy: "give one of them another key",
+        });
+      }
+      byKey.set(key, binding);
+    }
+  }
+  return byKey;
+}
+
+const bindings = checkKeys(keyTable);
+
+export function bindingOf(key: string): KeyBinding | undefined {
+  return bindings.get(key);
+}

@@ -1,0 +1,24 @@
+// ⑧ What the model asks of the world; terminal/effects.ts carries it out.
+
+import type { CallInput, Editor } from "./editor.ts";
+import type { State } from "./state.ts";
+
+export type Effect =
+  | { kind: "call"; app: string; function: string; input: CallInput; from: "key" | "editor" }
+  | { kind: "cancel"; call: string }
+  | { kind: "pin"; app: string; function: string; input: CallInput; from: "key" | "editor" }
+  | { kind: "unpin"; app: string; function: string }
+  | { kind: "pause"; paused: boolean }
+  | { kind: "copy"; text: string; what: string }
+  | { kind: "quit" };
+
+export interface Step {
+  readonly state: State;
+  readonly effects: readonly Effect[];
+}
+
+export type Purpose = Editor["purpose"];
+
+export function step(state: State, ...effects: Effect[]): Step {
+  return { state, effects };
+}

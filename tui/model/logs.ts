@@ -1,0 +1,62 @@
+// ⑧ Log lines by call, bounded for each call and over all; what had to go is counted.
+
+import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
+
+/** Lines in chunks: a full chunk never changes, so that what was worked out for it can be kept. */
+export interface CallLog {
+  readonly chunks: readonly (readonly LogLine[])[];
+  readonly lines: number;
+  /** Lines that fell out at the front. */
+  readonly dropped: number;
+}
+
+export interface LogBook {
+  readonly byCall: ReadonlyMap<string, CallLog>;
+  readonly lines: number;
+}
+
+export const chunkLines = 200;
+const keptLinesPerCall = 5_000;
+const keptLines = 20_000;
+
+export const emptyLogBook: LogBook = { byCall: new Map(), lines: 0 };
+export const emptyLog: CallLog = { chunks: [], lines: 0, dropped: 0 };
+
+export function recordLogs(book: LogBook, lines: readonly LogLine[]): LogBook {
+  const byCall = new Map(book.byCall);
+  let total = book.lines;
+  for (const [call, own] of Map.groupBy(lines, (entry) => entry.call)) {
+    const before = byCall.get(call) ?? emptyLog;
+    const after = append(before, own);
+    // Set anew, so that the calls with the oldest lines come first.
+    byCall.delete(call);
+    byCall.set(call, after);
+    total += after.lines - before.lines;
+  }
+  for (const [call, log] of byCall) {
+    if (total <= keptLines || byCall.size === 1) break;
+    byCall.delete(call);
+    total -= log.lines;
+  }
+  return { byCall, lines: total };
+}
+
+function append(log: CallLog, added: readonly LogLine[]): CallLog {
+  const chunks = [...log.chunks];
+  let rest = added;
+  const last = chunks.at(-1);
+  if (last && last.length < chunkLines) {
+    const room = chunkLines - last.length;
+    chunks[chunks.length - 1] = [...last, ...rest.slice(0, room)];
+    rest = rest.slice(room);
+  }
+  for (let start = 0; start < rest.length; start += chunkLines) chunks.push(rest.slice(start, start + chunkLines));
+  let lines = log.lines + added.length;
+  let dropped = log.dropped;
+  while (lines > keptLinesPerCall && chunks.length > 1) {
+    const gone = chunks.shift()?.length ?? 0;
+    lines -= gone;
+    dropped += gone;
+  }
+  return { chunks, lines, dropped };
+}

@@ -1,0 +1,182 @@
+// ⑧ Everything that the screen knows. It changes only by update.ts; what it looks like is decided in screen/.
+
+import type { Diagnostic, FunctionView, Receipt, WorkbenchEvent } from "../../project/events.ts";
+import type { FunctionSpec, Value } from "../../proto/gen/hob/v1/common.ts";
+import { type CallBook, type CallRecord, emptyCallBook, functionKey, isFinished, newestFirst } from "./calls.ts";
+import type { Editor } from "./editor.ts";
+import { emptyFleet, type FleetHistory } from "./fleet.ts";
+import { emptyLogBook, type LogBook } from "./logs.ts";
+
+export const panes = ["functions", "run", "runs", "fleet"] as const;
+export type Pane = (typeof panes)[number];
+
+export type ViewName = "main" | "run" | "fleet" | "help";
+
+/** What scrolls by lines: two panes and the full views. */
+export type Surface = "run" | "fleet" | "runView" | "fleetView" | "helpView";
+
+export interface Scroll {
+  /** Shows the end, and stays there as lines come. */
+  readonly follow: boolean;
+  readonly top: number;
+}
+
+/** What the screen last showed of a surface; keys move relative to it. */
+export interface Viewport {
+  readonly total: number;
+  readonly height: number;
+  readonly top: number;
+}
+
+type EventOf<K extends WorkbenchEvent["kind"]> = Extract<WorkbenchEvent, { kind: K }>;
+export type Link = Omit<EventOf<"link">, "kind">;
+export type Progress = Omit<EventOf<"progress">, "kind">;
+export type Notice = Omit<EventOf<"notice">, "kind">;
+
+export interface State {
+  readonly pool: string;
+  readonly build: string;
+  readonly columns: number;
+  readonly rows: number;
+  readonly link: Link;
+  readonly project: { root: string; apps: string[]; functions: FunctionView[] } | undefined;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly receipts: readonly Receipt[]; // newest first
+  readonly saveToResultMs: number | undefined;
+  readonly calls: CallBook;
+  readonly logs: LogBook;
+  readonly fleet: FleetHistory;
+  readonly progress: readonly Progress[]; // one for each thing under way
+  readonly notice: (Notice & { shownAtMs: number }) | undefined;
+  readonly paused: boolean;
+  readonly view: ViewName;
+  readonly focus: Pane;
+  readonly selected: string | undefined; // function key
+  readonly inspected: string | undefined; // id of a call that was chosen in Runs; undefined shows the latest of the function
+  readonly scroll: Readonly<Record<Surface, Scroll>>;
+  readonly viewports: Readonly<Partial<Record<Surface, Viewport>>>;
+  readonly wrap: boolean;
+  readonly filters: Readonly<Record<Pane, string>>;
+  readonly filtering: boolean; // keys go to the focused pane's filter
+  readonly editor: Editor | undefined;
+  readonly inputs: ReadonlyMap<string, readonly string[]>; // by function key, latest first
+  readonly interrupted: boolean; // the last key was a ctrl-c that had nothing to cancel
+}
+
+const atEnd: Scroll = { follow: true, top: 0 };
+const atTop: Scroll = { follow: false, top: 0 };
+
+export interface StateOptions {
+  pool: string;
+  build: string;
+  columns: number;
+  rows: number;
+  nowMs: number;
+}
+
+export function initialState({ pool, build, columns, rows, nowMs }: StateOptions): State {
+  return {
+    pool,
+    build,
+    columns,
+    rows,
+    link: { state: "connecting", sinceMs: nowMs, detail: "" },
+    project: undefined,
+    diagnostics: [],
+    receipts: [],
+    saveToResultMs: undefined,
+    calls: emptyCallBook,
+    logs: emptyLogBook,
+    fleet: emptyFleet,
+    progress: [],
+    notice: undefined,
+    paused: false,
+    view: "main",
+    focus: "functions",
+    selected: undefined,
+    inspected: undefined,
+    scroll: { run: atEnd, fleet: atTop, runView: atTop, fleetView: atTop, helpView: atTop },
+    viewports: {},
+    wrap: false,
+    filters: { functions: "", run: "", runs: "", fleet: "" },
+    filtering: false,
+    editor: undefined,
+    inputs: new Map(),
+    interrupted: false,
+  };
+}
+
+export function keyOf(spec: FunctionSpec): string {
+  return functionKey(spec.app, spec.name);
+}
+
+const matches = (text: string, filter: string): boolean => text.toLowerCase().includes(filter.toLowerCase());
+
+/** The functions that pane 1 lists. */
+export function listedFunctions(state: State): readonly FunctionView[] {
+  const all = state.project?.functions ?? [];
+  const filter = state.filters.functions;
+  return filter === "" ? all : all.filter(({ spec }) => matches(spec.name, filter));
+}
+
+export function selectedFunction(state: State): FunctionView | undefined {
+  const listed = listedFunctions(state);
+  return listed.find(({ spec }) => keyOf(spec) === state.selected) ?? listed[0];
+}
+
+/** The calls that pane 3 lists, newest first. */
+export function listedCalls(state: State): readonly CallRecord[] {
+  const all = newestFirst(state.calls);
+  const filter = state.filters.runs;
+  if (filter === "") return all;
+  return all.filter(({ info }) =>
+    matches(`#${info.number} ${info.function} ${info.state} ${info.failure?.type ?? ""} ${info.failure?.message ?? ""}`, filter),
+  );
+}
+
+/** The call that pane 2 shows: the one chosen in Runs, else the latest of the selected function. */
+export function shownCall(state: State): CallRecord | undefined {
+  const chosen = state.inspected === undefined ? undefined : state.calls.byId.get(state.inspected);
+  if (chosen) return chosen;
+  const spec = selectedFunction(state)?.spec;
+  return spec && newestFirst(state.calls).find(({ info }) => info.app === spec.app && info.function === spec.name);
+}
+
+/** The surface that the movement keys scroll, if the focus is on one. */
+export function surfaceOf(state: State): Surface | undefined {
+  if (state.view === "run") return "runView";
+  if (state.view === "fleet") return "fleetView";
+  if (state.view === "help") return "helpView";
+  return state.focus === "run" || state.focus === "fleet" ? state.focus : undefined;
+}
+
+/** The receipt of the save that made the snapshot which a call ran. */
+export function receiptOf(state: State, call: CallRecord): Receipt | undefined {
+  if (call.info.snapshot === "" || call.info.origin !== "save") return undefined;
+  return state.receipts.find(({ snapshot }) => snapshot === call.info.snapshot);
+}
+
+/** True while something on the screen counts seconds. */
+export function showsTime(state: State): boolean {
+  if (state.link.state !== "live" || state.notice) return true;
+  const call = shownCall(state);
+  return call !== undefined && !isFinished(call.info);
+}
+
+const parsed = new WeakMap<Uint8Array, { value: unknown }>();
+
+/** A value's JSON, parsed once; undefined when it is absent or empty. What is not JSON comes back as its text. */
+export function parsedJson(json: Value["json"] | undefined): unknown {
+  if (!json || json.length === 0) return undefined;
+  const known = parsed.get(json);
+  if (known) return known.value;
+  const text = json.toString("utf8");
+  let value: unknown = text;
+  try {
+    value = JSON.parse(text) as unknown;
+  } catch {
+    // A newer runner's encoding: its text is still worth showing.
+  }
+  parsed.set(json, { value });
+  return value;
+}

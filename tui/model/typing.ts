@@ -1,0 +1,76 @@
+// ⑧ Where a key goes: to the input being edited, to a filter being typed, or to the table of keys.
+
+import { bindingOf } from "../keys.ts";
+import { browse, type Editor, editLine, insert, parseInput } from "./editor.ts";
+import { type Step, step } from "./effects.ts";
+import { keyOf, type State } from "./state.ts";
+
+/** Keys are named "a", "R", "enter", "ctrl-c", "shift-tab"; "space" is the space bar. */
+export function pressKey(state: State, key: string, nowMs: number): Step {
+  if (key !== "ctrl-c" && state.interrupted) state = { ...state, interrupted: false };
+  if (state.editor) return editInput(state, state.editor, key);
+  if (state.filtering) return editFilter(state, key);
+  const binding = bindingOf(key);
+  if (!binding) return step(state);
+  const refusal = binding.refusal?.(state);
+  if (refusal === undefined) return binding.act(key === "ctrl-c" ? state : { ...state, notice: undefined });
+  const text = `${key} ${binding.name}: ${refusal}`;
+  return step({ ...state, notice: { level: "warning", text, timeMs: nowMs, shownAtMs: nowMs } });
+}
+
+/** Text that arrives as one piece, keys in between included in it. */
+export function paste(state: State, text: string): Step {
+  if (state.editor) return step({ ...state, editor: insert(state.editor, text) });
+  if (state.filtering) return typeFilter(state, state.filters[state.focus] + text.replace(/\s+/g, " "));
+  return step(state);
+}
+
+const typed = (key: string): string | undefined => {
+  if (key === "space") return " ";
+  return [...key].length === 1 ? key : undefined;
+};
+
+function editInput(state: State, editor: Editor, key: string): Step {
+  if (key === "esc" || key === "ctrl-c") return step({ ...state, editor: undefined });
+  if (key === "enter") return submit(state, editor);
+  if (key === "up" || key === "down") {
+    const history = state.inputs.get(editor.functionKey) ?? [];
+    return step({ ...state, editor: browse(editor, history, key === "up" ? 1 : -1) });
+  }
+  const character = typed(key);
+  const next = character === undefined ? editLine(editor, key) : insert(editor, character);
+  return step(next ? { ...state, editor: next } : state);
+}
+
+/** The editor stays open until the workbench has taken the input: update.ts closes it then, or shows why not. */
+function submit(state: State, editor: Editor): Step {
+  const parsed = parseInput(editor.text);
+  if (!parsed.ok) return step({ ...state, editor: { ...editor, problem: parsed.problem } });
+  const view = state.project?.functions.find(({ spec }) => keyOf(spec) === editor.functionKey);
+  if (!view) {
+    const problem = `not sent: the project no longer has ${editor.functionKey}`;
+    return step({ ...state, editor: { ...editor, problem } });
+  }
+  const { app, name } = view.spec;
+  return step(state, {
+    kind: editor.purpose === "run" ? "call" : "pin",
+    app,
+    function: name,
+    input: parsed.input,
+    from: "editor",
+  });
+}
+
+function typeFilter(state: State, text: string): Step {
+  return step({ ...state, filters: { ...state.filters, [state.focus]: text } });
+}
+
+function editFilter(state: State, key: string): Step {
+  const text = state.filters[state.focus];
+  if (key === "enter") return step({ ...state, filtering: false });
+  if (key === "esc" || key === "ctrl-c") return typeFilter({ ...state, filtering: false }, "");
+  if (key === "backspace") return typeFilter(state, [...text].slice(0, -1).join(""));
+  if (key === "ctrl-u") return typeFilter(state, "");
+  const character = typed(key);
+  return character === undefined ? step(state) : typeFilter(state, text + character);
+}

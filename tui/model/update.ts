@@ -1,0 +1,111 @@
+// ⑧ (state, event) → (state, effects): one row for each kind of event, pure throughout.
+
+import type { Receipt, WorkbenchEvent } from "../../project/events.ts";
+import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
+import { type CallChange, functionKey, recordCalls } from "./calls.ts";
+import { type CallInput, inputText, remember } from "./editor.ts";
+import { type Step, step } from "./effects.ts";
+import { recordSample } from "./fleet.ts";
+import { recordLogs } from "./logs.ts";
+import type { Progress, State, Surface, Viewport } from "./state.ts";
+import { paste, pressKey } from "./typing.ts";
+
+/** What the screen itself adds to the workbench's events. `calls` stands for a burst of call events. */
+export type ScreenEvent =
+  | { kind: "key"; key: string; nowMs: number }
+  | { kind: "paste"; text: string }
+  | { kind: "resize"; columns: number; rows: number }
+  | { kind: "tick"; nowMs: number }
+  | { kind: "drawn"; viewports: Partial<Record<Surface, Viewport>> }
+  | { kind: "accepted"; app: string; function: string; input: CallInput }
+  | { kind: "refused"; sentence: string; nowMs: number }
+  | { kind: "copied"; what: string; nowMs: number }
+  | { kind: "calls"; changes: CallChange[] };
+
+export type ModelEvent = WorkbenchEvent | ScreenEvent;
+
+type Handlers = { [K in ModelEvent["kind"]]: (state: State, event: Extract<ModelEvent, { kind: K }>) => Step };
+
+const keptReceipts = 50;
+const noticeMs = 8_000;
+
+const handlers: Handlers = {
+  link: (state, { kind: _, ...link }) => step({ ...state, link }),
+  project: (state, { root, apps, functions }) => step({ ...state, project: { root, apps, functions } }),
+  diagnostics: (state, { diagnostics }) => step({ ...state, diagnostics }),
+  receipt: (state, { receipt }) => step({ ...state, receipts: withReceipt(state.receipts, receipt) }),
+  call: (state, { kind: _, ...change }) => step(withCalls(state, [change])),
+  calls: (state, { changes }) => step(withCalls(state, changes)),
+  logs: (state, { lines }) => step({ ...state, logs: recordLogs(state.logs, lines) }),
+  fleet: (state, { sample }) => step({ ...state, fleet: recordSample(state.fleet, sample) }),
+  progress: (state, { kind: _, ...progress }) => step({ ...state, progress: withProgress(state.progress, progress) }),
+  notice: (state, { kind: _, ...notice }) => step({ ...state, notice: { ...notice, shownAtMs: 0 } }),
+  paused: (state, { paused }) => step({ ...state, paused }),
+  key: (state, { key, nowMs }) => pressKey(state, key, nowMs),
+  paste: (state, { text }) => paste(state, text),
+  resize: (state, { columns, rows }) => step({ ...state, columns, rows }),
+  tick: (state, { nowMs }) => step(withoutOldNotice(state, nowMs)),
+  drawn: (state, { viewports }) => step({ ...state, viewports }),
+  accepted: (state, { app, function: name, input }) => {
+    const key = functionKey(app, name);
+    const inputs = new Map(state.inputs).set(key, remember(state.inputs.get(key) ?? [], inputText(input)));
+    return step({ ...state, inputs, editor: undefined });
+  },
+  refused: (state, { sentence, nowMs }) => {
+    if (state.editor) return step({ ...state, editor: { ...state.editor, problem: `not sent: ${sentence}` } });
+    return step(withNotice(state, "error", sentence, nowMs));
+  },
+  copied: (state, { what, nowMs }) => step(withNotice(state, "info", `copied ${what}`, nowMs)),
+};
+
+export function update(state: State, event: ModelEvent): Step {
+  // The table has one handler for each kind, of that kind; TypeScript cannot follow the pairing through a union.
+  const handler = handlers[event.kind] as (state: State, event: ModelEvent) => Step;
+  return handler(state, event);
+}
+
+function withNotice(state: State, level: "info" | "error", text: string, nowMs: number): State {
+  return { ...state, notice: { level, text, timeMs: nowMs, shownAtMs: nowMs } };
+}
+
+/** A notice from the pool has the pool's clock; its time on the screen starts with the first tick that sees it. */
+function withoutOldNotice(state: State, nowMs: number): State {
+  const { notice } = state;
+  if (!notice) return state;
+  if (notice.shownAtMs === 0) return { ...state, notice: { ...notice, shownAtMs: nowMs } };
+  return nowMs - notice.shownAtMs < noticeMs ? state : { ...state, notice: undefined };
+}
+
+function withReceipt(receipts: readonly Receipt[], receipt: Receipt): readonly Receipt[] {
+  const at = receipts.findIndex(({ id }) => id === receipt.id);
+  return at >= 0 ? receipts.with(at, receipt) : [receipt, ...receipts].slice(0, keptReceipts);
+}
+
+function withCalls(state: State, changes: readonly CallChange[]): State {
+  const measured = changes.findLast(({ saveToResultMs }) => saveToResultMs !== undefined);
+  return {
+    ...state,
+    calls: recordCalls(state.calls, changes),
+    saveToResultMs: measured?.saveToResultMs ?? state.saveToResultMs,
+  };
+}
+
+function withProgress(known: readonly Progress[], news: Progress): readonly Progress[] {
+  const others = known.filter(({ what, node }) => what !== news.what || node !== news.node);
+  return news.phase === "ready" ? others : [...others, news];
+}
+
+/** Joins the logs and the calls of a burst, so that each of the two is taken in once; everything else stays in its order. */
+export function coalesce(events: readonly WorkbenchEvent[]): ModelEvent[] {
+  const rest: ModelEvent[] = [];
+  const lines: LogLine[] = [];
+  const changes: CallChange[] = [];
+  for (const event of events) {
+    if (event.kind === "logs") for (const entry of event.lines) lines.push(entry);
+    else if (event.kind === "call") changes.push(event);
+    else rest.push(event);
+  }
+  if (changes.length > 0) rest.push({ kind: "calls", changes });
+  if (lines.length > 0) rest.push({ kind: "logs", lines });
+  return rest;
+}

@@ -1,0 +1,30 @@
+// ⑧ States as a mark and a word: never by colour alone.
+
+import type { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
+import { type CallState, runMs, stateOf } from "../model/calls.ts";
+import { duration } from "../units.ts";
+import type { Span, Style } from "./line.ts";
+
+export const callMarks: Record<CallState, { mark: string; word: string; style: Style }> = {
+  queued: { mark: "○", word: "queued", style: "dim" },
+  running: { mark: "●", word: "running", style: "accent" },
+  succeeded: { mark: "✓", word: "done", style: "good" },
+  failed: { mark: "✗", word: "failed", style: "bad" },
+  cancelled: { mark: "–", word: "cancelled", style: "dim" },
+};
+
+export function callMark(call: CallInfo): Span {
+  const { mark, style } = callMarks[stateOf(call)];
+  return { text: mark, style };
+}
+
+/** How long the call took, or what it is doing and for how long. */
+export function callTime(call: CallInfo, nowMs: number): string {
+  const state = stateOf(call);
+  const ran = runMs(call);
+  if (state === "succeeded") return ran === undefined ? "done" : duration(ran);
+  if (state === "failed" || state === "cancelled")
+    return ran === undefined ? callMarks[state].word : `${callMarks[state].word} after ${duration(ran)}`;
+  const ms = nowMs - (state === "running" ? call.startedAtMs : call.queuedAtMs);
+  return ms < 1000 ? callMarks[state].word : `${callMarks[state].word} ${duration(Math.floor(ms / 1000) * 1000)}`;
+}

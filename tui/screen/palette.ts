@@ -1,0 +1,68 @@
+// ⑧ Styles as terminal attributes, and glyphs for terminals whose font lacks ours. Quiet: the terminal's own colours, one accent.
+
+import type { Line, Style } from "./line.ts";
+import { cutLine, widthOf } from "./line.ts";
+
+export interface Palette {
+  readonly colours: boolean;
+  readonly ascii: boolean;
+}
+
+// SGR: attributes alone say enough where there are no colours; the sixteen-colour codes follow the terminal's light or dark theme.
+const attributes: Record<Style, string> = {
+  plain: "",
+  dim: "2",
+  strong: "1",
+  accent: "",
+  accentStrong: "1",
+  good: "",
+  bad: "1",
+  warn: "1",
+  inverse: "7",
+};
+
+const coloured: Record<Style, string> = {
+  ...attributes,
+  accent: "36",
+  accentStrong: "36;1",
+  good: "32",
+  bad: "31",
+  warn: "33",
+};
+
+/** FORCE_COLOR wins over NO_COLOR (no-color.org); the Linux console's font has neither braille nor marks nor rounded corners. */
+export function choosePalette(env: Readonly<Record<string, string | undefined>>): Palette {
+  const forced = env["FORCE_COLOR"];
+  const terminal = env["TERM"] ?? "";
+  const colours = forced ? forced !== "0" && forced !== "false" : !env["NO_COLOR"] && terminal !== "dumb";
+  return { colours, ascii: terminal === "linux" || terminal === "dumb" };
+}
+
+// One for one, so that columns stay where they are.
+const ourGlyphs = "╭╮╰╯├┤─│✓✗●○◌–◆▸→↑↓…·▯▏‖▁▂▃▄▅▆▇█";
+const asciiTwins = "++++++-|+x*o~-!>>^v~-?|=_.--==##";
+
+const densities = " .:-=+*##";
+
+function asciiOf(character: string): string {
+  const code = character.charCodeAt(0);
+  if (code < 0x2800 || code > 0x28ff) return asciiTwins[ourGlyphs.indexOf(character)] ?? "?";
+  let dots = 0;
+  for (let bits = code & 0xff; bits > 0; bits >>= 1) dots += bits & 1;
+  return densities[dots] ?? "#";
+}
+
+const beyondLatin = /[^\x20-\x7e\xa0-\xff]/g;
+
+/** A line as a string of exactly `width` cells, with SGR sequences closed within it. */
+export function paint(spans: Line, width: number, palette: Palette): string {
+  const shown = cutLine(spans, width);
+  const table = palette.colours ? coloured : attributes;
+  let out = "";
+  for (const { text, style } of shown) {
+    const glyphs = palette.ascii ? text.replace(beyondLatin, asciiOf) : text;
+    const code = table[style];
+    out += code === "" || text === "" ? glyphs : `\x1b[${code}m${glyphs}\x1b[0m`;
+  }
+  return out + " ".repeat(Math.max(0, width - widthOf(shown)));
+}

@@ -1,0 +1,92 @@
+// ⑧ Pane 2 while nothing has run yet: what hob waits for, how a function looks, or which key runs the first one.
+
+import { bar } from "../../charts/bars.ts";
+import { type Progress, type State, selectedFunction } from "../../model/state.ts";
+import { count, duration } from "../../units.ts";
+import { beside, type Line, line, span, wrapped } from "../line.ts";
+import type { DrawContext } from "../section.ts";
+import { signature } from "./editor.ts";
+
+const mostBarColumns = 24;
+
+/** "capturing image host  4,120 / 17,400 files  ▇▇▇▇▁▁▁▁". */
+export function progressLines(progress: readonly Progress[], width: number): Line[] {
+  return progress.flatMap(({ what, phase, done, total, unit, message }) => {
+    if (phase === "failed") return indented(wrapped(`✗ ${what}: ${message}`, width - 2, "bad"));
+    const name = ` ${phase} ${what}`;
+    if (total <= 0) return [[span(name), span(`  ${done > 0 ? `${count(done)} ${unit}` : message}`, "dim")]];
+    const amount = `  ${count(done)} / ${count(total)} ${unit}  `;
+    const room = Math.min(mostBarColumns, width - name.length - amount.length - 1);
+    return [[span(name), span(amount, "dim"), ...(room >= 4 ? bar(done / total, room, "accent") : [])]];
+  });
+}
+
+function indented(lines: readonly Line[]): Line[] {
+  return lines.map((spans) => [span(" "), ...spans]);
+}
+
+const python = [
+  "import hob",
+  'app = hob.App("hello")',
+  "@app.function()",
+  'def greet(name="world"):',
+  '    return f"hello {name}"',
+];
+
+const typescript = [
+  'import { App } from "hob";',
+  'const app = new App("hello");',
+  "export const greet = app.function({},",
+  '  async (name = "world") =>',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the user's template
+  "    `hello ${name}`);",
+];
+
+function exampleLines(width: number, height: number): Line[] {
+  const head =
+    width >= 76 && height > python.length
+      ? [line(" A function is a few lines. Save one of these in the project:", "dim"), ...(height > 7 ? [[]] : [])]
+      : [];
+  const examples =
+    width >= 76
+      ? python.map((text, row) => beside(line(`  ${text}`), 34, line(typescript[row] ?? "")))
+      : [...python.map((text) => line(`  ${text}`)), [], ...typescript.map((text) => line(`  ${text}`))];
+  return [...head, ...examples].slice(0, height);
+}
+
+/** What hob waits for, and what works meanwhile; nothing while the link is live. */
+export function linkLines({ link, pool }: State, nowMs: number, width: number): Line[] {
+  if (link.state === "live") return [];
+  const since = Math.floor((nowMs - link.sinceMs) / 1000) * 1000;
+  const time = since >= 1000 ? ` for ${duration(since)}` : "";
+  const detail = link.detail === "" ? [] : wrapped(link.detail, width - 3, "dim").map((spans) => [span("  "), ...spans]);
+  if (link.state === "connecting") return indented([line(`◌ connecting to pool ${pool}${time}`, "accent"), ...detail]);
+  const meanwhile = wrapped("Saves are noticed, and shipped once it is back.", width - 3, "dim").map((spans) => [
+    span("  "),
+    ...spans,
+  ]);
+  return indented([line(`✗ pool ${pool} is gone${time}`, "bad"), ...detail, ...meanwhile]);
+}
+
+export function firstLines({ state, nowMs, width, height }: DrawContext): Line[] {
+  const waiting = [...linkLines(state, nowMs, width), ...progressLines(state.progress, width)];
+  if (waiting.length > 0) return waiting.slice(0, height);
+  const view = selectedFunction(state);
+  if (view) {
+    const lines: Line[] = [line(` ${signature(view.spec)}`, "strong")];
+    if (view.spec.doc !== "") lines.push(line(` ${view.spec.doc}`));
+    const needed = view.spec.parameters.some(({ hasDefault, kind }) => !hasDefault && kind !== "variadic" && kind !== "keywords");
+    lines.push(
+      [],
+      [
+        span(needed ? " R" : " r", "accentStrong"),
+        span(needed ? " runs it with an input that you type" : " runs it", "dim"),
+        span("   p", "accentStrong"),
+        span(" runs it on every save", "dim"),
+      ],
+    );
+    return lines.slice(0, height);
+  }
+  if (!state.project || state.filters.functions !== "") return [];
+  return state.diagnostics.length > 0 ? [] : exampleLines(width, height);
+}

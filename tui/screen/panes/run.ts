@@ -1,0 +1,79 @@
+// ⑧ Pane 2: the latest call of the selected function (or the one chosen in Runs): how it went, its output, its result.
+
+import type { CallInfo } from "../../../proto/gen/hob/v1/calls.ts";
+import { isFinished } from "../../model/calls.ts";
+import { emptyLog } from "../../model/logs.ts";
+import { parsedJson, type State, shownCall } from "../../model/state.ts";
+import { short } from "../../units.ts";
+import { failureLines } from "../failure.ts";
+import { fitting, joined, type Line, line, span } from "../line.ts";
+import { callMark, callTime } from "../marks.ts";
+import { type Block, blockOf, outputBlocks } from "../output.ts";
+import { type DrawContext, type Drawn, windowOf } from "../section.ts";
+import { callText, inline } from "../value.ts";
+import { editorLines } from "./editor.ts";
+import { firstLines } from "./first.ts";
+
+/** Where a call ran, and which code and image answered. Short, so that it fits: the full digests are in the full view. */
+export function whereLine(state: State, call: CallInfo, nowMs: number, width: number): Line {
+  const mark = callMark(call);
+  const head: Line = [mark, span(` ${callTime(call, nowMs)}`, mark.style === "good" ? "strong" : mark.style)];
+  const loaded = call.steps.some(({ name, ms }) => name === "load" && ms > 0);
+  const place = [
+    call.node,
+    call.container && short(call.container, 4),
+    isFinished(call) && call.container ? (loaded ? "loaded" : "warm") : "",
+  ];
+  const where = line(place.filter((part) => part !== "").join(" · "), "dim");
+  const code: Line = call.version === "" ? [] : [span("code ", "dim"), span(short(call.version))];
+  const image = imageSpans(state, call);
+  const attempt: Line = call.attempt > 1 ? [span(`attempt ${call.attempt}`, "warn")] : [];
+  return fitting(
+    [
+      joined([head, attempt, where, code, image], "   "),
+      joined([head, attempt, where, code], "   "),
+      joined([head, attempt, where, code], "  "),
+      joined([head, attempt, code], "   "),
+      head,
+    ],
+    width,
+  );
+}
+
+function imageSpans(state: State, call: CallInfo): Line {
+  const view = state.project?.functions.find(({ spec }) => spec.app === call.app && spec.name === call.function);
+  const image = view?.spec.image;
+  if (!image) return [];
+  return [span("image ", "dim"), span(image.digest === "" ? image.source : `${image.source} ${short(image.digest, 4)}`)];
+}
+
+function outcomeLines(call: CallInfo, width: number): Line[] {
+  if (call.failure) return failureLines(call.failure, false);
+  if (call.state !== "succeeded" || !call.result) return [];
+  return [[span("→ ", "accent"), span(inline(parsedJson(call.result.json), width - 2), "strong")]];
+}
+
+function titleOf(call: CallInfo, width: number): Line {
+  const text = callText(call.function, parsedJson(call.arguments?.positional), parsedJson(call.arguments?.keywords), width - 16);
+  return [span(`2 Run #${call.number}`), span(`  ${text}`, "plain")];
+}
+
+export function drawRun(context: DrawContext): Drawn {
+  const { state, nowMs, width, height } = context;
+  if (state.editor) return { title: line("2 Run with…"), lines: editorLines(state, width, height) };
+  const call = shownCall(state)?.info;
+  if (!call) return { title: line("2 Run"), lines: firstLines(context) };
+
+  const inner = width - 2;
+  const edge = (lines: readonly Line[]): Line[] => lines.map((spans) => [span(" "), ...spans]);
+  const output = outputBlocks(state.logs.byCall.get(call.id) ?? emptyLog, {
+    width: inner,
+    wrap: state.wrap,
+    filter: state.filters.run,
+  });
+  const blocks: Block[] = [...output, blockOf(outcomeLines(call, inner))];
+  const { lines, viewport } = windowOf(blocks, state.scroll.run, height - 1);
+  const away = viewport.total - viewport.top - viewport.height;
+  const title = [...titleOf(call, width), span(away > 0 ? `  ${away} lines below (f follows)` : "", "warn")];
+  return { title, lines: edge([whereLine(state, call, nowMs, inner), ...lines]), viewport };
+}

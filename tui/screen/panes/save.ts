@@ -1,0 +1,119 @@
+// ⑧ Last save: what it changed and why, what each step cost; or the fault in the text, and that the version before keeps serving.
+
+import type { Diagnostic, Receipt, Tier } from "../../../project/events.ts";
+import { clean } from "../../text.ts";
+import { count, duration, size, timeOfDay } from "../../units.ts";
+import { failureSentence } from "../failure.ts";
+import { fitting, joined, type Line, line, span, spread, widthOf, wrapped } from "../line.ts";
+import type { DrawContext, Drawn } from "../section.ts";
+
+const tiers: Record<Tier, string> = { patch: "patch, state kept", fork: "fork", container: "new container" };
+const order: readonly Tier[] = ["patch", "fork", "container"];
+
+/** The costliest tier among the changes. */
+function tierOf(receipt: Receipt): Tier | undefined {
+  return order.findLast((tier) => receipt.changes.some((change) => change.tier === tier));
+}
+
+function listing(names: readonly string[], shown: number): string {
+  const rest = names.length - shown;
+  return names.slice(0, shown).join(", ") + (rest > 0 ? ` and ${count(rest)} more` : "");
+}
+
+function headline(receipt: Receipt, width: number): Line {
+  const mark = {
+    described: span("◌ ", "accent"),
+    shipped: span("◌ ", "accent"),
+    loaded: span("✓ ", "good"),
+    failed: span("✗ ", "bad"),
+  }[receipt.state];
+  const files: Line = [span(receipt.files.length === 0 ? "the project" : listing(receipt.files, 1), "strong")];
+  if (receipt.nothing !== undefined) return [span("· ", "dim"), ...files, span(`  nothing to reload: ${receipt.nothing}`, "dim")];
+  const changed = receipt.changes.map(({ function: name, reason }) => `${name} (${reason})`);
+  const removed = receipt.removed.map((name) => `${name} removed`);
+  const effects = [...changed, ...removed];
+  const variants = [...effects.keys()]
+    .reverse()
+    .map((index) => [mark, ...files, span(" → ", "dim"), span(listing(effects, index + 1))]);
+  if (variants.length === 0) variants.push([mark, ...files]);
+  const tier = tierOf(receipt);
+  if (!tier) return fitting(variants, width);
+  const shortest = widthOf(variants.at(-1) ?? []);
+  const word = shortest + tiers[tier].length + 2 <= width ? tiers[tier] : tier;
+  return spread(fitting(variants, width - word.length - 2), [span(word, "accent")], width);
+}
+
+type StepName = Exclude<keyof Receipt["ms"], "total">;
+const steps: readonly StepName[] = ["watch", "describe", "ship", "load", "run"];
+
+function stepSpans(receipt: Receipt, name: StepName): Line {
+  const ms = receipt.ms[name];
+  if (ms === undefined) return [];
+  const bytes = name === "ship" && receipt.bytesShipped > 0 ? ` ${size(receipt.bytesShipped)}` : "";
+  return [span(`${name} `, "dim"), span(duration(ms)), span(bytes, "dim")];
+}
+
+/** The steps, as many on a line as fit. */
+function costLines(receipt: Receipt, width: number): Line[] {
+  const total: Line = receipt.ms.total === undefined ? [] : [span("total ", "dim"), span(duration(receipt.ms.total), "strong")];
+  const lines: Line[] = [];
+  for (const part of [...steps.map((name) => stepSpans(receipt, name)), total]) {
+    const last = lines.at(-1);
+    const longer = last && joined([last, part], "  ");
+    if (longer && widthOf(longer) <= width) lines[lines.length - 1] = longer;
+    else if (part.length > 0) lines.push([span("  "), ...part]);
+  }
+  return lines;
+}
+
+function receiptLines(receipt: Receipt, width: number): Line[] {
+  const lines = [headline(receipt, width), ...costLines(receipt, width)];
+  if (!receipt.failure) return lines;
+  return [
+    lines[0] ?? [],
+    line(`  ${failureSentence(receipt.failure)}`, "bad"),
+    line("  the versions before keep serving", "dim"),
+    ...lines.slice(1),
+  ];
+}
+
+function diagnosticLines(diagnostics: readonly Diagnostic[], width: number, height: number): Line[] {
+  const [first, ...others] = diagnostics;
+  if (!first) return [];
+  const where =
+    first.line === 0
+      ? first.file
+      : first.column === 0
+        ? `${first.file}:${first.line}`
+        : `${first.file}:${first.line}:${first.column}`;
+  const more = others.length > 0 ? ` and ${count(others.length)} more` : "";
+  const serving = line(`  the versions before keep serving${more === "" ? "" : `;${more}`}`, "dim");
+  const lines: Line[] = [[span("✗ ", "bad"), span(where, "strong"), span(`  ${first.message}`, "bad")]];
+  if (first.sourceLine.trim() !== "") lines.push(...pointed(first, width));
+  // On a low pane the caret's own line has room for the sentence.
+  if (lines.length + 1 > height) return [...lines.slice(0, -1), [...(lines.at(-1) ?? []), ...serving]];
+  return [...lines, serving];
+}
+
+/** The source line with a caret under the column, both shifted so that the caret is in view. */
+function pointed({ sourceLine, column }: Diagnostic, width: number): Line[] {
+  const indent = sourceLine.length - sourceLine.trimStart().length;
+  const source = clean(sourceLine.trim());
+  const at = Math.max(0, clean(sourceLine.slice(indent, Math.max(indent, column - 1))).length);
+  const room = width - 6;
+  const from = at < room ? 0 : at - Math.floor(room / 2);
+  const shown = from === 0 ? source : `…${source.slice(from + 1)}`;
+  const caret: Line = column === 0 ? [] : [span(`    ${" ".repeat(at - from)}`), span("^", "bad")];
+  return column === 0 ? [line(`    ${shown}`)] : [line(`    ${shown}`), caret];
+}
+
+export function drawSave({ state, width, height }: DrawContext): Drawn {
+  const receipt = state.receipts[0];
+  const title = [span("Last save"), span(receipt ? `  ${timeOfDay(receipt.savedAtMs)}` : "", "dim")];
+  const inner = width - 2;
+  const edge = (lines: Line[]): Line[] => lines.map((spans) => [span(" "), ...spans]);
+  if (state.diagnostics.length > 0) return { title, lines: edge(diagnosticLines(state.diagnostics, inner, height)) };
+  const paused: Line[] = state.paused ? [line("‖ paused: saves are noticed and not shipped (space goes on)", "warn")] : [];
+  if (receipt) return { title, lines: edge([...receiptLines(receipt, inner), ...paused].slice(0, height)) };
+  return { title, lines: edge([...paused, ...wrapped("no save yet: change a function in your editor and save", inner, "dim")]) };
+}

@@ -1,0 +1,29 @@
+// ⑧ The rows in Ink: one <Text> for each, drawn anew only when its text has changed.
+
+import { Box, Text, useInput, usePaste } from "ink";
+import { memo } from "react";
+import { keysOf } from "../terminal/keyboard.ts";
+
+interface ScreenProps {
+  rows: readonly string[];
+  onKey(key: string): void;
+  onPaste(text: string): void;
+}
+
+const Row = memo(({ text }: { text: string }) => <Text wrap="truncate">{text}</Text>);
+
+export function Screen({ rows, onKey, onPaste }: ScreenProps) {
+  useInput((input, key) => {
+    for (const name of keysOf(input, key)) onKey(name);
+  });
+  usePaste(onPaste);
+  return (
+    <Box flexDirection="column" height={rows.length}>
+      {rows.map((text, row) => (
+        // A row is its place on the screen.
+        // biome-ignore lint/suspicious/noArrayIndexKey: rows never move
+        <Row key={row} text={text} />
+      ))}
+    </Box>
+  );
+}

@@ -1,0 +1,81 @@
+// ⑧ The fleet in full: charts, how full each node is, every container, the images and how much of them is local.
+
+import type { ContainerInfo, FleetSample } from "../../../proto/gen/hob/v1/fleet.ts";
+import { type ContainerCounts, doingOf } from "../../model/fleet.ts";
+import { pad } from "../../text.ts";
+import { count, duration, short, size, sizeOf } from "../../units.ts";
+import { type Line, line, type Span, span } from "../line.ts";
+import { blockOf } from "../output.ts";
+import { chartLines, nodeLines } from "../panes/fleet.ts";
+import { type DrawContext, type Drawn, type Widgets, windowOf } from "../section.ts";
+
+const chartRows = 6;
+const donutRows = 12;
+const mostDonuts = 4;
+
+const doingMarks: Record<keyof ContainerCounts, Span> = {
+  starting: span("◌ starting", "accent"),
+  warm: span("○ warm    ", "plain"),
+  busy: span("● busy    ", "accent"),
+  stopping: span("– stopping", "dim"),
+};
+
+/** cpu and memory of the first nodes: capacity at a glance. The exact numbers stand in the lines below. */
+function donuts(sample: FleetSample, widgets: Widgets | undefined, width: number): readonly Line[] {
+  const nodes = sample.nodes.filter(({ state }) => state === "ready");
+  const share = (part: number, whole: number): number => (whole > 0 ? Math.min(100, Math.round((part / whole) * 100)) : 0);
+  const data = nodes.flatMap((node) => {
+    const name = nodes.length > 1 ? `${node.name} ` : "";
+    return [
+      { label: `${name}cpu`, percent: share(node.cpuUsed, node.cores) },
+      { label: `${name}mem`, percent: share(node.memoryUsedBytes, node.memoryBytes) },
+    ];
+  });
+  const fitting = data.slice(0, Math.min(mostDonuts, Math.floor(width / 24)));
+  return widgets && fitting.length > 0 ? widgets.donuts(fitting, Math.min(width, fitting.length * 28), donutRows) : [];
+}
+
+function table(head: string, rows: readonly Line[], none: string): Line[] {
+  return [[], line(` ${head}`, "accentStrong"), ...(rows.length > 0 ? rows : [line(`   ${none}`, "dim")])];
+}
+
+function containerLine(node: string, container: ContainerInfo, nowMs: number): Line {
+  const { id, app, calls, memoryBytes, cpuCores, pids, startedAtMs, resourceClass } = container;
+  const age = startedAtMs > 0 ? duration(Math.max(1000, Math.floor((nowMs - startedAtMs) / 1000) * 1000)) : "";
+  return [
+    span(`   ${id}  `, "strong"),
+    doingMarks[doingOf(container)],
+    span(`  ${pad(app === "" ? "generic" : app, 16)} ${pad(resourceClass?.language ?? "", 11)}`),
+    span(
+      ` ${pad(size(memoryBytes), 8, "right")}  ${pad(`${Math.round(cpuCores * 100)} % cpu`, 9, "right")}  ${pad(`${pids} pids`, 8, "right")}`,
+    ),
+    span(`  ${pad(calls.length > 0 ? `${count(calls.length)} in flight` : "", 12)}  ${pad(age, 12)} ${node}`, "dim"),
+  ];
+}
+
+function imageLines(sample: FleetSample): Line[] {
+  return sample.nodes.flatMap((node) =>
+    node.images.map((image) => [
+      span(`   ${pad(image.source, 16)} `, "strong"),
+      span(`${short(image.digest)}  ${pad(`${count(image.files)} files`, 14, "right")}  ${pad(size(image.bytes), 9, "right")}`),
+      span(`  local ${sizeOf(image.localBytes, image.storedBytes)}  ${image.view}  ${node.name}`, "dim"),
+    ]),
+  );
+}
+
+export function drawFleetView({ state, nowMs, width, height, widgets }: DrawContext): Drawn {
+  const title = line("Fleet");
+  const sample = state.fleet.latest;
+  if (!sample) return { title, lines: [line(" no sample of the pool yet", "dim")] };
+  const filter = state.filters.fleet.toLowerCase();
+  const nodes = sample.nodes.filter(({ name }) => name.toLowerCase().includes(filter));
+  const containers = nodes.flatMap((node) => node.containers.map((container) => containerLine(node.name, container, nowMs)));
+  const blocks = [
+    blockOf(chartLines(state.fleet, sample, width, chartRows)),
+    blockOf([[], line(" Nodes", "accentStrong"), ...nodeLines(nodes, width)]),
+    blockOf(donuts(sample, widgets, width)),
+    blockOf(table(`Containers  ${containers.length}`, containers, "none")),
+    blockOf(table("Images", imageLines(sample), "none yet")),
+  ];
+  return { title, ...windowOf(blocks, state.scroll.fleetView, height) };
+}

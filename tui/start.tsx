@@ -1,0 +1,134 @@
+// ⑧ Opens the workbench's screen and keeps it until it is left: events in, keys in, frames out, the terminal restored.
+
+import { type Instance, render } from "ink";
+import { systemClock } from "../base/clock.ts";
+import { exitCode, HobError, sentenceOf } from "../base/errors.ts";
+import type { Workbench } from "../project/events.ts";
+import { initialState, type State } from "./model/state.ts";
+import { drawScreen, type Picture } from "./screen/frame.ts";
+import { choosePalette } from "./screen/palette.ts";
+import { Screen } from "./screen/screen.tsx";
+import type { Widgets } from "./screen/section.ts";
+import { createStore, type Store } from "./store.ts";
+import { perform } from "./terminal/effects.ts";
+import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal/guard.ts";
+
+export interface ScreenOptions {
+  pool: string;
+  build: string;
+  /** Called when the screen ends, before the terminal is restored. */
+  onQuit?(): void;
+}
+
+const nowMs = (): number => systemClock.now();
+
+// High, because it delays keys as well as data; the store is what keeps data calm. Incremental: only changed cells are written.
+const inkOptions = {
+  alternateScreen: true,
+  incrementalRendering: true,
+  interactive: true,
+  maxFps: 250,
+  patchConsole: false,
+  exitOnCtrlC: false,
+} as const;
+
+/** Runs until the person quits, the workbench ends or a signal comes; returns the exit code. Throws where there is no terminal. */
+export async function startScreen(workbench: Workbench, options: ScreenOptions): Promise<number> {
+  const { stdin, stdout } = process;
+  if (!stdin.isTTY || !stdout.isTTY) {
+    throw new HobError("usage", "the screen needs a terminal", { remedy: "hob dev --plain prints lines, --json prints objects" });
+  }
+  const ended = Promise.withResolvers<Ending>();
+  using _guard = guardTerminal(ended.resolve);
+
+  const palette = choosePalette(process.env);
+  let widgets: Widgets | undefined;
+  let loading = false;
+
+  const picture = (state: State): Picture => drawScreen(state, { palette, widgets, nowMs: nowMs() });
+
+  function paint(state: State): Picture["viewports"] {
+    try {
+      if (state.view === "fleet" && !loading) loadWidgets();
+      const { rows, viewports } = picture(state);
+      instance.rerender(<Screen rows={rows} onKey={onKey} onPaste={onPaste} />);
+      return viewports;
+    } catch (error) {
+      ended.resolve(crashed(error));
+      return state.viewports;
+    }
+  }
+
+  function loadWidgets(): void {
+    loading = true;
+    import("./charts/contrib.ts").then(
+      (loaded) => {
+        widgets = loaded.createWidgets();
+        store.repaint();
+      },
+      (error: unknown) => ended.resolve(crashed(error)),
+    );
+  }
+
+  const { columns, rows } = stdout;
+  using store: Store = createStore({
+    initial: initialState({ pool: options.pool, build: options.build, columns, rows, nowMs: nowMs() }),
+    paint,
+    perform: (effect) =>
+      perform(effect, {
+        workbench,
+        nowMs,
+        dispatch: (event) => store.dispatch(event),
+        writeTerminal: (text) => stdout.write(text),
+        quit: () => ended.resolve({ code: 0, sentence: undefined }),
+      }),
+    nowMs,
+  });
+  const onKey = (key: string): void => store.dispatch({ kind: "key", key, nowMs: nowMs() });
+  const onPaste = (text: string): void => store.dispatch({ kind: "paste", text });
+
+  // Before Ink's own listener, so that Ink lays out rows that already have the new size.
+  const onResize = (): void => {
+    store.dispatch({ kind: "resize", columns: stdout.columns, rows: stdout.rows });
+    store.repaint();
+  };
+  stdout.on("resize", onResize);
+  const onLost = (error: Error): void => ended.resolve({ code: 129, sentence: `the terminal is gone: ${error.message}` });
+  stdout.on("error", onLost);
+
+  const first = picture(store.state);
+  const instance: Instance = render(<Screen rows={first.rows} onKey={onKey} onPaste={onPaste} />, inkOptions);
+  instance.waitUntilExit().then(
+    () => ended.resolve({ code: 0, sentence: undefined }),
+    (error: unknown) => ended.resolve(crashed(error)),
+  );
+  void follow(workbench, store, ended.resolve);
+
+  const { code, sentence } = await ended.promise;
+  options.onQuit?.();
+  stdout.off("resize", onResize);
+  await leave(instance);
+  stdout.off("error", onLost);
+  if (sentence !== undefined) process.stderr.write(`${sentence}\n`);
+  return code;
+}
+
+/** The workbench's events, until they end; how they ended is how the screen ends. */
+async function follow(workbench: Workbench, store: Store, onEnd: (ending: Ending) => void): Promise<void> {
+  try {
+    for await (const event of workbench.events) store.offer(event);
+    onEnd({ code: 0, sentence: "the workbench has ended" });
+  } catch (error) {
+    onEnd({ code: exitCode(error), sentence: sentenceOf(error) });
+  }
+}
+
+async function leave(instance: Instance): Promise<void> {
+  try {
+    instance.unmount();
+    await instance.waitUntilExit();
+  } catch {
+    // What Ink died of has been told already; that the terminal is whole is what matters now.
+    restoreTerminal();
+  }
+}

@@ -1,0 +1,54 @@
+// ⑧ Carries out what the model asked for, and tells the model how that went.
+
+import { HobError, sentenceOf } from "../../base/errors.ts";
+import type { Workbench } from "../../project/events.ts";
+import type { Effect } from "../model/effects.ts";
+import type { ModelEvent } from "../model/update.ts";
+import { size } from "../units.ts";
+
+// Terminals refuse longer OSC 52 sequences: xterm's limit, which others copied, is about 100,000 bytes of base64.
+const mostCopiedBytes = 74_000;
+
+export interface World {
+  workbench: Workbench;
+  writeTerminal(text: string): void;
+  quit(): void;
+  dispatch(event: ModelEvent): void;
+  nowMs(): number;
+}
+
+type Handlers = { [K in Effect["kind"]]: (effect: Extract<Effect, { kind: K }>, world: World) => void };
+
+const handlers: Handlers = {
+  call: ({ app, function: name, input }, { workbench, dispatch }) => {
+    workbench.call(app, name, input.positional, input.keywords, "key");
+    dispatch({ kind: "accepted", app, function: name, input });
+  },
+  pin: ({ app, function: name, input }, { workbench, dispatch }) => {
+    workbench.pin(app, name, input.positional, input.keywords);
+    dispatch({ kind: "accepted", app, function: name, input });
+  },
+  unpin: ({ app, function: name }, { workbench }) => workbench.unpin(app, name),
+  cancel: ({ call }, { workbench }) => workbench.cancel(call),
+  pause: ({ paused }, { workbench }) => workbench.pause(paused),
+  copy: ({ text, what }, { writeTerminal, dispatch, nowMs }) => {
+    const bytes = Buffer.from(text);
+    if (bytes.length > mostCopiedBytes) {
+      throw new HobError("usage", `${what} has ${size(bytes.length)}, and terminals take at most ${size(mostCopiedBytes)}`);
+    }
+    writeTerminal(`\x1b]52;c;${bytes.toString("base64")}\x07`);
+    dispatch({ kind: "copied", what: `${what} (${size(bytes.length)})`, nowMs: nowMs() });
+  },
+  quit: (_effect, world) => world.quit(),
+};
+
+/** What the workbench refuses comes back to the model as a sentence. */
+export function perform(effect: Effect, world: World): void {
+  // One handler for each kind, of that kind; TypeScript cannot follow the pairing through a union.
+  const handler = handlers[effect.kind] as (effect: Effect, world: World) => void;
+  try {
+    handler(effect, world);
+  } catch (error) {
+    world.dispatch({ kind: "refused", sentence: sentenceOf(error), nowMs: world.nowMs() });
+  }
+}

@@ -1,0 +1,59 @@
+// ⑧ The promise that the terminal comes back: whatever ends the process, the screen is left first.
+
+import { appendFileSync, mkdirSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { stateFolder } from "../../base/paths.ts";
+
+const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+// Bracketed paste off, attributes off, alternate screen left, cursor shown: harmless when it was already so.
+const restore = "\x1b[?2004l\x1b[0m\x1b[?1049l\x1b[?25h";
+
+export interface Ending {
+  readonly code: number;
+  /** What the person reads once the terminal is theirs again. */
+  readonly sentence: string | undefined;
+}
+
+/** Calls `onEnd` once for the first signal or uncaught error. Disposed, the process behaves as before. */
+export function guardTerminal(onEnd: (ending: Ending) => void): Disposable {
+  const stack = new DisposableStack();
+
+  function listen(event: string, listener: (value: unknown) => void): void {
+    process.on(event, listener);
+    stack.defer(() => process.off(event, listener));
+  }
+
+  for (const [signal, code] of Object.entries(signals)) {
+    listen(signal, () => onEnd({ code, sentence: `hob was ended by ${signal}` }));
+  }
+  listen("uncaughtException", (error) => onEnd(crashed(error)));
+  listen("unhandledRejection", (error) => onEnd(crashed(error)));
+  listen("exit", () => restoreTerminal());
+  return stack;
+}
+
+/** Writes the fault where it can be read later, and says where that is. */
+export function crashed(error: unknown): Ending {
+  const file = join(stateFolder(), "screen.log");
+  const reason = error instanceof Error ? error.message : String(error);
+  const entry = { time: new Date().toISOString(), message: reason, stack: error instanceof Error ? error.stack : undefined };
+  let where = `details are in ${file}`;
+  try {
+    mkdirSync(stateFolder(), { recursive: true, mode: 0o700 });
+    appendFileSync(file, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
+  } catch (cause) {
+    where = `${file} could not be written: ${cause instanceof Error ? cause.message : String(cause)}`;
+  }
+  return { code: 1, sentence: `hob's screen failed: ${reason}; ${where}` };
+}
+
+/** Past Ink, for the case that Ink is what failed. */
+export function restoreTerminal(): void {
+  try {
+    if (process.stdin.isTTY) process.stdin.setRawMode(false);
+    if (process.stdout.isTTY) writeSync(1, restore);
+  } catch {
+    // The terminal itself is gone: there is nothing left to restore.
+  }
+}
