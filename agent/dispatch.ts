@@ -10,7 +10,7 @@ import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
 import { explain, failure } from "./failures.ts";
 import type { RunnerEvents } from "./runner/runner.ts";
-import { createSnapshotLists, differenceFor, type FileList, neededBlobs } from "./snapshots.ts";
+import { createSnapshotLists, differenceFor, type FileList, neededBlobs, type Told, toldKept } from "./snapshots.ts";
 
 type Message = NonNullable<AgentMessage["message"]>;
 
@@ -25,9 +25,16 @@ interface Call {
 interface Inside {
   container: Container;
   snapshots: string[]; // loaded, newest last
-  blobs: Set<string>; // that its runner has
+  told: Told[]; // what its runner was told last, newest last
   calls: Map<string, Call>;
-  lastLoad: Promise<unknown>;
+  /** Ends when what was to be sent to the runner before has been sent. */
+  sending: Promise<void>;
+}
+
+interface BegunLoad {
+  /** The runner has the load before it: a call sent now waits there for it. False when it could not be sent. */
+  sent: Promise<boolean>;
+  done: Promise<{ ms: number; failure: Failure | undefined }>;
 }
 
 export interface DispatchHost {
@@ -100,12 +107,6 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     childCancel: (call) => send({ $case: "cancel", value: { call } }),
   });
 
-  function insideOf(container: string): Inside {
-    const inside = insides.get(container);
-    if (inside) return inside;
-    throw new HobError("unavailable", `container ${container} is not on this node any more`);
-  }
-
   function showFiles({ container }: Inside, delta: SnapshotDelta, files: FileList): void {
     const seen = differenceFor((snapshot) => mounted.has(snapshot), delta, files);
     mounted.add(delta.digest);
@@ -118,18 +119,21 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       });
   }
 
-  async function loadNow(inside: Inside, load: Load): Promise<Failure | undefined> {
-    const { container } = inside;
+  /** Resolves once the load is on its way to the runner, with the answer to come. */
+  async function sendLoad(inside: Inside, load: Load): Promise<{ answer: Promise<{ failure?: Failure }> }> {
+    const { container, told } = inside;
     const delta = load.snapshot;
     if (!delta) throw new HobError("internal", `load ${load.id}: it names no snapshot`);
     container.specialise(load.app);
     content.keep(delta.blobs);
     content.keep(load.bundles);
     const files = await lists.resolve(delta);
-    const difference = differenceFor((snapshot) => inside.snapshots.includes(snapshot), delta, files);
-    const needed = neededBlobs(container.resourceClass.language, difference, load.versions, inside.blobs);
+    showFiles(inside, delta, files); // first: the process waits for its working directory
+    const difference = differenceFor((snapshot) => told.some(({ digest }) => digest === snapshot), delta, files);
+    const needed = neededBlobs(container.resourceClass.language, difference, load.versions, told);
     const data = await content.get(needed);
-    const loading = container.runner.load({
+    inside.told = [...told.filter(({ digest }) => digest !== delta.digest), { digest: delta.digest, files }].slice(-toldKept);
+    const answer = container.runner.load({
       app: load.app,
       snapshot: delta.digest,
       base: difference.base,
@@ -143,31 +147,45 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       })),
       retire: load.retire,
     });
-    // Second, for the runner is what everybody waits for; a lookup in the project folder waits for the file system itself.
-    showFiles(inside, delta, files);
-    const { failure: failed } = await loading;
-    if (failed) return explainIn(inside, failed, 0);
-    for (const digest of needed) inside.blobs.add(digest);
-    const retired = new Set(load.retire);
-    inside.snapshots = [
-      ...inside.snapshots.filter((snapshot) => snapshot !== delta.digest && !retired.has(snapshot)),
-      delta.digest,
-    ];
-    return undefined;
+    return { answer };
   }
 
-  /** Loads of one container one after the other: each may build on the one before. Never rejects. */
-  async function runLoad(load: Load): Promise<{ ms: number; failure: Failure | undefined }> {
+  /** Loads go to one container's runner in order, for each may build on the one before; none waits for another to be done. */
+  function beginLoad(load: Load): BegunLoad {
     const begin = clock.now();
-    let failed: Failure | undefined;
+    const inside = insides.get(load.container);
+    if (!inside)
+      return {
+        sent: Promise.resolve(false),
+        done: Promise.resolve(endLoad(load, begin, failure("infrastructure", gone(load.container)))),
+      };
+    const killsBefore = inside.container.meter.oomKills();
+    const sending = inside.sending.then(() => sendLoad(inside, load));
+    const sent = sending.then(
+      () => true,
+      () => false, // `done` tells why
+    );
+    inside.sending = sent.then(() => {});
+    return { sent, done: awaitLoad(inside, load, { begin, killsBefore, sending }) };
+  }
+
+  async function awaitLoad(
+    inside: Inside,
+    load: Load,
+    { begin, killsBefore, sending }: { begin: number; killsBefore: number; sending: ReturnType<typeof sendLoad> },
+  ): BegunLoad["done"] {
     try {
-      const inside = insideOf(load.container);
-      const work = inside.lastLoad.then(() => loadNow(inside, load));
-      inside.lastLoad = work.catch(() => {}); // told below
-      failed = await work;
+      const { failure: seen } = await (await sending).answer;
+      if (seen) return endLoad(load, begin, explainIn(inside, seen, killsBefore));
     } catch (error) {
-      failed = failure("infrastructure", sentenceOf(error));
+      return endLoad(load, begin, failure("infrastructure", sentenceOf(error)));
     }
+    const snapshot = load.snapshot?.digest ?? "";
+    inside.snapshots = [...inside.snapshots.filter((known) => known !== snapshot && !load.retire.includes(known)), snapshot];
+    return endLoad(load, begin, undefined);
+  }
+
+  function endLoad(load: Load, begin: number, failed: Failure | undefined): Awaited<BegunLoad["done"]> {
     const ms = clock.now() - begin;
     flushLines();
     const { id, container, snapshot } = load;
@@ -195,19 +213,14 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       const none = { result: undefined, failure: undefined, loadMs: 0, runMs: 0, droppedBytes: 0, peakMemoryBytes: 0 };
       send({ $case: "finished", value: { ...none, call, container: id, attempt, ...ended } });
     };
-    if (!inside || !version)
-      return finish({ failure: failure("infrastructure", `container ${id} is not on this node any more`) });
+    if (!inside || !version) return finish({ failure: failure("infrastructure", gone(id)) });
     inside.calls.set(call, state);
     try {
-      let loadMs = 0;
-      if (order.load) {
-        const loaded = await runLoad(order.load);
-        loadMs = loaded.ms;
-        if (loaded.failure) return finish({ failure: loaded.failure, loadMs });
-      } else {
-        await inside.lastLoad; // a load sent before this call holds for it
-      }
-      if (state.cancelled) return finish({ failure: failure("cancelled", "the call was cancelled before it began"), loadMs });
+      const load = order.load && beginLoad(order.load);
+      if (!load)
+        await inside.sending; // a load that came before this call goes before it
+      else if (!(await load.sent)) return finish({ failure: (await load.done).failure });
+      if (state.cancelled) return finish({ failure: failure("cancelled", "the call was cancelled before it began") });
       const { runner, meter } = inside.container;
       const killsBefore = meter.oomKills();
       const outcome = await runner.call({
@@ -217,6 +230,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       });
       const { result, runMs, droppedBytes } = outcome;
       const failed = outcome.failure && explainIn(inside, outcome.failure, killsBefore);
+      const loadMs = load ? (await load.done).ms : 0;
       finish({ result, failure: failed, loadMs, runMs, droppedBytes, peakMemoryBytes: meter.peakMemoryBytes() });
     } catch (error) {
       host.log.error({ call, error: sentenceOf(error) }, "a call");
@@ -230,15 +244,15 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       void insides.set(container.id, {
         container,
         snapshots: [],
-        blobs: new Set(),
+        told: [],
         calls: new Map(),
-        lastLoad: Promise.resolve(),
+        sending: Promise.resolve(),
       }),
     remove(id) {
       insides.delete(id);
       for (const [child, container] of children) if (container === id) children.delete(child);
     },
-    load: async (load) => void (await runLoad(load)),
+    load: async (load) => void (await beginLoad(load).done),
     dispatch,
     cancel(call) {
       for (const inside of insides.values()) {
@@ -261,6 +275,8 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     forgetMounted: () => mounted.clear(),
   };
 }
+
+const gone = (container: string): string => `container ${container} is not on this node any more`;
 
 /** The same bytes as a Buffer, which is what the generated types ask for. */
 function asBuffer(bytes: Uint8Array): Buffer {

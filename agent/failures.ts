@@ -21,7 +21,9 @@ const mebibytes = (bytes: number): string => `${Math.round(bytes / MiB)} MiB`;
 
 /** The runner sees a process die; only here is it known why: memory, or because we ended the container (then another try is in order). */
 export function explain(seen: Failure, { container, state, memoryKill, limitBytes, peakBytes }: Circumstances): Failure {
-  if (seen.kind !== "exit" && seen.kind !== "signal") return seen;
+  // A load that failed without a traceback is a process that died while it imported.
+  const died = seen.kind === "exit" || seen.kind === "signal" || (seen.kind === "load" && seen.traceback === "");
+  if (!died) return seen;
   if (memoryKill) {
     const limit =
       limitBytes > 0

@@ -40,18 +40,29 @@ export function differenceFor(known: (snapshot: string) => boolean, delta: Snaps
   return { base: "", changed: [...files.values()], removed: [] };
 }
 
-/** Digests that a runner needs beside the file list: sources for Python, bundles for TypeScript, less those that it has. */
+export interface Told {
+  digest: string;
+  files: FileList;
+}
+
+/** Runners keep the contents of what they serve and of the sixteen snapshots before; we count on the last few only. */
+export const toldKept = 4;
+
+/**
+ * Digests whose contents go with a load: for Python what changed (of a whole list: the sources that no snapshot told before has), for
+ * TypeScript the bundles.
+ */
 export function neededBlobs(
   language: string,
   difference: SnapshotDifference,
   versions: Version[],
-  has: ReadonlySet<string>,
+  told: readonly Told[],
 ): string[] {
-  const wanted =
-    language === "python"
-      ? difference.changed.filter(({ path }) => path.endsWith(".py")).map(({ digest }) => digest)
-      : versions.map(({ bundle }) => bundle).filter((digest) => digest !== "");
-  return [...new Set(wanted)].filter((digest) => !has.has(digest));
+  if (language !== "python") return [...new Set(versions.map(({ bundle }) => bundle))].filter((digest) => digest !== "");
+  const has = new Set<string>();
+  if (difference.base === "") for (const { files } of told) for (const { digest } of files.values()) has.add(digest);
+  const sources = difference.changed.filter(({ path, digest }) => path.endsWith(".py") && !has.has(digest));
+  return [...new Set(sources.map(({ digest }) => digest))];
 }
 
 const listsKept = 64;

@@ -11,7 +11,8 @@ export function openLog(name: string, file: string): Log {
   const level = process.env["HOB_LOG_LEVEL"] || "info";
   if (file === "-") return pino({ name, level }, destination({ fd: 2, sync: true }));
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  return pino({ name, level }, destination({ dest: file, append: true, sync: false, minLength: 0 }));
+  // Synchronous: what a process wrote is in the file however it ends, and the file is open before the first line.
+  return pino({ name, level }, destination({ dest: file, append: true, sync: true }));
 }
 
 export const silentLog: Log = pino({ level: "silent" });

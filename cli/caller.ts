@@ -22,12 +22,16 @@ const finalStates = new Set(["succeeded", "failed", "cancelled"]);
 /** A control that was killed is there again in a second or two; one of another build may never be ours. */
 const patienceMs = 20_000;
 
+/** A call on a warm pool has an outcome before this; a wait that is longer is explained. */
+const quietMs = 700;
+
 export function startCaller(workbench: Workbench, write: (text: string) => void): Caller {
   const project = Promise.withResolvers<{ functions: FunctionView[]; diagnostics: Diagnostic[] }>();
   const waiting = new Map<string, PromiseWithResolvers<CallInfo>>();
   const family = new Set<string>(); // our calls and those that they made: whose output is shown
   let diagnostics: Diagnostic[] = [];
-  let phase = "";
+  const phases = new Map<string, string>();
+  let slow = false;
   let patience: NodeJS.Timeout | undefined;
   let reason = "";
 
@@ -37,7 +41,8 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
         diagnostics = event.diagnostics;
         return;
       case "project":
-        project.resolve({ functions: event.functions, diagnostics });
+        // What is wrong with the project's text follows in the same turn.
+        setImmediate(() => project.resolve({ functions: event.functions, diagnostics }));
         return;
       case "call":
         takeCall(event.call);
@@ -61,6 +66,10 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
 
   function takeCall(call: CallInfo): void {
     if (family.has(call.parent)) family.add(call.id);
+    if (waiting.has(call.id) && call.state !== "queued") {
+      slow = false;
+      clearTimeout(slowTimer);
+    }
     if (!finalStates.has(call.state)) return;
     waiting.get(call.id)?.resolve(call);
     waiting.delete(call.id);
@@ -78,12 +87,18 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
     patience ??= setTimeout(() => fail(new HobError("unavailable", `no connection to control: ${reason}`)), patienceMs);
   }
 
-  /** One line for each phase, not for each step of it. */
-  function takeProgress(event: Extract<WorkbenchEvent, { kind: "progress" }>): void {
-    const line = `hob: ${event.what}: ${event.phase}${event.message ? `: ${event.message}` : ""}\n`;
-    if (line !== phase) write(line);
-    phase = line;
+  /** Long work is told of only when it is what a call waits for; one line for each phase, not for each step of it. */
+  function takeProgress({ what, phase, message }: Extract<WorkbenchEvent, { kind: "progress" }>): void {
+    const line = `hob: ${what}: ${phase}${message ? `: ${message}` : ""}\n`;
+    if (phases.get(what) === line) return;
+    phases.set(what, line);
+    if (slow) write(line);
   }
+
+  const slowTimer = setTimeout(() => {
+    slow = true;
+    for (const line of phases.values()) write(line);
+  }, quietMs);
 
   function fail(cause: unknown): void {
     project.reject(cause);
@@ -113,6 +128,7 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
     cancel: (call) => workbench.cancel(call),
     async [Symbol.asyncDispose]() {
       clearTimeout(patience);
+      clearTimeout(slowTimer);
       await workbench[Symbol.asyncDispose]();
       await pumping;
     },

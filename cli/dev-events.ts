@@ -1,5 +1,6 @@
 // ⑧ What `hob dev` adds to a workbench's events: the pin of --pin, and the end of all when a pool cannot be had.
 
+import type { HobError } from "../base/errors.ts";
 import type { FunctionView, Workbench, WorkbenchEvent } from "../project/events.ts";
 import { unknownName } from "./names.ts";
 
@@ -21,26 +22,52 @@ export async function* devEvents(
   const refused = new Promise<never>((_, reject) => void connected.catch(reject));
   refused.catch(() => {}); // it may come after the end
   const events = workbench.events[Symbol.asyncIterator]();
-  let wanted = pin;
+  const pinning = pin && startPinning(workbench, pin);
   for (;;) {
     const next = await Promise.race([events.next(), refused]);
     if (next.done) return;
-    const event = next.value;
-    if (wanted && event.kind === "project" && event.functions.length > 0) {
-      const { app, name } = functionNamed(event.functions, wanted.name).spec;
-      workbench.pin(app, name, wanted.positional, wanted.keywords);
-      wanted = undefined;
-    }
-    yield event;
+    if (pinning?.take(next.value) !== "hold") yield next.value;
   }
 }
 
-function functionNamed(functions: FunctionView[], name: string): FunctionView {
-  const found = functions.find(({ spec }) => spec.name === name || `${spec.app}/${spec.name}` === name);
-  if (found) return found;
-  throw unknownName(
-    "function",
-    name,
-    functions.map(({ spec }) => spec.name),
-  );
+type Pinning =
+  | { state: "looking" }
+  | { state: "missing"; error: HobError }
+  | { state: "calling"; call: string; view: FunctionView }
+  | { state: "pinned" };
+
+/**
+ * The function is called once, and pinned as soon as control has taken that call: a pin that is there before the first publish
+ * would make that one carry a second call. Until then samples of the fleet are held back, so that nothing is "ready" before.
+ */
+function startPinning(workbench: Workbench, pin: Pin): { take(event: WorkbenchEvent): "hold" | "show" } {
+  const { positional, keywords } = pin;
+  let pinning: Pinning = { state: "looking" };
+
+  function look(functions: FunctionView[]): Pinning {
+    const view = functions.find(({ spec }) => spec.name === pin.name || `${spec.app}/${spec.name}` === pin.name);
+    if (view) {
+      const call = workbench.call(view.spec.app, view.spec.name, positional, keywords, "cli");
+      return { state: "calling", call, view };
+    }
+    if (functions.length === 0) return { state: "looking" };
+    const names = functions.map(({ spec }) => spec.name);
+    return { state: "missing", error: unknownName("function", pin.name, names) };
+  }
+
+  return {
+    take(event) {
+      if (pinning.state === "missing") {
+        // What is wrong with the project's text follows its functions: the pinned one may be in a file that cannot be read yet.
+        if (event.kind !== "diagnostics" || event.diagnostics.length === 0) throw pinning.error;
+        pinning = { state: "looking" };
+      }
+      if (pinning.state === "looking" && event.kind === "project") pinning = look(event.functions);
+      if (pinning.state === "calling" && event.kind === "call" && event.call.id === pinning.call) {
+        workbench.pin(pinning.view.spec.app, pinning.view.spec.name, positional, keywords);
+        pinning = { state: "pinned" };
+      }
+      return pinning.state !== "pinned" && event.kind === "fleet" ? "hold" : "show";
+    },
+  };
 }

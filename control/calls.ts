@@ -317,6 +317,7 @@ export function createCalls(parts: CallsParts): Calls {
 
   function restore(stored: StoredCall): void {
     const call = toCall(stored, "");
+    store.restored(call);
     active.set(call.id, call);
     if (call.info.state === "running") running++;
     call.version = registry.version(call.info.app, call.info.function, call.info.version);

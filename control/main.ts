@@ -29,6 +29,7 @@ import { createTurn, type Turn } from "./turn.ts";
 
 const retention: Retention = { keepMs: 7 * 24 * 3_600_000, calls: 100_000, lines: 1_000_000 };
 const trimMs = 30_000;
+const restMs = 2_000;
 const tickMs = 5_000; // for decisions that only time brings: containers that have been idle for long
 const orphanMs = 10_000; // how long a node may take to come back after control has started again
 const listedCalls = 10_000;
@@ -158,8 +159,8 @@ async function serve(options: ControlOptions, plane: Plane, engine: Engine, snap
   ]);
 }
 
-/** Old calls and lines are forgotten a slice at a time, so that nobody waits for it. */
-function startTrimming(engine: Engine, log: Log): Disposable {
+/** Old calls and lines are forgotten a slice at a time, and the WAL is written back when nothing runs, so that nobody waits for it. */
+function startHousekeeping(engine: Engine, idle: () => boolean, log: Log): Disposable {
   let timer: NodeJS.Timeout | undefined;
   const trim = () => {
     let more = false;
@@ -171,7 +172,19 @@ function startTrimming(engine: Engine, log: Log): Disposable {
     timer = setTimeout(trim, more ? 50 : trimMs);
   };
   timer = setTimeout(trim, trimMs);
-  return { [Symbol.dispose]: () => clearTimeout(timer) };
+  const resting = setInterval(() => {
+    try {
+      engine.rest(idle());
+    } catch (error) {
+      log.error(error, "writing the WAL back failed; trying again");
+    }
+  }, restMs);
+  return {
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      clearInterval(resting);
+    },
+  };
 }
 
 /**
@@ -191,7 +204,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   const plane = wire(options, engine, snapshots, turn, { clients, end });
   stack.use(plane.fleet);
   turn.settle();
-  stack.use(startTrimming(engine, log));
+  stack.use(startHousekeeping(engine, () => plane.calls.queued + plane.calls.running === 0, log));
   stack.use(await serve(options, plane, engine, snapshots));
   const { agent } = options;
   if (agent) stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.notice("error", sentence), log));

@@ -8,6 +8,9 @@ import { entryFile } from "../base/install.ts";
 import { type FromDaemon, fromWire, type Method, type ToDaemon, toWire } from "./ipc.ts";
 import type { FuseServer, FuseServerOptions, FuseStats } from "./server.ts";
 
+// The daemon needs milliseconds, and ends itself after 2 s: this is for one that is stuck in the kernel.
+const END_TIMEOUT_MS = 5000;
+
 function launch(logFile: string): ChildProcess {
   try {
     if (logFile !== "-") mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
@@ -78,7 +81,9 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
 
   async function dispose(): Promise<void> {
     if (child.connected) child.disconnect();
+    const kill = setTimeout(() => child.kill("SIGKILL"), END_TIMEOUT_MS);
     await closed.promise;
+    clearTimeout(kill);
   }
 
   const { store, logFile, passthrough = true, workers = 0 } = options;

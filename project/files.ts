@@ -75,7 +75,10 @@ export function openProjectFolder(root: string, rules: IgnoreRules, notice: (tex
       return undefined;
     }
     let known = links.get(inside);
-    if (!known) links.set(inside, (known = new Set()));
+    if (!known) {
+      known = new Set();
+      links.set(inside, known);
+    }
     known.add(path);
     return inside;
   }
@@ -90,7 +93,10 @@ export function openProjectFolder(root: string, rules: IgnoreRules, notice: (tex
       } catch (error) {
         const code = errnoOf(error);
         if (code === "ENOENT" || code === "ENOTDIR") return; // gone since its parent was read
-        if (code === "EACCES" && folder !== "") return tell(`the folder ${folder} cannot be read, so it is left out`);
+        if (code === "EACCES" && folder !== "") {
+          tell(`the folder ${folder} cannot be read, so it is left out`);
+          return;
+        }
         throw systemError(`reading the folder ${folder || root}`, error);
       }
       rules.load(folder);

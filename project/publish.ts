@@ -157,12 +157,19 @@ export function createPublisher(options: PublisherOptions): Publisher {
   function published(answer: Published): void {
     const entry = pending.get(answer.id);
     if (!entry) return;
-    if (answer.failure) return settle(entry, answer.failure);
+    if (answer.failure) {
+      settle(entry, answer.failure);
+      return;
+    }
     if (answer.missing.length === 0) {
       acknowledged.set(entry.request.app, entry.request.snapshot);
-      return settle(entry, undefined);
+      settle(entry, undefined);
+      return;
     }
-    if (++entry.rounds > 3) return fail(entry, `control still lacks ${answer.missing.length} blobs after they were put`);
+    if (++entry.rounds > 3) {
+      fail(entry, `control still lacks ${answer.missing.length} blobs after they were put`);
+      return;
+    }
     if (entry.base && answer.missing.includes(entry.base.digest)) {
       entry.base = undefined; // it has forgotten the base: the whole snapshot
       void ship(entry);

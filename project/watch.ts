@@ -125,7 +125,10 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
     const now = clock.now();
     if (!dirty.has(path)) dirty.set(path, now);
     for (const alias of folder.aliases(path)) if (!dirty.has(alias)) dirty.set(alias, now);
-    if (snapshot.files.has(path) && now - lastFlushMs > quietMs && timer === undefined) return flush();
+    if (snapshot.files.has(path) && now - lastFlushMs > quietMs && timer === undefined) {
+      flush();
+      return;
+    }
     if (timer === undefined) gatheringSince = now;
     schedule(now - gatheringSince > longestGatherMs ? 0 : quietMs);
   }
@@ -255,7 +258,10 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
       if (closed) return;
       waiting?.close();
       waiting = undefined;
-      if (!statSync(root, { throwIfNoEntry: false })?.isDirectory()) return awaitReturn();
+      if (!statSync(root, { throwIfNoEntry: false })?.isDirectory()) {
+        awaitReturn();
+        return;
+      }
       listener.back();
       restart();
     };

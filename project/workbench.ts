@@ -6,15 +6,15 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { AppState, CallInfo, SessionEvent } from "../proto/gen/hob/v1/calls.ts";
-import type { Reloaded, StartCall } from "../proto/gen/hob/v1/registry.ts";
+import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { checkArguments } from "./arguments.ts";
 import { createCallTracker, encodeArguments, isFinal, newCallId } from "./calls.ts";
-import { type Changes, changesBetween, type DescribedFunction, functionKey } from "./describe/changes.ts";
+import { changesBetween, type DescribedFunction } from "./describe/changes.ts";
 import { createDescriber, type Description } from "./describe/describe.ts";
-import type { Diagnostic, FunctionView, Receipt, Workbench, WorkbenchEvent } from "./events.ts";
-import { createPublisher, type PublishOutcome } from "./publish.ts";
+import type { Diagnostic, Receipt, Workbench, WorkbenchEvent } from "./events.ts";
 import { describedReceipt, failed, loaded, ran, shipped } from "./receipt.ts";
 import { type LinkState, openSession } from "./session.ts";
+import { createShipping } from "./shipping.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { type ProjectChange, watchProject } from "./watch.ts";
 
@@ -32,16 +32,8 @@ interface Pin {
   keywords: Record<string, unknown>;
 }
 
-/** A publish under way: which receipt it belongs to, and what its functions were before. */
-interface Sent {
-  receipt: number;
-  sentAtMs: number;
-  before: Map<string, DescribedFunction | undefined>;
-}
-
 const eventsKept = 1 << 16; // a listener that stands still for longer loses what comes then
 const receiptsKept = 256;
-const heldBytes = 8 << 20; // contents of files that have changed and not been published yet
 
 const noFunctions = [
   "the project has no functions yet; one looks like this:",
@@ -60,18 +52,11 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   const calls = createCallTracker();
   const pins = new Map<string, Pin>();
   const receipts = new Map<number, Receipt>();
-  const sent = new Map<number, Sent>();
-  const held = new Map<string, Buffer>(); // contents by digest
-  const settledApps = new Set<string>(); // control has their present code: calls may go
-  const refusedApps = new Set<string>(); // a version could not be loaded: control tries again with the next snapshot
-  let published = new Map<string, DescribedFunction>();
   let latest = new Map<string, DescribedFunction>();
-  let serving = new Map<string, string>(); // key → digest that serves
   let diagnostics: Diagnostic[] = [];
-  let snapshot: Snapshot | undefined;
-  let described = false;
+  let snapshot: Snapshot | undefined; // once the project has been described
   let paused = false;
-  let reconciled = false;
+  let reconciled = false; // what control has is known, in this session
   let behind: ProjectChange[] = []; // described, not published
   let receiptIds = 0;
   let shown = "";
@@ -79,13 +64,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   let closed = false;
 
   const emit = (event: WorkbenchEvent): boolean => events.offer(event);
-  const notice = (level: "info" | "warning" | "error", text: string): void =>
-    void emit({ kind: "notice", level, text, timeMs: clock.now() });
-  const keep = (receipt: Receipt): void => {
-    receipts.set(receipt.id, receipt);
-    if (receipts.size > receiptsKept) receipts.delete(receipts.keys().next().value!);
-    emit({ kind: "receipt", receipt });
-  };
+  const notice = (level: "info" | "warning" | "error", text: string): boolean =>
+    emit({ kind: "notice", level, text, timeMs: clock.now() });
 
   const watcher = watchProject(root, {
     changed: (change) => void take(change),
@@ -94,103 +74,82 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     back: () => notice("info", `the project's folder ${root} is back`),
     notice: (text) => notice("warning", text),
   });
+  const read = (path: string): Buffer | undefined => watcher.read(path)?.content;
   const describer = createDescriber({ root, read });
   const session = openSession({ ...options, unfinished: () => calls.confirmed(), event: takeEvent, link: takeLink });
-  const publisher = createPublisher({
+  const shipping = createShipping({
+    clock,
     send: (value) => session.send({ $case: "publish", value }),
     content: () => session.content(),
     read,
-    settled: takeOutcome,
+    pinnedCall,
+    settled: () => calls.release(sendCall),
+    shipped: ({ receipt, sentAtMs, bytes }) => grow(receipt, (known) => shipped(known, sentAtMs, clock.now(), bytes)),
+    loaded: ({ receipt, loadMs }) => grow(receipt, (known) => loaded(known, loadMs, clock.now())),
+    refused({ receipt, app, functions, failure }) {
+      const known = grow(receipt, (last) => failed(last, failure, clock.now()));
+      if (!known) notice("error", `${app}: ${functions.join(", ")} could not be put in place: ${failure.message}`);
+      showProject();
+    },
   });
 
-  function read(path: string): Buffer | undefined {
-    return watcher.read(path)?.content;
-  }
-
+  /** Describes a change of the project and publishes what it made of the functions. */
   async function take(change: ProjectChange, first = false): Promise<void> {
     let description: Description;
     try {
       description = await describer.describe(change);
     } catch (error) {
+      if (closed) return;
       log.error(error, "describing failed");
       notice("error", sentenceOf(error));
       return;
     }
     if (closed) return;
     snapshot = change.snapshot;
-    described = true;
-    latest = new Map([...description.functions].filter(([, { kind }]) => kind === "function"));
-    for (const [key, { held: isHeld }] of latest)
-      if (isHeld && published.has(key)) latest.set(key, { ...published.get(key)!, held: true });
-    if (description.diagnostics.length > 0) keepHalfRead();
-    hold(change);
-    const changes = changesBetween(published, latest, pathsOf(change));
+    latest = functionsOf(description);
+    shipping.hold(change.changed.flatMap(({ entry, content }) => (content ? [[entry.digest, content] as const] : [])));
+    const changes = changesBetween(shipping.published, latest, pathsOf(change));
     if (!first) keep(describedReceipt(++receiptIds, change, changes, clock.now()));
     if (paused || !reconciled) behind.push(change);
-    else publishChanges(changes, receiptIds);
+    else shipping.ship(changes, receiptIds, snapshot);
     if (session.live) watchApps();
     showProject();
-    if (JSON.stringify(description.diagnostics) !== JSON.stringify(diagnostics)) {
-      diagnostics = description.diagnostics;
-      emit({ kind: "diagnostics", diagnostics });
-    }
+    showDiagnostics(description.diagnostics);
     if (latest.size === 0 && diagnostics.length === 0 && (first || changes.removed.length > 0)) notice("info", noFunctions);
   }
 
-  /** While something in the project is at fault, a function that is not there may be one that could not be read: it goes on serving. */
-  function keepHalfRead(): void {
-    for (const [key, was] of published) if (!latest.has(key)) latest.set(key, { ...was, held: true });
-  }
-
-  function hold(change: ProjectChange): void {
-    let bytes = 0;
-    for (const { entry, content } of change.changed) if (content) held.set(entry.digest, content);
-    for (const data of held.values()) bytes += data.length;
-    for (const [digest, data] of held) {
-      if (bytes <= heldBytes) break;
-      held.delete(digest);
-      bytes -= data.length;
+  /**
+   * What is to serve. A function that is held keeps its version; and while something in the project is at fault, a function that
+   * is not there may be one that could not be read, so it stays too.
+   */
+  function functionsOf({ functions, diagnostics: faults }: Description): Map<string, DescribedFunction> {
+    const found = new Map<string, DescribedFunction>();
+    for (const [key, described] of functions) {
+      if (described.kind !== "function") continue;
+      const was = described.held ? (shipping.published.get(key) ?? latest.get(key)) : undefined;
+      found.set(key, was ? { ...was, held: true } : described);
     }
+    if (faults.length > 0)
+      for (const [key, was] of shipping.published) if (!found.has(key)) found.set(key, { ...was, held: true });
+    return found;
   }
 
-  /** One message an app: versions, what they need, and the calls of pinned functions among them. */
-  function publishChanges({ changes, removed }: Changes, receipt: number, also: Iterable<string> = refusedApps): void {
-    const apps = new Set([...changes.map(({ after }) => after.spec.app), ...removed.map(({ spec }) => spec.app), ...also]);
-    const savedAtMs = receipts.get(receipt)?.savedAtMs ?? clock.now();
-    for (const app of apps) {
-      const mine = changes.filter(({ after }) => after.spec.app === app);
-      const gone = removed.filter(({ spec }) => spec.app === app);
-      const starts = mine.flatMap(({ after }) => pinnedCall(after) ?? []);
-      const contents = new Map(held);
-      for (const { after } of mine) if (after.bundle) contents.set(after.bundle.digest, Buffer.from(after.bundle.data));
-      const before = new Map(
-        [...mine.map(({ after }) => functionKey(after)), ...gone.map(functionKey)].map((key) => [key, published.get(key)]),
-      );
-      const sentAtMs = clock.now();
-      const id = publisher.publish({
-        app,
-        snapshot: snapshot!,
-        versions: mine.map(({ after }) => versionOf(after, snapshot!)),
-        removed: gone.map(({ spec }) => spec.name),
-        changes: mine.map(({ after, tier, reason }) => ({ function: after.spec.name, tier, reason })),
-        calls: starts,
-        contents,
-      });
-      sent.set(id, { receipt, sentAtMs, before });
-      refusedApps.delete(app);
-      for (const call of starts) calls.carried(call, { savedAtMs, receipt });
-      for (const { after } of mine) {
-        published.set(functionKey(after), after);
-        serving.set(functionKey(after), after.digest);
-      }
-      for (const was of gone) {
-        published.delete(functionKey(was));
-        serving.delete(functionKey(was));
-      }
-    }
+  function keep(receipt: Receipt): void {
+    receipts.set(receipt.id, receipt);
+    if (receipts.size > receiptsKept) receipts.delete(receipts.keys().next().value!);
+    emit({ kind: "receipt", receipt });
   }
 
-  function pinnedCall({ spec, digest }: DescribedFunction): StartCall | undefined {
+  /** Takes a step of a receipt; undefined when there is none, because no save caused it. */
+  function grow(id: number, step: (known: Receipt) => Receipt): Receipt | undefined {
+    const known = receipts.get(id);
+    if (!known) return undefined;
+    const next = step(known);
+    keep(next);
+    return next;
+  }
+
+  function pinnedCall({ spec, digest }: DescribedFunction, receipt: number): StartCall | undefined {
     const pin = pins.get(`${spec.app}/${spec.name}`);
     if (!pin) return undefined;
     try {
@@ -200,20 +159,34 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       return undefined;
     }
     const given = encodeArguments(pin.positional, pin.keywords);
-    return { id: newCallId(), app: spec.app, function: spec.name, version: digest, arguments: given, parent: "", origin: "save" };
+    const call = {
+      id: newCallId(),
+      app: spec.app,
+      function: spec.name,
+      version: digest,
+      arguments: given,
+      parent: "",
+      origin: "save",
+    };
+    calls.carried(call, { receipt, savedAtMs: receipts.get(receipt)?.savedAtMs ?? clock.now() });
+    return call;
   }
 
   function showProject(): void {
-    const functions: FunctionView[] = [...latest].map(([key, { spec, digest }]) => ({
-      spec,
-      version: serving.get(key) ?? digest,
-      pinned: pins.has(key),
-    }));
+    const functions = [...latest].map(([key, { spec, digest }]) => {
+      return { spec, version: shipping.serving(key) ?? digest, pinned: pins.has(key) };
+    });
     const apps = appsOf();
     const text = JSON.stringify([apps, functions]);
-    if (text === shown) return;
+    if (text === shown || snapshot === undefined) return;
     shown = text;
     emit({ kind: "project", root, apps, functions });
+  }
+
+  function showDiagnostics(next: Diagnostic[]): void {
+    if (JSON.stringify(next) === JSON.stringify(diagnostics)) return;
+    diagnostics = next;
+    emit({ kind: "diagnostics", diagnostics });
   }
 
   const appsOf = (): string[] => [...new Set([...latest.values()].map(({ spec }) => spec.app))].sort();
@@ -228,14 +201,13 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   function takeLink(state: LinkState, sinceMs: number, detail: string): void {
     emit({ kind: "link", state, sinceMs, detail });
     reconciled = false;
-    watchedApps = "?"; // sent again to each new session, even for no apps
+    watchedApps = "?"; // each new session is told, even of no apps
     if (state === "live") {
-      if (described) watchApps();
-      return;
+      if (snapshot) watchApps();
+    } else if (state === "lost") {
+      calls.lost();
+      shipping.lost();
     }
-    settledApps.clear();
-    calls.lost();
-    publisher.lost();
   }
 
   function takeEvent(event: NonNullable<SessionEvent["event"]>): void {
@@ -250,10 +222,10 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
         emit({ kind: "fleet", sample: event.value });
         return;
       case "published":
-        publisher.published(event.value);
+        shipping.takePublished(event.value);
         return;
       case "reloaded":
-        takeReloaded(event.value);
+        shipping.takeReloaded(event.value);
         return;
       case "watching":
         if (!reconciled) reconcile(event.value.apps);
@@ -271,105 +243,41 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     }
   }
 
-  /** A new session: what control has against what the project says, and the difference is published. */
+  /** A new session: what control has against what the project says. */
   function reconcile(states: AppState[]): void {
     reconciled = true;
-    const before = published;
-    published = new Map();
-    serving = new Map();
-    const present = new Set<string>();
-    for (const { app, versions, recent } of states) {
-      for (const call of recent) emit({ kind: "call", call });
-      for (const version of versions) {
-        if (version.snapshot === snapshot!.digest) present.add(app);
-        const key = `${app}/${version.function}`;
-        const now = latest.get(key);
-        serving.set(key, version.digest);
-        if (now && (now.digest === version.digest || now.held)) published.set(key, now);
-        else {
-          const was = before.get(key) ?? now;
-          const gone = { kind: "function", spec: version.spec!, parts: {}, whole: {}, held: false } as const;
-          published.set(key, { ...(was ?? gone), digest: version.digest });
-        }
-      }
-    }
-    if (diagnostics.length > 0) keepHalfRead();
-    for (const app of present) publisher.acknowledge(app, snapshot!);
-    const { receipt, files } = catchUp();
-    const changes = changesBetween(published, latest, files);
-    // Each app is published, be it with no version, so that the next save is a small difference to what control has.
-    const bases = appsOf().filter((app) => !present.has(app));
-    publishChanges(changes, receipt, bases);
-    for (const app of present)
-      if (![...sent.values()].some(({ before: keys }) => [...keys.keys()].some((key) => key.startsWith(`${app}/`)))) settle(app);
+    for (const call of states.flatMap((state) => state.recent)) emit({ kind: "call", call });
+    const present = shipping.reconcile(states, latest, snapshot!);
+    if (diagnostics.length > 0) latest = functionsOf({ functions: latest, diagnostics });
+    // Every app is published, be it with no version, so that the next save is a small difference to what control has.
+    if (!paused) catchUp(appsOf().filter((app) => !present.has(app)));
     showProject();
   }
 
-  /** The receipt that stands for everything described and not published. */
-  function catchUp(): { receipt: number; files: string[] } {
+  /** Publishes what has been described and not published; the newest receipt stands for all of it. */
+  function catchUp(also: string[]): void {
     const files = [...new Set(behind.flatMap(pathsOf))];
+    const changes = changesBetween(shipping.published, latest, files);
     const receipt = behind.length > 0 ? receiptIds : 0;
+    const last = behind.at(-1);
     behind = [];
-    return { receipt, files };
-  }
-
-  function settle(app: string): void {
-    settledApps.add(app);
-    calls.release(sendCall);
-  }
-
-  function takeOutcome({ id, app, bytesShipped, failure, lost }: PublishOutcome): void {
-    const entry = sent.get(id);
-    if (!entry) return;
-    const receipt = receipts.get(entry.receipt);
-    if (!failure) {
-      settle(app);
-      if (receipt) keep(shipped(receipt, entry.sentAtMs, clock.now(), bytesShipped));
-      if (entry.before.size === 0) sent.delete(id);
-      return;
-    }
-    sent.delete(id);
-    if (lost) return;
-    for (const [key, was] of entry.before) {
-      if (was) published.set(key, was);
-      else published.delete(key);
-      if (was) serving.set(key, was.digest);
-    }
-    if (receipt) keep(failed(receipt, failure, clock.now()));
-    else notice("error", failure.message);
-    showProject();
-  }
-
-  function takeReloaded(event: Reloaded): void {
-    const entry = sent.get(event.publish);
-    if (!entry) return;
-    const receipt = receipts.get(entry.receipt);
-    const { failure } = event;
-    if (receipt) keep(failure ? failed(receipt, failure, clock.now()) : loaded(receipt, event.loadMs, clock.now()));
-    else if (failure) notice("error", `${event.app}: ${event.functions.join(", ")} could not be loaded: ${failure.message}`);
-    if (failure) {
-      refusedApps.add(event.app);
-      for (const name of event.functions) {
-        const was = entry.before.get(`${event.app}/${name}`);
-        if (was) serving.set(`${event.app}/${name}`, was.digest);
-      }
-      showProject();
-    }
-    for (const name of event.functions) entry.before.delete(`${event.app}/${name}`);
-    if (entry.before.size === 0) sent.delete(event.publish);
+    if (last && receipts.has(receipt)) keep({ ...describedReceipt(receipt, last, changes, clock.now()), files });
+    shipping.ship(changes, receipt, snapshot!, also);
   }
 
   function takeCall(call: CallInfo): void {
     const save = calls.update(call);
     const nowMs = clock.now();
-    if (!save || !isFinal(call)) return void emit({ kind: "call", call });
+    if (!save || !isFinal(call)) {
+      emit({ kind: "call", call });
+      return;
+    }
     emit({ kind: "call", call, saveToResultMs: nowMs - save.savedAtMs });
-    const receipt = receipts.get(save.receipt);
-    if (receipt) keep(ran(receipt, call.steps, nowMs));
+    grow(save.receipt, (known) => ran(known, call.steps, nowMs));
   }
 
   /** Calls go once control has the code that they are meant for. */
-  const sendCall = (call: StartCall): boolean => settledApps.has(call.app) && session.send({ $case: "call", value: call });
+  const sendCall = (call: StartCall): boolean => shipping.isSettled(call.app) && session.send({ $case: "call", value: call });
 
   function functionNamed(app: string, name: string): DescribedFunction {
     const found = latest.get(`${app}/${name}`);
@@ -384,10 +292,9 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   return {
     events,
     call(app, name, positional, keywords, origin) {
-      const { spec } = functionNamed(app, name);
-      checkArguments(spec, positional, keywords);
+      checkArguments(functionNamed(app, name).spec, positional, keywords);
       const given = encodeArguments(positional, keywords);
-      const call: StartCall = { id: newCallId(), app, function: name, version: "", arguments: given, parent: "", origin };
+      const call = { id: newCallId(), app, function: name, version: "", arguments: given, parent: "", origin };
       calls.start(call, sendCall);
       return call.id;
     },
@@ -405,13 +312,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       if (paused === next) return;
       paused = next;
       emit({ kind: "paused", paused });
-      if (paused || !reconciled || behind.length === 0) return;
-      const { receipt, files } = catchUp();
-      const changes = changesBetween(published, latest, files);
-      const known = receipts.get(receipt);
-      if (known)
-        keep({ ...known, ...describedReceipt(receipt, { ...emptyChange(known, snapshot!) }, changes, clock.now()), files });
-      publishChanges(changes, receipt);
+      if (paused || !reconciled) return;
+      catchUp([]);
       showProject();
     },
     async [Symbol.asyncDispose]() {
@@ -426,15 +328,3 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
 }
 
 const pathsOf = (change: ProjectChange): string[] => [...change.changed.map((file) => file.entry.path), ...change.removed];
-
-const emptyChange = ({ savedAtMs, ms }: Receipt, snapshot: Snapshot): ProjectChange => ({
-  snapshot,
-  changed: [],
-  removed: [],
-  savedAtMs,
-  noticedAtMs: savedAtMs + (ms.watch ?? 0),
-});
-
-function versionOf({ spec, digest, bundle }: DescribedFunction, snapshot: Snapshot) {
-  return { function: spec.name, digest, snapshot: snapshot.digest, bundle: bundle?.digest ?? "", spec };
-}

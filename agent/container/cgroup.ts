@@ -44,6 +44,9 @@ export function readFigure(text: string, key?: string): number {
 
 const buffer = Buffer.alloc(4096);
 
+/** Over less than this the processor's share is noise. */
+const shortestSampleMs = 100;
+
 export function openMeter(paths: CgroupPaths): Meter {
   const open = new Map<Figure, { fd: number; key: string | undefined; perSecond: number }>();
   const last: Record<Figure, number> = { memory: 0, peak: 0, oom: 0, cpu: 0, pids: 0 };
@@ -69,13 +72,16 @@ export function openMeter(paths: CgroupPaths): Meter {
   }
 
   let before = { cpu: read("cpu"), ms: 0 };
+  let usage: Usage = { memoryBytes: read("memory"), cpuCores: 0, pids: read("pids") };
   return {
     sample(nowMs) {
+      if (nowMs - before.ms < shortestSampleMs) return usage;
       const used = read("cpu");
       const seconds = (nowMs - before.ms) / 1000;
       const cpuCores = before.ms > 0 && seconds > 0 ? (used - before.cpu) / (open.get("cpu")?.perSecond ?? 1e9) / seconds : 0;
       before = { cpu: used, ms: nowMs };
-      return { memoryBytes: read("memory"), cpuCores, pids: read("pids") };
+      usage = { memoryBytes: read("memory"), cpuCores, pids: read("pids") };
+      return usage;
     },
     oomKills: () => read("oom"),
     peakMemoryBytes: () => Math.max(read("peak"), last.memory),

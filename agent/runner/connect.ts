@@ -109,7 +109,11 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
         const { call, runMs, droppedBytes = 0 } = frame.head;
         const reason = completed(frame.head.failure);
         // A copy: the payload is a view of a larger piece, which would live as long as the result.
-        return finishCall(call, { ...(reason ? { failure: reason } : { result: { json: Buffer.from(frame.payload) } }), runMs, droppedBytes });
+        return finishCall(call, {
+          ...(reason ? { failure: reason } : { result: { json: Buffer.from(frame.payload) } }),
+          runMs,
+          droppedBytes,
+        });
       }
       case "childCall":
         return events.childCall(childOf(frame));
@@ -135,7 +139,10 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
   const hello = await ready.promise.finally(() => clearTimeout(silence));
   if (hello.protocol !== protocolVersion) {
     end(`it speaks protocol ${hello.protocol}, this agent speaks ${protocolVersion}`);
-    throw new HobError("precondition", `the ${hello.language} runner speaks protocol ${hello.protocol}, this agent ${protocolVersion}`);
+    throw new HobError(
+      "precondition",
+      `the ${hello.language} runner speaks protocol ${hello.protocol}, this agent ${protocolVersion}`,
+    );
   }
 
   function load(request: LoadRequest): Promise<LoadResult> {
@@ -217,6 +224,9 @@ function linesOf(head: FrameHeads["output"], payload: Buffer): OutputLine[] {
 
 function childOf(frame: Frame & { name: "childCall" }): ChildCall {
   const { id, parent, app, function: name } = frame.head;
-  const [positional = Buffer.alloc(0), keywords = Buffer.alloc(0)] = cutPayload(frame, [frame.head.positional, frame.head.keywords]);
+  const [positional = Buffer.alloc(0), keywords = Buffer.alloc(0)] = cutPayload(frame, [
+    frame.head.positional,
+    frame.head.keywords,
+  ]);
   return { id, parent, app, function: name, positional, keywords };
 }

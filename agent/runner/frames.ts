@@ -55,7 +55,11 @@ export type Frame = { [K in FrameName]: { name: K; head: FrameHeads[K]; payload:
 const names = new Map<number, FrameName>(Object.entries(frameNumbers).map(([name, number]) => [number, name as FrameName]));
 
 /** The frame as pieces to be written one after the other; payload is not copied. */
-export function encodeFrame<K extends FrameName>(name: K, head: FrameHeads[K], payload: readonly Uint8Array[] = []): Uint8Array[] {
+export function encodeFrame<K extends FrameName>(
+  name: K,
+  head: FrameHeads[K],
+  payload: readonly Uint8Array[] = [],
+): Uint8Array[] {
   const text = JSON.stringify(head);
   const headBytes = Buffer.byteLength(text);
   const rest = payload.reduce((sum, piece) => sum + piece.byteLength, 5 + headBytes);
@@ -128,7 +132,10 @@ export function cutPayload(frame: Frame, sizes: number[]): Buffer[] {
     return piece;
   });
   if (at !== frame.payload.byteLength || sizes.some((size) => !Number.isInteger(size) || size < 0)) {
-    throw new HobError("corrupt", `the payload of a ${frame.name} frame has ${frame.payload.byteLength} bytes, its head says ${at}`);
+    throw new HobError(
+      "corrupt",
+      `the payload of a ${frame.name} frame has ${frame.payload.byteLength} bytes, its head says ${at}`,
+    );
   }
   return pieces;
 }

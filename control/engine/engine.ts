@@ -42,6 +42,8 @@ export interface CallStore {
   save(call: StoredCall): void;
   /** Queued and running, in the order in which they were accepted. */
   unfinished(): StoredCall[];
+  /** `call` stands for one of those from now on: saving it updates what is stored. */
+  restored(call: StoredCall): void;
   find(id: string): StoredCall | undefined;
   /** Newest first. */
   list(query: CallQuery): CallInfo[];
@@ -81,6 +83,8 @@ export interface Engine extends Disposable {
    * is lost then: the next commit tries all of it again.
    */
   commit(): void;
+  /** Housekeeping that may take milliseconds: done when `idle`, or when it cannot wait any longer. */
+  rest(idle: boolean): void;
   /** Forgets a slice of what is older than `retention` keeps; true when there is more to forget. */
   trim(retention: Retention, nowMs: number): boolean;
 }

@@ -8,7 +8,8 @@ const steps: string[] = [
   `create table records (kind text not null, key text not null, revision integer not null, value blob not null,
      primary key (kind, key)) without rowid;
    create table calls (number integer primary key, id text not null unique, app text not null, function text not null,
-     state text not null, retries integer not null, losses integer not null, finished_at_ms real not null, info blob not null);
+     state text not null, retries integer not null, losses integer not null, finished_at_ms real not null, arguments blob not null,
+     info blob not null);
    create index calls_by_app on calls (app, number);
    create index calls_unfinished on calls (number) where state in ('queued', 'running');
    create table logs (seq integer primary key, call text not null, app text not null, function text not null,

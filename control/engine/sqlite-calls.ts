@@ -1,7 +1,8 @@
-// ⑦ Calls in SQLite: the message itself as a blob, beside the columns that queries need.
+// ⑦ Calls in SQLite: the message itself as a blob, beside the columns that queries need. Arguments are written once, on insertion.
 
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
+import { Arguments } from "../../proto/gen/hob/v1/common.ts";
 import type { CallStore, Retention, StoredCall } from "./engine.ts";
 import type { EnginePart } from "./sqlite-records.ts";
 
@@ -11,20 +12,20 @@ export type SqliteCalls = EnginePart & { store: CallStore; trim(retention: Reten
 
 /** `settle` commits what is pending, so that a query sees it. */
 export function openSqliteCalls(db: DatabaseSync, settle: () => void): SqliteCalls {
-  const upsert = db.prepare(
-    `insert into calls (number, id, app, function, state, retries, losses, finished_at_ms, info) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
-     on conflict (number) do update set state = excluded.state, retries = excluded.retries, losses = excluded.losses,
-       finished_at_ms = excluded.finished_at_ms, info = excluded.info`,
+  const insert = db.prepare(
+    `insert into calls (number, id, app, function, state, retries, losses, finished_at_ms, arguments, info)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
+  const update = db.prepare("update calls set state = ?, retries = ?, losses = ?, finished_at_ms = ?, info = ? where number = ?");
   const selectUnfinished = db.prepare(
-    "select info, retries, losses from calls where state in ('queued', 'running') order by number",
+    "select arguments, info, retries, losses from calls where state in ('queued', 'running') order by number",
   );
-  const selectById = db.prepare("select info, retries, losses from calls where id = ?");
+  const selectById = db.prepare("select arguments, info, retries, losses from calls where id = ?");
   const selectLast = db.prepare("select max(number) as number from calls");
-  const selectAll = db.prepare("select info from calls order by number desc limit ?");
-  const selectByApp = db.prepare("select info from calls where app = ? order by number desc limit ?");
+  const selectAll = db.prepare("select arguments, info from calls order by number desc limit ?");
+  const selectByApp = db.prepare("select arguments, info from calls where app = ? order by number desc limit ?");
   const selectByFunction = db.prepare(
-    "select info from calls where (? = '' or app = ?) and function = ? order by number desc limit ?",
+    "select arguments, info from calls where (? = '' or app = ?) and function = ? order by number desc limit ?",
   );
   // The newest call always stays: its number is where numbering goes on.
   const trimOld = db.prepare(
@@ -34,8 +35,15 @@ export function openSqliteCalls(db: DatabaseSync, settle: () => void): SqliteCal
   const oldest = db.prepare("select finished_at_ms from calls order by number limit 1");
   const dirty = new Map<number, StoredCall>();
 
+  /** Calls that have their row. */
+  const inserted = new WeakSet<StoredCall>();
+
+  const infoOf = (row: Record<string, SQLOutputValue>): CallInfo => ({
+    ...CallInfo.decode(row["info"] as Uint8Array),
+    arguments: Arguments.decode(row["arguments"] as Uint8Array),
+  });
   const stored = (row: Record<string, SQLOutputValue>): StoredCall => ({
-    info: CallInfo.decode(row["info"] as Uint8Array),
+    info: infoOf(row),
     retries: row["retries"] as number,
     losses: row["losses"] as number,
   });
@@ -44,12 +52,21 @@ export function openSqliteCalls(db: DatabaseSync, settle: () => void): SqliteCal
   return {
     pending: () => dirty.size > 0,
     write() {
-      for (const { info, retries, losses } of dirty.values()) {
-        const bytes = CallInfo.encode(info).finish();
-        upsert.run(info.number, info.id, info.app, info.function, info.state, retries, losses, info.finishedAtMs, bytes);
+      for (const call of dirty.values()) {
+        const { info, retries, losses } = call;
+        const { number, id, app, function: name, state, finishedAtMs } = info;
+        const bytes = CallInfo.encode({ ...info, arguments: undefined }).finish();
+        if (inserted.has(call)) update.run(state, retries, losses, finishedAtMs, bytes, number);
+        else {
+          const given = Arguments.encode(info.arguments ?? Arguments.create()).finish();
+          insert.run(number, id, app, name, state, retries, losses, finishedAtMs, given, bytes);
+        }
       }
     },
-    written: () => dirty.clear(),
+    written() {
+      for (const call of dirty.values()) inserted.add(call);
+      dirty.clear();
+    },
     trim(retention, nowMs) {
       const last = lastNumber();
       const before = nowMs - retention.keepMs;
@@ -60,6 +77,7 @@ export function openSqliteCalls(db: DatabaseSync, settle: () => void): SqliteCal
     store: {
       save: (call) => void dirty.set(call.info.number, call),
       unfinished: () => selectUnfinished.all().map(stored),
+      restored: (call) => void inserted.add(call),
       find(id) {
         for (const call of dirty.values()) if (call.info.id === id) return call;
         const row = selectById.get(id);
@@ -73,7 +91,7 @@ export function openSqliteCalls(db: DatabaseSync, settle: () => void): SqliteCal
           : app
             ? selectByApp.all(app, limit)
             : selectAll.all(limit);
-        return rows.map((row) => CallInfo.decode(row["info"] as Uint8Array));
+        return rows.map(infoOf);
       },
       lastNumber,
     },

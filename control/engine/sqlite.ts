@@ -1,6 +1,6 @@
 // ④⑦ The embedded engine: one SQLite file that this process alone holds, and a blob folder. Writes gather until commit().
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { openContentFolder } from "../../base/content-folder.ts";
@@ -15,6 +15,11 @@ import { openSqliteRecords } from "./sqlite-records.ts";
 const SQLITE_BUSY = 5;
 const SQLITE_READONLY = 8;
 const SQLITE_FULL = 13;
+
+// Commits after which the WAL is written back: when nothing runs, and in any case.
+const restCommits = 200;
+const mostCommits = 20_000;
+const largestWalBytes = 64 << 20;
 
 const primaryCode = (error: unknown): number | undefined =>
   error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
@@ -55,7 +60,9 @@ function openDatabase(state: string): DatabaseSync {
     db = new DatabaseSync(file, { timeout: 0 });
     // locking_mode before the first access of the WAL: then SQLite keeps the lock for the connection's life and needs no shared memory.
     db.exec("pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = normal");
-    db.exec("pragma wal_autocheckpoint = 2000; pragma cache_size = -8192; begin exclusive; commit");
+    db.exec(
+      "pragma wal_autocheckpoint = 0; pragma journal_size_limit = 67108864; pragma cache_size = -8192; begin exclusive; commit",
+    );
     migrate(db, file);
     writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
     return db;
@@ -78,6 +85,7 @@ export function openSqliteEngine(state: string, store: string): Engine {
   const calls = openSqliteCalls(db, () => commit());
   const logs = openSqliteLogs(db, () => commit());
   const parts = [records, calls, logs];
+  let commits = 0; // since the last checkpoint
 
   function transaction(work: () => void): void {
     try {
@@ -96,6 +104,7 @@ export function openSqliteEngine(state: string, store: string): Engine {
       for (const part of parts) part.write();
     });
     for (const part of parts) part.written();
+    commits++;
   }
 
   function trim(retention: Retention, nowMs: number): boolean {
@@ -114,6 +123,15 @@ export function openSqliteEngine(state: string, store: string): Engine {
     logs: logs.store,
     blobs,
     commit,
+    rest(idle) {
+      // A checkpoint syncs two files: on the way of a call it would be felt. The WAL is reused from its start after one, so its
+      // size says only how large it has ever been.
+      if (commits < restCommits) return;
+      const bytes = statSync(join(state, "control.db-wal"), { throwIfNoEntry: false })?.size ?? 0;
+      if (!idle && commits < mostCommits && bytes < largestWalBytes) return;
+      db.exec("pragma wal_checkpoint(passive)");
+      commits = 0;
+    },
     trim,
     [Symbol.dispose]() {
       try {

@@ -93,7 +93,7 @@ function codeReason(was: DescribedFunction, now: DescribedFunction, files: reado
   if (changed("own")) return "body changed";
   const keys = [...new Set([...Object.keys(was.parts), ...Object.keys(now.parts)])].filter(changed).sort();
   const first = (prefix: string): string | undefined => keys.find((key) => key.startsWith(prefix))?.slice(prefix.length);
-  const name = first("name ");
+  const name = keys.find((key) => key.startsWith("name ") && key in was.parts && key in now.parts)?.slice("name ".length);
   if (name !== undefined) return `reaches ${name}`;
   const code = first("code ");
   if (code !== undefined) return `module code of ${code} changed`;
@@ -104,6 +104,8 @@ function codeReason(was: DescribedFunction, now: DescribedFunction, files: reado
     const why = now.whole[whole] ?? was.whole[whole];
     return `${why ?? `${whole} counts as a whole`}: all of ${whole} counts`;
   }
+  const other = first("name "); // reached now and not before, or the other way round, through something that kept its text
+  if (other !== undefined) return `reaches ${other}`;
   const imported = first("import ");
   if (imported !== undefined) return `import of ${imported} changed`;
   const file = first("file ");

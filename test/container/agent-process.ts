@@ -8,7 +8,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ServerWritableStream } from "@grpc/grpc-js";
 import { Server, type ServerDuplexStream } from "@grpc/grpc-js";
-import { agentCommand } from "../../agent/launch.ts";
 import type { AgentOptions } from "../../agent/main.ts";
 import type { Message } from "../../agent/outbox.ts";
 import { openContentFolder } from "../../base/content-folder.ts";
@@ -101,8 +100,9 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
   );
 
   function start(): ChildProcess {
-    const [program = "", ...args] = agentCommand(options);
-    return spawn(program, args, { stdio: ["pipe", "inherit", "inherit"] });
+    const entry = join(import.meta.dirname, "agent-entry.ts");
+    const args = ["--mount", "--propagation", "private", process.execPath, entry, JSON.stringify(options)];
+    return spawn("unshare", args, { stdio: ["pipe", "inherit", "inherit"] });
   }
 
   async function until<T>(what: string, look: () => T | undefined): Promise<T> {

@@ -212,7 +212,7 @@ test("two controls never share one state: the second says who holds it", async (
 test("a socket that somebody answers on is refused, one that nobody answers on is replaced", async () => {
   using place = makePlace();
   mkdirSync(join(place.folder, "run"));
-  const other = createServer().listen(place.socket);
+  const other = createServer((connection) => connection.destroy()).listen(place.socket);
   await expect(startControl(place)).rejects.toThrow("another control answers there");
   await new Promise((resolve) => other.close(resolve));
   writeFileSync(place.socket, "");
@@ -242,7 +242,7 @@ describe.skipIf(!canMount)("on a full disk", () => {
   test("new work is refused with a sentence, and what was accepted goes on once there is space", async () => {
     using place = makePlace();
     mkdirSync(place.state);
-    const mount = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", place.state]);
+    const mount = spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", place.state]);
     expect(mount.status, mount.stderr.toString()).toBe(0);
     try {
       await using _control = await startControl(place);

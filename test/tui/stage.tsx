@@ -52,7 +52,7 @@ play("start");
 
 const rate = Number(process.env["HOB_STAGE_FLOOD"] ?? 0);
 if (rate > 0) {
-  const call = script.findLast(({ event }) => event.kind === "call")?.event;
+  const call = script.findLast(({ on, event }) => on === "start" && event.kind === "call")?.event;
   const id = call?.kind === "call" ? call.call.id : "";
   let seq = 1000;
   setInterval(() => {

@@ -60,6 +60,8 @@ export interface Stage extends Disposable {
   until(what: string, holds: (text: string) => boolean): Promise<string>;
   /** What the screen asked of the workbench, one array a call. */
   asked(): unknown[][];
+  /** The screen's use of one CPU since it started. */
+  cpuShare(): number;
   readonly raw: () => string;
   readonly exited: Promise<number>;
 }
@@ -93,6 +95,7 @@ export function openStage({ stage, recording, columns = 120, rows = 36, env = {}
     },
   });
 
+  const startedMs = performance.now();
   let raw = "";
   const watchers = new Set<() => void>();
   pty.onData((data) => {
@@ -108,7 +111,10 @@ export function openStage({ stage, recording, columns = 120, rows = 36, env = {}
 
   const visible = (): string[] => {
     const buffer = xterm.buffer.active;
-    return Array.from({ length: xterm.rows }, (_, row) => buffer.getLine(buffer.viewportY + row)?.translateToString(true) ?? "");
+    return Array.from(
+      { length: xterm.rows },
+      (_, row) => buffer.getLine(buffer.viewportY + row)?.translateToString(true, 0, xterm.cols) ?? "",
+    );
   };
   const text = (): string => visible().join("\n");
 
@@ -129,6 +135,7 @@ export function openStage({ stage, recording, columns = 120, rows = 36, env = {}
         const done = (): void => {
           watchers.delete(check);
           clearTimeout(timer);
+          clearInterval(looking);
         };
         const check = (): void => {
           const now = text();
@@ -140,9 +147,17 @@ export function openStage({ stage, recording, columns = 120, rows = 36, env = {}
           done();
           reject(new Error(`the screen never showed ${what}:\n${text()}`));
         }, patienceMs);
+        // Not all that is waited for is on the screen: what the screen asked of the workbench makes no frame.
+        const looking = setInterval(check, 20);
         watchers.add(check);
         check();
       }),
+    cpuShare: () => {
+      // proc(5): utime and stime are fields 14 and 15, in ticks of 10 ms.
+      const [, ...fields] = readFileSync(`/proc/${pty.pid}/stat`, "utf8").split(") ");
+      const [utime = 0, stime = 0] = fields.join(") ").split(" ").slice(11, 13).map(Number);
+      return ((utime + stime) * 10) / (performance.now() - startedMs);
+    },
     asked: () =>
       readFileSync(calls, "utf8")
         .split("\n")

@@ -77,9 +77,10 @@ describe("snapshots", () => {
 
   it("need from the blobs only Python sources, or bundles, that the runner lacks", () => {
     const difference = { base: "", changed: first.changed, removed: [] };
-    expect(neededBlobs("python", difference, [], new Set([digestOf("c")]))).toEqual([digestOf("a")]);
+    const told = [{ digest: "s0", files: new Map([["old.py", entry("old.py", "c")]]) }];
+    expect(neededBlobs("python", difference, [], told)).toEqual([digestOf("a")]);
     const version: Version = { function: "f", digest: "v", snapshot: "s1", bundle: digestOf("e"), spec: undefined };
-    expect(neededBlobs("typescript", difference, [version, version], new Set())).toEqual([digestOf("e")]);
+    expect(neededBlobs("typescript", difference, [version, version], [])).toEqual([digestOf("e")]);
   });
 });
 

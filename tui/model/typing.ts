@@ -3,7 +3,7 @@
 import { bindingOf } from "../keys.ts";
 import { browse, type Editor, editLine, insert, parseInput } from "./editor.ts";
 import { type Step, step } from "./effects.ts";
-import { keyOf, type State } from "./state.ts";
+import { keyOf, type State, selectedFunction } from "./state.ts";
 
 /** Keys are named "a", "R", "enter", "ctrl-c", "shift-tab"; "space" is the space bar. */
 export function pressKey(state: State, key: string, nowMs: number): Step {
@@ -61,13 +61,19 @@ function submit(state: State, editor: Editor): Step {
   });
 }
 
+/** Kept when the filter goes: what was found stays selected. */
+function selectedKey(state: State): string | undefined {
+  const view = selectedFunction(state);
+  return view ? keyOf(view.spec) : state.selected;
+}
+
 function typeFilter(state: State, text: string): Step {
   return step({ ...state, filters: { ...state.filters, [state.focus]: text } });
 }
 
 function editFilter(state: State, key: string): Step {
   const text = state.filters[state.focus];
-  if (key === "enter") return step({ ...state, filtering: false });
+  if (key === "enter") return step({ ...state, filtering: false, selected: selectedKey(state) });
   if (key === "esc" || key === "ctrl-c") return typeFilter({ ...state, filtering: false }, "");
   if (key === "backspace") return typeFilter(state, [...text].slice(0, -1).join(""));
   if (key === "ctrl-u") return typeFilter(state, "");

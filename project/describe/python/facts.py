@@ -13,7 +13,6 @@ import hashlib
 WHOLE_MODULE = {"globals", "locals", "vars", "dir", "getattr", "setattr", "delattr"}
 WHOLE_PROJECT = {"eval", "exec", "compile", "__import__"}
 ANY_FILE_NAMES = {"open", "__file__", "__path__", "__spec__", "__loader__"}
-PROJECT_CHAINS = {("sys", "modules"), ("importlib", "import_module"), ("importlib", "reload"), ("importlib", "util"), ("importlib", "machinery")}
 PROJECT_ATTRIBUTES = {"__subclasses__", "__globals__", "import_module", "getmembers", "iter_modules", "walk_packages", "getsource"}
 # Methods and functions that read files, whatever they belong to.
 READERS = {
@@ -23,7 +22,15 @@ READERS = {
 }
 READER_ROOTS = {("os", "walk"), ("os", "system"), ("os", "popen"), ("np", "load"), ("numpy", "load"), ("torch", "load"), ("joblib", "load"),
                 ("sqlite3", "connect"), ("runpy", "run_path")}
-READER_MODULES = {"subprocess", "runpy", "pkg_resources"}
+# What names from outside stand for, whatever they are called here: (module, name) or (module,) → what then is not known.
+OUTSIDE = {
+    ("sys", "modules"): "project", ("importlib",): "project", ("pkgutil",): "project", ("inspect", "getmembers"): "project",
+    ("gc", "get_objects"): "project", ("builtins", "eval"): "project", ("builtins", "exec"): "project", ("builtins", "__import__"): "project",
+    ("subprocess",): "files", ("runpy",): "files", ("pkg_resources",): "files", ("shutil",): "files", ("builtins", "open"): "files",
+    ("io", "open"): "files", ("os", "walk"): "files", ("os", "system"): "files", ("os", "popen"): "files", ("os", "open"): "files",
+    ("os", "listdir"): "files", ("os", "scandir"): "files", ("glob",): "files", ("sqlite3", "connect"): "files", ("fileinput",): "files",
+    ("linecache",): "files", ("mmap",): "files", ("zipfile",): "files", ("tarfile",): "files", ("ctypes",): "files",
+}
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -207,10 +214,6 @@ class _Walker:
                 self.widen("project", root + "()", node)
             elif root in ANY_FILE_NAMES:
                 self.widen("files", root, node)
-        elif chain[:2] in PROJECT_CHAINS:
-            self.widen("project", ".".join(chain), node)
-        if root in READER_MODULES and len(chain) > 1:
-            self.widen("files", ".".join(chain), node)
 
     def widen(self, level, what, node):
         self.facts.dynamic.append((level, what, node))
@@ -238,7 +241,7 @@ class _Walker:
             return
         self.out.append(".".join(chain))
         if node.attr in PROJECT_ATTRIBUTES:
-            self.widen("project", "." + node.attr, node)
+            self.widen("project", ".".join(chain), node)
         if kind_is_store(node) and self.running:
             self.facts.touches.add(chain[0])
         self.refer(chain, node)
@@ -271,14 +274,17 @@ class _Walker:
             self.visit(function)
         out.append("(")
         for argument in node.args:
-            self.visit(argument)
+            if handled == "attribute" and argument is first:
+                out.append(ast.dump(argument))  # not the object as a whole: just that attribute of it
+            else:
+                self.visit(argument)
         for keyword in node.keywords:
             out.append("%s=" % keyword.arg)
             self.visit(keyword.value)
         out.append(")")
 
     def builtin(self, name, node, text):
-        """True when a call of a dangerous builtin is harmless because its argument is a constant."""
+        """True, or "attribute", when a call of a dangerous builtin is harmless because its argument is a constant."""
         if name == "open":
             mode = node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "mode"), None)
             writes = isinstance(mode, ast.Constant) and isinstance(mode.value, str) and mode.value[:1] in ("w", "a", "x") and "+" not in mode.value
@@ -291,10 +297,13 @@ class _Walker:
             second = node.args[1] if len(node.args) > 1 else None
             if isinstance(second, ast.Constant) and isinstance(second.value, str):
                 chain = chain_of(node.args[0])
-                if chain is not None:
-                    self.refer(chain + (second.value,), node)
                 self.facts.refs.add(("name", name))
-                return True
+                if chain is None:
+                    return True
+                self.refer(chain + (second.value,), node)
+                if self.running and name != "getattr":
+                    self.facts.touches.add(chain[0])
+                return "attribute"
         elif name in ("vars", "dir") and node.args:
             self.facts.refs.add(("name", name))
             return True  # of an object: its class is reached by whoever made it; of a module: the bare name counts as a whole
@@ -307,7 +316,6 @@ class _Walker:
         chain = chain_of(function)
         if chain is not None and chain[-1] == "import_module" and text is not None and len(node.args) == 1 and not text.startswith("."):
             self.facts.refs.add(("import", 0, text, ""))
-            self.facts.refs.add(("name", chain[0]))
             return True
         if function.attr in READERS or (chain is not None and chain[-2:] in READER_ROOTS):
             inner = function.value
@@ -438,7 +446,6 @@ class _Walker:
                     self.facts.binds.add(alias.asname or alias.name.split(".")[0])
                 if not top:
                     self.facts.refs.add(("import", 0, alias.name, ""))
-        self.dangerous(node, [alias.name for alias in node.names])
 
     def import_from(self, node):
         top, self.top = self.top, False
@@ -453,14 +460,6 @@ class _Walker:
                 self.facts.refs.add(("import",) + where)
             if not self.scopes and not self.inside_class:
                 self.facts.binds.add(alias.asname or alias.name)
-        self.dangerous(node, [node.module or ""] + ["%s.%s" % (node.module, alias.name) for alias in node.names])
-
-    def dangerous(self, node, modules):
-        for module in modules:
-            if module in READER_MODULES and not self.running:
-                self.widen("files", module, node)
-            elif module in ("importlib.import_module", "sys.modules", "pkgutil"):
-                self.widen("project", module, node)
 
 
 _HANDLERS = {

@@ -116,7 +116,7 @@ class Project:
     def resolve(self, path, ref):
         """
         What a reference stands for: ("statement", path, index), ("module", path) for a module as a whole, or
-        ("external", text) for something from outside the project.
+        ("external", text, parts) for something from outside the project.
         """
         if ref[0] == "import":
             return self._imported(path, ref[1], ref[2], ref[3], ref[4:], set())
@@ -154,6 +154,7 @@ class Project:
         """`attributes` of `name` of `module`, or of the module itself when there is no name."""
         modules = self.targets(path, level, module)
         wanted = ((name,) if name else ()) + tuple(attributes)
+        outside = wanted
         if not modules and name:  # `from package import module` where the package is a folder without __init__
             dotted = self.absolute(path, level, module)
             modules = self.find("" if level else path, ".".join(part for part in (dotted, name) if part)) if dotted is not None else []
@@ -165,7 +166,7 @@ class Project:
                 modules = self.find(path, dotted)
             wanted = tuple(rest)
         if not modules:
-            return [("external", "%s%s %s" % ("." * level, module, name))]
+            return [("external", "%s%s %s" % ("." * level, module, name), tuple(module.split(".")) + outside)]
         found = []
         for target in modules:
             found.extend(self._inside(target, wanted, seen))

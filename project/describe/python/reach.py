@@ -3,7 +3,7 @@
 import hashlib
 import posixpath
 
-from facts import root_of
+from facts import OUTSIDE, root_of
 
 # A statement can be reached in several ways; the first of these is the one that counts, so that no order of visiting shows.
 RANK = {"own": 0, "effect": 1, "definition": 2, "whole": 3}
@@ -180,6 +180,7 @@ class Reached:
                             self.statement(target[1], target[2], "definition")
                         elif target[0] == "external":
                             self.externals.add(target[1])
+                            self.outside(path, statement, target[2])
                         else:
                             self.execute(target[1])
                             self.widen(target[1], "%s is used as a whole" % target[1])
@@ -190,16 +191,24 @@ class Reached:
                     self.files.add(posixpath.normpath(name))
                     self.files.add(posixpath.normpath(posixpath.join(posixpath.dirname(path), name)))
                 for level, what, node in said.dynamic:
-                    why = "%s in %s line %d" % (what, path, node.lineno + statement.offset)
-                    if level == "module":
-                        self.widen(path, why)
-                    elif level == "project":
-                        if "*" not in self.whole:
-                            self.whole["*"] = why
-                            for module in list(project.modules):
-                                self.widen(module, why)
-                    elif not self.any_file or why < self.any_file:
-                        self.any_file = why
+                    self.doubt(level, path, "%s in %s line %d" % (what, path, node.lineno + statement.offset))
+
+    def outside(self, path, statement, parts):
+        """Some names from outside the project reach anything."""
+        for known in (parts[:1], parts[:2]):
+            level = OUTSIDE.get(known)
+            if level is not None:
+                self.doubt(level, path, "%s in %s line %d" % (".".join(parts), path, statement.line))
+
+    def doubt(self, level, path, why):
+        if level == "module":
+            self.widen(path, why)
+        elif level == "project":
+            self.whole["*"] = min(why, self.whole.get("*", why))
+            for module in list(self.project.modules):
+                self.widen(module, why)
+        elif not self.any_file or why < self.any_file:
+            self.any_file = why
 
     def digest(self):
         """Over what is reached, in the order of each module, however it was reached."""

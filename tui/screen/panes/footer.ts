@@ -28,6 +28,8 @@ export function footerLine(state: State, width: number): Line {
       span("   enter keep · esc show all", "dim"),
     ];
   }
+  if (state.editor)
+    return [span(" enter", "accentStrong"), span(` ${state.editor.purpose}   `), span("esc", "accentStrong"), span(" leave")];
   const quit: Line = [span("q", "accentStrong"), span(" quit ")];
   if (state.notice) {
     return spread([span(" "), levels[state.notice.level], span(state.notice.text)], quit, width);

@@ -109,11 +109,14 @@ function pointed({ sourceLine, column }: Diagnostic, width: number): Line[] {
 
 export function drawSave({ state, width, height }: DrawContext): Drawn {
   const receipt = state.receipts[0];
-  const title = [span("Last save"), span(receipt ? `  ${timeOfDay(receipt.savedAtMs)}` : "", "dim")];
+  const title = [
+    span("Last save"),
+    span(receipt ? `  ${timeOfDay(receipt.savedAtMs)}` : "", "dim"),
+    span(state.paused ? "  ‖ paused: noticed, not shipped" : "", "warn"),
+  ];
   const inner = width - 2;
   const edge = (lines: Line[]): Line[] => lines.map((spans) => [span(" "), ...spans]);
   if (state.diagnostics.length > 0) return { title, lines: edge(diagnosticLines(state.diagnostics, inner, height)) };
-  const paused: Line[] = state.paused ? [line("‖ paused: saves are noticed and not shipped (space goes on)", "warn")] : [];
-  if (receipt) return { title, lines: edge([...receiptLines(receipt, inner), ...paused].slice(0, height)) };
-  return { title, lines: edge([...paused, ...wrapped("no save yet: change a function in your editor and save", inner, "dim")]) };
+  if (receipt) return { title, lines: edge(receiptLines(receipt, inner).slice(0, height)) };
+  return { title, lines: edge(wrapped("no save yet: change a function in your editor and save", inner, "dim")) };
 }

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .. import frames
@@ -35,15 +36,15 @@ class Child:
         self.expected = False  # we asked it to end
 
 
-def fork(epoll: select.epoll, project: Project, startup_modules: frozenset[str], zygote_fds: list[int]) -> Child:
-    """Forks a process that waits for its load. `zygote_fds` are the descriptors that it must not inherit."""
+def fork(epoll: select.epoll, project: Project, startup_modules: frozenset[str], zygote_fds: list[int], spare: bool) -> Child:
+    """Forks a process that waits for its load, a spare one for long. `zygote_fds` are the descriptors that it must not inherit."""
     ours, theirs = (end.detach() for end in socket.socketpair())
     out, out_end = os.pipe()
     err, err_end = os.pipe()
     gc.freeze()  # what exists now is never moved or counted again, so its pages stay shared
     pid = os.fork()
     if pid == 0:
-        _become_child(project, startup_modules, [*zygote_fds, ours, out, err], theirs, (out_end, err_end))
+        _become_child([*zygote_fds, ours, out, err], (out_end, err_end), lambda: SnapshotProcess(project, theirs, startup_modules).run(spare))
     for fd in (theirs, out_end, err_end):
         os.close(fd)
     for fd in (out, err):
@@ -52,7 +53,7 @@ def fork(epoll: select.epoll, project: Project, startup_modules: frozenset[str],
     return Child(pid, Link(ours, epoll), out, err)
 
 
-def _become_child(project: Project, startup_modules: frozenset[str], close: list[int], fd: int, outputs: tuple[int, int]) -> NoReturn:
+def _become_child(close: list[int], outputs: tuple[int, int], run: Callable[[], NoReturn]) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -67,7 +68,7 @@ def _become_child(project: Project, startup_modules: frozenset[str], close: list
             os.close(source)
         _prefer_for_memory_kill()
         gc.enable()
-        SnapshotProcess(project, fd, startup_modules).run()
+        run()
     except BaseException:  # of ours: the zygote's code above this frame must not go on in two processes
         sys.excepthook(*sys.exc_info())
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # Cheap look at a source: only lines never seen before make it worth a parse. A hit in a docstring costs a parse, nothing else.
 _line = re.compile(rb"^[ \t]*(?:import|from)[ \t]+[^\n]*|^[ \t]*(async[ \t]+def)\b", re.MULTILINE)
@@ -15,7 +15,7 @@ class Preloader:
         self._lines: set[bytes] = set()
         self._tried: set[tuple[str, tuple[str, ...]]] = set()
 
-    def preload(self, sources: Iterator[bytes], own: set[str]) -> bool:
+    def preload(self, sources: Iterator[bytes], own: Callable[[], set[str]]) -> bool:
         """Imports into this process what `sources` import and it has not tried yet; True when there was something."""
         found = False
         for source in sources:
@@ -26,7 +26,7 @@ class Preloader:
             if b"async def" in lines:
                 found |= self._import("asyncio", ())
             for module, names in _imports(source):
-                if module.partition(".")[0] not in own:
+                if module.partition(".")[0] not in own():
                     found |= self._import(module, names)
         return found
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from .. import channel as channels
 from .. import failures, frames, values
 from . import project as sources
+from .practice import practise
 from .project import Project
 
 #: How long a process waits for its snapshot's folder, which appears beside the load, not before it.
@@ -32,11 +33,13 @@ class SnapshotProcess:
         self._functions: dict[str, tuple[Callable[..., Any], inspect.Signature | None]] = {}
         self._broken: dict[str, dict[str, Any]] = {}  # module → why it could not be imported
 
-    def run(self) -> NoReturn:
+    def run(self, spare: bool) -> NoReturn:
         """Serves until the zygote closes the connection."""
         faulthandler.enable()  # a crash in native code then names the Python line
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.argv = [""]
+        if spare:
+            practise(self._startup_modules)
         while (frame := self._channel.request()) is not None:
             if frame.kind == frames.LOAD:
                 self._load(frame)

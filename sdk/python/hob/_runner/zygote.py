@@ -129,7 +129,7 @@ class Zygote:
         files = self._project.snapshots[snapshot]
         modules = [path for path in changed if path.endswith(".py") and files[path] in self._project.blobs]
         sources = (self._project.blobs[files[path]] for path in modules)
-        if self._preloader.preload(sources, owner_names(files) | {"hob"}):
+        if self._preloader.preload(sources, lambda: owner_names(files) | {"hob"}):
             self._end_spare()  # it lacks what has just been imported
         self._retired.discard(snapshot)
         child = self._serving(snapshot)
@@ -253,8 +253,8 @@ class Zygote:
 
     # Life and death of processes
 
-    def _fork(self) -> Child:
-        child = children.fork(self._epoll, self._project, self._startup_modules, [*self._fds, *self._children])
+    def _fork(self, spare: bool = False) -> Child:
+        child = children.fork(self._epoll, self._project, self._startup_modules, [*self._fds, *self._children], spare)
         self._children.update((fd, child) for fd in (child.link.fd, *child.streams))
         self._pids[child.pid] = child
         return child
@@ -273,7 +273,7 @@ class Zygote:
             self._project.prune(live)
             self._versions = {key: value for key, value in self._versions.items() if key in self._project.snapshots}
             self._retired &= set(self._versions)
-            self._spare = self._fork()
+            self._spare = self._fork(spare=True)
 
     def _end_spare(self) -> None:
         if self._spare is not None:

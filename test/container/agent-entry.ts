@@ -1,7 +1,7 @@
-// ⑤ The agent's process: options as JSON in its one argument, SIGTERM and SIGINT as the wish to end in order.
+// ⑤ For tests: an agent process alone; its options are the one argument, as JSON. `hob agent` does the same with flags.
 
-import { exitCode, HobError, sentenceOf } from "../base/errors.ts";
-import { type AgentOptions, runAgent } from "./main.ts";
+import { type AgentOptions, runAgent } from "../../agent/main.ts";
+import { exitCode, HobError, sentenceOf } from "../../base/errors.ts";
 
 const ending = new AbortController();
 for (const name of ["SIGTERM", "SIGINT"] as const) {

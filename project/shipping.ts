@@ -1,0 +1,191 @@
+// ③ What control has of the project: which versions were published, which of them serve, and what is under way.
+
+import type { Clock } from "../base/clock.ts";
+import type { AppState } from "../proto/gen/hob/v1/calls.ts";
+import { type Failure, FunctionSpec, type Version } from "../proto/gen/hob/v1/common.ts";
+import type { Reloaded, StartCall } from "../proto/gen/hob/v1/registry.ts";
+import { type Changes, type DescribedFunction, functionKey } from "./describe/changes.ts";
+import { createPublisher, type PublisherOptions, type PublishOutcome } from "./publish.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+export interface ShippingOptions extends Omit<PublisherOptions, "settled"> {
+  clock: Clock;
+  /** The call to make with a new version, when its function is pinned. */
+  pinnedCall(described: DescribedFunction, receipt: number): StartCall | undefined;
+  /** Control has recorded a publish; `receipt` is 0 for one that no save caused. */
+  shipped(step: { receipt: number; sentAtMs: number; bytes: number }): void;
+  refused(step: { receipt: number; app: string; functions: string[]; failure: Failure }): void;
+  loaded(step: { receipt: number; loadMs: number }): void;
+  /** Control has an app's present code: calls of it may go. */
+  settled(app: string): void;
+}
+
+export interface Shipping {
+  /** By functionKey: what control was told last. Functions may be changed from this. */
+  readonly published: ReadonlyMap<string, DescribedFunction>;
+  /** The digest that serves, where that is known. */
+  serving(key: string): string | undefined;
+  isSettled(app: string): boolean;
+  /** One message an app: versions, what they need, and the calls of pinned functions. Apps in `also` get the snapshot in any case. */
+  ship(changes: Changes, receipt: number, snapshot: Snapshot, also?: readonly string[]): void;
+  /** Keeps the contents of changed files until they have been published. */
+  hold(contents: Iterable<readonly [digest: string, data: Buffer]>): void;
+  /** A new session: takes what control has as published. Returns the apps that control has this very snapshot of. */
+  reconcile(states: readonly AppState[], latest: ReadonlyMap<string, DescribedFunction>, snapshot: Snapshot): Set<string>;
+  takePublished: ReturnType<typeof createPublisher>["published"];
+  takeReloaded(event: Reloaded): void;
+  lost(): void;
+}
+
+/** A publish under way: which receipt it belongs to, and what its functions were before. */
+interface Sent {
+  app: string;
+  receipt: number;
+  sentAtMs: number;
+  before: Map<string, DescribedFunction | undefined>;
+}
+
+const heldBytes = 8 << 20;
+
+export function createShipping(options: ShippingOptions): Shipping {
+  const { clock } = options;
+  const published = new Map<string, DescribedFunction>();
+  const serving = new Map<string, string>(); // key → digest
+  const sent = new Map<number, Sent>();
+  const held = new Map<string, Buffer>(); // contents by digest
+  const settledApps = new Set<string>();
+  const refusedApps = new Set<string>(); // a version could not be loaded: control tries again with the next snapshot
+  const publisher = createPublisher({ ...options, settled: takeOutcome });
+
+  function ship({ changes, removed }: Changes, receipt: number, snapshot: Snapshot, also: readonly string[] = []): void {
+    const touched = [...changes.map(({ after }) => after), ...removed].map(({ spec }) => spec.app);
+    for (const app of new Set([...touched, ...refusedApps, ...also])) {
+      const mine = changes.filter(({ after }) => after.spec.app === app);
+      const gone = removed.filter(({ spec }) => spec.app === app);
+      const contents = new Map(held);
+      for (const { after } of mine) if (after.bundle) contents.set(after.bundle.digest, Buffer.from(after.bundle.data));
+      const keys = [...mine.map(({ after }) => functionKey(after)), ...gone.map(functionKey)];
+      const entry = { app, receipt, sentAtMs: clock.now(), before: new Map(keys.map((key) => [key, published.get(key)])) };
+      const id = publisher.publish({
+        app,
+        snapshot,
+        versions: mine.map(({ after }) => versionOf(after, snapshot)),
+        removed: gone.map(({ spec }) => spec.name),
+        changes: mine.map(({ after, tier, reason }) => ({ function: after.spec.name, tier, reason })),
+        calls: mine.flatMap(({ after }) => options.pinnedCall(after, receipt) ?? []),
+        contents,
+      });
+      sent.set(id, entry);
+      refusedApps.delete(app);
+      for (const { after } of mine) set(functionKey(after), after);
+      for (const was of gone) set(functionKey(was), undefined);
+    }
+  }
+
+  function set(key: string, described: DescribedFunction | undefined): void {
+    if (described) {
+      published.set(key, described);
+      serving.set(key, described.digest);
+    } else {
+      published.delete(key);
+      serving.delete(key);
+    }
+  }
+
+  function settle(app: string): void {
+    settledApps.add(app);
+    options.settled(app);
+  }
+
+  function takeOutcome({ id, app, bytesShipped, failure, lost }: PublishOutcome): void {
+    const entry = sent.get(id);
+    if (!entry) return;
+    const { receipt, before, sentAtMs } = entry;
+    if (!failure) {
+      settle(app);
+      options.shipped({ receipt, sentAtMs, bytes: bytesShipped });
+      if (before.size === 0) sent.delete(id);
+      return;
+    }
+    sent.delete(id);
+    if (lost) return; // the next session finds out what control has
+    for (const [key, was] of before) set(key, was);
+    options.refused({ receipt, app, functions: [...before.keys()], failure });
+  }
+
+  function takeReloaded({ publish, app, functions, loadMs, failure }: Reloaded): void {
+    const entry = sent.get(publish);
+    if (!entry) return;
+    const { receipt, before } = entry;
+    if (failure) {
+      refusedApps.add(app);
+      for (const name of functions) {
+        const was = before.get(`${app}/${name}`);
+        if (was) serving.set(`${app}/${name}`, was.digest);
+      }
+      options.refused({ receipt, app, functions, failure });
+    } else options.loaded({ receipt, loadMs });
+    for (const name of functions) before.delete(`${app}/${name}`);
+    if (before.size === 0) sent.delete(publish);
+  }
+
+  function reconcile(
+    states: readonly AppState[],
+    latest: ReadonlyMap<string, DescribedFunction>,
+    snapshot: Snapshot,
+  ): Set<string> {
+    const before = new Map(published);
+    const present = new Set<string>();
+    published.clear();
+    serving.clear();
+    for (const { app, versions } of states) {
+      for (const version of versions) {
+        if (version.snapshot === snapshot.digest) present.add(app);
+        const key = `${app}/${version.function}`;
+        const now = latest.get(key);
+        const same = now && (now.held || now.digest === version.digest);
+        set(key, same ? now : { ...(before.get(key) ?? unread(version)), digest: version.digest });
+        serving.set(key, version.digest);
+      }
+    }
+    for (const app of present) {
+      publisher.acknowledge(app, snapshot);
+      settle(app);
+    }
+    return present;
+  }
+
+  return {
+    published,
+    serving: (key) => serving.get(key),
+    isSettled: (app) => settledApps.has(app),
+    ship,
+    hold(contents) {
+      for (const [digest, data] of contents) held.set(digest, data);
+      let bytes = 0;
+      for (const data of held.values()) bytes += data.length;
+      for (const [digest, data] of held) {
+        if (bytes <= heldBytes) break;
+        held.delete(digest);
+        bytes -= data.length;
+      }
+    },
+    reconcile,
+    takePublished: publisher.published,
+    takeReloaded,
+    lost() {
+      settledApps.clear();
+      publisher.lost();
+      sent.clear();
+    },
+  };
+}
+
+/** A version that another client published, or this one in a former life: all that is known of it is its digest and spec. */
+function unread({ digest, spec }: Version): DescribedFunction {
+  return { kind: "function", spec: spec ?? FunctionSpec.fromPartial({}), digest, parts: {}, whole: {}, held: false };
+}
+
+function versionOf({ spec, digest, bundle }: DescribedFunction, snapshot: Snapshot): Version {
+  return { function: spec.name, digest, snapshot: snapshot.digest, bundle: bundle?.digest ?? "", spec };
+}

@@ -1,0 +1,38 @@
+// ② Apps: named sets of functions, declared in code.
+
+import { makeFunction, type RemoteFunction } from "./function.ts";
+import { type FunctionOptions, type FunctionSpec, makeSpec } from "./spec.ts";
+
+/** The functions that belong together: they are watched, deployed and shown under one name. */
+export class App {
+  readonly name: string;
+  readonly functions: RemoteFunction<never[], unknown>[] = [];
+
+  constructor(name: string) {
+    if (typeof name !== "string" || !/^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/.test(name)) {
+      throw new TypeError(`App(${JSON.stringify(name)}): an app's name is 1 to 63 lower-case letters, digits and - . _; write for example new App("images")`);
+    }
+    this.name = name;
+  }
+
+  /**
+   * Makes a function of this app. Options are checked where they are written. `constantName` is put there by `hob`, which reads it
+   * from `export const NAME = app.function(…)`.
+   */
+  function<A extends unknown[], R>(options: FunctionOptions, body: (...args: A) => R, constantName = ""): RemoteFunction<A, R> {
+    if (typeof body !== "function") throw new TypeError("app.function(options, fn): fn is not a function");
+    const made = makeFunction(this.name, makeSpec(options.name ?? (constantName || body.name), options), body);
+    this.functions.push(made as unknown as RemoteFunction<never[], unknown>);
+    return made;
+  }
+
+  /** What it declares, as `hob` reads it. */
+  describe(): { name: string; functions: FunctionSpec[] } {
+    return { name: this.name, functions: this.functions.map((made) => made.describe()) };
+  }
+}
+
+/** A function that some other program deployed. */
+export function functionFromName<A extends unknown[] = unknown[], R = unknown>(app: string, name: string): RemoteFunction<A, Promise<R>> {
+  return makeFunction<A, Promise<R>>(app, makeSpec(name, {}), undefined);
+}

@@ -1,0 +1,6 @@
+// ② What users import as "hob".
+
+export { App, functionFromName } from "./app.ts";
+export { ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError } from "./errors.ts";
+export type { Call, MapOptions, RemoteFunction } from "./function.ts";
+export { type FunctionOptions, type FunctionSpec, Image } from "./spec.ts";

@@ -1,0 +1,357 @@
+// The screen in a real terminal: every key, every state, every way to leave.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildStage, openStage, removeStage, type Stage, type StageOptions } from "./terminal.ts";
+
+let stage = "";
+beforeAll(async () => {
+  stage = await buildStage();
+});
+afterAll(removeStage);
+
+async function open(recording: string, options: Partial<StageOptions> = {}): Promise<Stage> {
+  const shown = openStage({ stage, recording, ...options });
+  await shown.until("a whole frame", (text) => text.includes("q quit") || text.includes("too small"));
+  return shown;
+}
+
+/** The screen with all of the recording taken in: the save's receipt comes last. */
+async function openWorking(options: Partial<StageOptions> = {}): Promise<Stage> {
+  const shown = await open("working", options);
+  await shown.until("the last save", (text) => text.includes("app.py → embed") && text.includes("64 dimensions"));
+  return shown;
+}
+
+const esc = "\x1b";
+const has =
+  (...parts: string[]) =>
+  (text: string) =>
+    parts.every((part) => text.includes(part));
+const lacks = (part: string) => (text: string) => !text.includes(part);
+
+describe("what it shows", () => {
+  test("a save, its cost, the run with its output and result, the calls, the pool", async () => {
+    using shown = await openWorking();
+    const parts = [
+      "images · dev",
+      "1 node · 4 warm · 1 busy · 0 starting",
+      "save→result 18.6 ms",
+      "● live",
+      "p50 12.0 ms",
+      "9c1f2b",
+      "patch, state kept",
+      "describe 2.1 ms",
+      'Run #42  embed("cat.png")',
+      "14:03:22.109  64 dimensions",
+      "→ [0.12, 0.98, 0.33",
+      "#41 ✗ embed",
+      "node-1  cpu",
+    ];
+    await shown.until("all of it", has(...parts));
+  });
+
+  test("what it waits for while the pool starts, with amounts", async () => {
+    using shown = await open("connecting");
+    await shown.until(
+      "the progress",
+      has("◌ connecting", "starting a pool on this machine", "capturing image host", "4,120 / 17,400 files"),
+    );
+  });
+
+  test("how a function looks in both languages, in a project without functions", async () => {
+    using shown = await open("empty");
+    await shown.until("the examples", has("@app.function()", 'import { App } from "hob";', "no functions in this project yet"));
+  });
+
+  test("since when the pool is gone, what is tried, and what still works", async () => {
+    using shown = await open("lost");
+    await shown.until("the loss", has("✗ lost for", "pool local is gone", "trying again", "Saves are noticed"));
+  });
+
+  test("a fault in the text with file, line and caret, and that the old versions serve", async () => {
+    using shown = await open("broken");
+    const text = await shown.until("the fault", has("app.py:12:21", "'(' was never closed", "the versions before keep serving"));
+    const rows = text.split("\n");
+    const source = rows.findIndex((row) => row.includes("return normalise(pixels"));
+    const fault = rows[source]?.indexOf("(pixels");
+    expect(rows[source + 1]?.indexOf("^")).toBe(fault);
+  });
+
+  test("hostile text as text: no escape, title, bell or wide character gets through", async () => {
+    using shown = await open("hostile");
+    const titles: string[] = [];
+    shown.xterm.onTitleChange((title) => titles.push(title));
+    await shown.until("the hostile call", has("#50", "red bell ▯▯ é", "✗ Error: boo"));
+    // Every frame's border is where it belongs: nothing has shifted.
+    const rows = shown.rows();
+    for (const row of rows.slice(2, -2)) expect(row).toHaveLength(120);
+    for (const row of rows.slice(2, -2)) expect(row).toMatch(/^[│├].*[│┤]$/);
+    expect(titles).toEqual([]);
+    expect(shown.raw()).not.toContain("\x07");
+  });
+
+  test.each([
+    [80, 24],
+    [100, 30],
+    [120, 36],
+    [200, 50],
+  ])("every row fits at %i×%i", async (columns, rows) => {
+    using shown = await openWorking({ columns, rows });
+    const lines = shown.rows();
+    expect(lines).toHaveLength(rows);
+    expect(lines[1]).toMatch(/^╭.*╮$/);
+    expect(lines[1]).toHaveLength(columns);
+    expect(lines.at(-2)).toMatch(/^╰.*╯$/);
+  });
+
+  test("that the terminal is too small, and the panes again once it is not", async () => {
+    using shown = await open("working", { columns: 70, rows: 20 });
+    await shown.until("the sentence", has("terminal too small: 70×20"));
+    shown.resize(100, 30);
+    await shown.until("the panes", has("1 Functions", "4 Fleet", "q quit"));
+  });
+
+  test("marks of its own without colours when NO_COLOR is set", async () => {
+    using shown = await openWorking({ env: { NO_COLOR: "1" } });
+    expect(shown.raw()).not.toMatch(/\x1b\[[\d;]*3[0-7]m/);
+    expect(shown.text()).toContain("✓");
+  });
+
+  test("plain characters on the Linux console", async () => {
+    using shown = await open("working", { env: { TERM: "linux" } });
+    await shown.until("the run", has("#42 + embed", "+ 1 Functions"));
+    expect(shown.text()).toMatch(/^[\x20-\x7e·\n]*$/);
+  });
+});
+
+describe("resizing", () => {
+  test("the screen is whole after every size it passes through", async () => {
+    using shown = await openWorking();
+    for (const [columns, rows] of [
+      [90, 40],
+      [200, 50],
+      [80, 24],
+      [150, 30],
+      [120, 36],
+    ] as const) {
+      shown.resize(columns, rows);
+      await shown.until(`${columns}×${rows}`, () => {
+        const lines = shown.rows();
+        const whole = lines[1]?.length === columns && lines.at(-1)?.endsWith("q quit") && lines.at(-2)?.startsWith("╰");
+        return Boolean(whole) && lines.filter((line) => line.includes("1 Functions")).length === 1;
+      });
+    }
+  });
+});
+
+describe("keys", () => {
+  test("j k g G move the selection, and the run follows it", async () => {
+    using shown = await openWorking();
+    shown.press("j");
+    await shown.until("the second function's run", has("▸ Model.predict", "Run #40"));
+    shown.press("jjj");
+    await shown.until("the last function", has("▸ resize"));
+    shown.press("g");
+    await shown.until("the first function", has("▸ embed", "Run #42"));
+    shown.press("G");
+    await shown.until("the last function again", has("▸ resize"));
+    shown.press(`${esc}[A`);
+    await shown.until("one up", has("▸ hello", "R"));
+  });
+
+  test("r runs with the last input, c cancels that call", async () => {
+    using shown = await openWorking();
+    shown.press("r");
+    await shown.until("the running call", has("Run #43", "● running"));
+    expect(shown.asked()).toEqual([["call", "images", "embed", ["cat.png"], {}, "key"]]);
+    shown.press("c");
+    await shown.until("its end", has("#43 –"));
+    expect(shown.asked()[1]).toEqual(["cancel", "000000000000002b"]);
+  });
+
+  test("r opens the input where arguments are needed and none are known", async () => {
+    using shown = await openWorking();
+    shown.press("Gr");
+    await shown.until("the editor", has("Run with…", "resize(path: string, width = …)", "enter run"));
+    expect(shown.asked()).toEqual([]);
+  });
+
+  test("R edits the input: what is not JSON is not sent, what the workbench refuses stays open", async () => {
+    using shown = await openWorking();
+    shown.press("R");
+    await shown.until("the editor", has('["cat.png"', "embed(path: str) → list[float]"));
+    shown.press("x\r");
+    await shown.until("the complaint", has("✗ not sent:", "JSON"));
+    expect(shown.asked()).toEqual([]);
+    shown.press("\x7f, 1, 2, 3\r");
+    await shown.until("the refusal", has("embed takes at most 3 arguments, not 4"));
+    shown.press("\x15\x0b");
+    await shown.until("an empty line", lacks("cat.png"));
+    shown.press('{"path": "dog.png"}\r');
+    await shown.until("the call", has("Run #43"));
+    expect(shown.asked().at(-1)).toEqual(["call", "images", "embed", [], { path: "dog.png" }, "key"]);
+    // The refused input is not history; the accepted one is the last input.
+    shown.press("R");
+    await shown.until("the last input", has('{"path":"dog.png"'));
+    shown.press(esc);
+    await shown.until("the run again", lacks("Run with…"));
+  });
+
+  test("pasted text goes into the input as text", async () => {
+    using shown = await openWorking();
+    shown.press("R\x15\x0b");
+    await shown.until("an empty line", lacks("cat.png"));
+    shown.press(`${esc}[200~["a\nq"]${esc}[201~`);
+    await shown.until("the paste", has('["a q"]'));
+  });
+
+  test("p pins and unpins", async () => {
+    using shown = await openWorking();
+    shown.press("p");
+    await shown.until("an answer", () => shown.asked().length === 1);
+    expect(shown.asked()[0]).toEqual(["unpin", "images", "embed"]);
+    shown.press("jp");
+    await shown.until("the second answer", has("▸ Model.predict"));
+    shown.press("?");
+    await shown.until("the help", has("run on every save"));
+    expect(shown.asked()[1]).toEqual(["pin", "images", "Model.predict", [[1, 2, 3]], {}]);
+  });
+
+  test("space pauses and goes on, and the screen says so", async () => {
+    using shown = await openWorking();
+    shown.press(" ");
+    await shown.until("the pause", has("‖ paused", "paused: noticed, not shipped"));
+    shown.press(" ");
+    await shown.until("the end of the pause", lacks("paused"));
+    expect(shown.asked()).toEqual([
+      ["pause", true],
+      ["pause", false],
+    ]);
+  });
+
+  test("/ filters the focused pane, esc shows all again", async () => {
+    using shown = await openWorking();
+    shown.press("/pred");
+    await shown.until("the filtered list", (text) => has("/pred", "▸ Model.predict")(text) && lacks("hello  ")(text));
+    shown.press("\r");
+    await shown.until("the filter kept", has("1 Functions  /pred", "q quit"));
+    shown.press(esc);
+    await shown.until("all functions", has("▸ Model.predict", "resize"));
+    shown.press("3/bad shape\r");
+    await shown.until("the failed call alone", (text) => has("#41 ✗", "3 Runs  1")(text) && lacks("#42 ✓")(text));
+  });
+
+  test("1 to 4 and tab move the focus, enter opens a pane in full, esc comes back", async () => {
+    using shown = await openWorking();
+    shown.press("2\r");
+    await shown.until("the run in full", has("Timing  save→result 18.6 ms", "container c7f3a1b2", "Result  "));
+    shown.press(esc);
+    await shown.until("the panes", has("1 Functions"));
+    shown.press("\t\tj\r");
+    await shown.until("the pool in full", has("Containers  5", "Images", "17,400 files"));
+    await shown.until("blessed-contrib's donuts", has("25%", "13%"));
+    shown.press("1");
+    await shown.until("the panes again", has("1 Functions", "3 Runs"));
+    shown.press("3jj\r");
+    await shown.until("the call that was chosen", has("Run #40"));
+  });
+
+  test("a failed run in full has the traceback with source lines", async () => {
+    using shown = await openWorking();
+    shown.press("3j\r");
+    await shown.until(
+      "the traceback",
+      has("ValueError: bad shape", "app.py:12  in embed", "return normalise(pixels)", "shapes.py:4"),
+    );
+  });
+
+  test("w wraps long lines, f stops following", async () => {
+    using shown = await openWorking();
+    expect(shown.text()).not.toContain("a little off");
+    shown.press("w");
+    await shown.until("the end of the long line", has("a little off"));
+  });
+
+  test("y copies the result through the terminal", async () => {
+    using shown = await openWorking();
+    shown.press("y");
+    await shown.until("the notice", has("copied the result of #42 (333 B)"));
+    const sent = /\x1b\]52;c;([^\x07]*)\x07/.exec(shown.raw())?.[1] ?? "";
+    expect(JSON.parse(Buffer.from(sent, "base64").toString())).toHaveLength(64);
+  });
+
+  test("? shows every key, ? again goes back", async () => {
+    using shown = await openWorking({ rows: 50 });
+    shown.press("?");
+    await shown.until("the help", has("run the function again", "leave hob", "cancelled"));
+    shown.press("?");
+    await shown.until("the panes", has("1 Functions"));
+  });
+
+  test("a key that is not possible now says why", async () => {
+    using shown = await openWorking();
+    shown.press("c");
+    await shown.until("the reason", has("c cancel: no running call is selected"));
+  });
+
+  test("ctrl-c first cancels the running call, then quits", async () => {
+    using shown = await openWorking();
+    shown.press("r");
+    await shown.until("the running call", has("● running"));
+    shown.press("\x03");
+    await shown.until("the hint", has("ctrl-c again quits hob"));
+    expect(shown.asked().at(-1)).toEqual(["cancel", "000000000000002b"]);
+    shown.press("\x03");
+    expect(await shown.exited).toBe(0);
+  });
+});
+
+describe("leaving", () => {
+  function expectRestored(shown: Stage): void {
+    expect(shown.xterm.buffer.active.type).toBe("normal");
+    expect(shown.raw().lastIndexOf("\x1b[?25h")).toBeGreaterThan(shown.raw().lastIndexOf("\x1b[?25l"));
+    expect(shown.raw().lastIndexOf("\x1b[?2004l")).toBeGreaterThan(shown.raw().lastIndexOf("\x1b[?2004h"));
+  }
+
+  test("q gives the terminal back", async () => {
+    using shown = await openWorking();
+    expect(shown.xterm.buffer.active.type).toBe("alternate");
+    shown.press("q");
+    expect(await shown.exited).toBe(0);
+    expectRestored(shown);
+    expect(shown.text().trim()).toBe("");
+  });
+
+  test.each([
+    ["SIGTERM", 143],
+    ["SIGINT", 130],
+    ["SIGHUP", 129],
+  ])("%s gives the terminal back and says so", async (signal, code) => {
+    using shown = await openWorking();
+    shown.kill(signal);
+    expect(await shown.exited).toBe(code);
+    expectRestored(shown);
+    expect(shown.text()).toContain(`hob was ended by ${signal}`);
+  });
+
+  test.each([
+    ["throw", "a fault of ours"],
+    ["reject", "a forgotten promise"],
+    ["draw", "hob's screen failed"],
+  ])("a fault of ours (%s) gives the terminal back, with a sentence and the log's place", async (fault, words) => {
+    using shown = await openWorking({ env: { HOB_STAGE_FAULT: fault } });
+    shown.press("j");
+    expect(await shown.exited).toBe(1);
+    expectRestored(shown);
+    expect(shown.text()).toContain(words);
+    expect(shown.text().replaceAll("\n", "")).toContain("screen.log");
+  });
+
+  test("the end of the workbench ends the screen with its sentence and exit code", async () => {
+    using shown = await openWorking({ env: { HOB_STAGE_FAULT: "end" } });
+    shown.press("j");
+    expect(await shown.exited).toBe(3);
+    expectRestored(shown);
+    expect(shown.text()).toContain("the pool ended: start hob again");
+  });
+});
