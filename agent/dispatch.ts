@@ -10,7 +10,15 @@ import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
 import { explain, failure } from "./failures.ts";
 import type { RunnerEvents } from "./runner/runner.ts";
-import { createSnapshotLists, differenceFor, type FileList, neededBlobs, type Told, toldKept } from "./snapshots.ts";
+import {
+  createSnapshotLists,
+  differenceFor,
+  type FileList,
+  neededBlobs,
+  type SnapshotDifference,
+  type Told,
+  toldKept,
+} from "./snapshots.ts";
 
 type Message = NonNullable<AgentMessage["message"]>;
 
@@ -107,12 +115,18 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     childCancel: (call) => send({ $case: "cancel", value: { call } }),
   });
 
+  /** Tells the FUSE daemon; where it has forgotten the base meanwhile, the whole list. Nobody waits here: a lookup waits there. */
   function showFiles({ container }: Inside, delta: SnapshotDelta, files: FileList): void {
+    const fuse = host.fuse();
+    const add = ({ base, changed, removed }: SnapshotDifference): Promise<void> =>
+      fuse.addSnapshot(container.id, delta.digest, base, changed, removed);
     const seen = differenceFor((snapshot) => mounted.has(snapshot), delta, files);
     mounted.add(delta.digest);
-    host
-      .fuse()
-      .addSnapshot(container.id, delta.digest, seen.base, seen.changed, seen.removed)
+    add(seen)
+      .catch((error) => {
+        if (seen.base === "") throw error;
+        return add(differenceFor(() => false, delta, files));
+      })
       .catch((error) => {
         mounted.delete(delta.digest);
         host.log.error({ container: container.id, snapshot: delta.digest, error: sentenceOf(error) }, "adding a snapshot");

@@ -14,9 +14,9 @@ import { openControlLink } from "./control-link.ts";
 import { openNode } from "./node.ts";
 import type { Message } from "./outbox.ts";
 import { requireAgentMachine } from "./requirements.ts";
-import { makeAgentFolders, makeRunFolder, readOwner, writeOwner } from "./run-folder.ts";
+import { agentPaths, makeAgentFolders, makeRunFolder, readOwner, writeOwner } from "./run-folder.ts";
 import { copySdk } from "./sdk-copy.ts";
-import { removeAgentFolders, sweep } from "./sweep.ts";
+import { clearContainers, removeAgentFolders, sweep } from "./sweep.ts";
 
 export interface AgentOptions {
   /** "unix:PATH" */
@@ -53,8 +53,10 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     process.stdin.on("error", end).on("end", () => end(new HobError("cancelled", "the parent has ended")));
     process.stdin.resume();
   }
+  let fault: HobError | undefined; // of the node itself: the agent then ends with it
 
   await using stack = new AsyncDisposableStack();
+  if (options.embedded) stack.defer(() => void process.stdin.destroy()); // it would keep the process alive
   await takeRunFolder(options);
   stack.defer(async () => void (await removeAgentFolders(options.run)));
   const paths = makeAgentFolders(options.run);
@@ -66,7 +68,11 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const early: Message[] = [];
   let send = (message: Message): void => void early.push(message);
   const node = await openNode({
-    ...{ options, paths, log, shutdown: end },
+    ...{ options, paths, log },
+    shutdown: (reason) => {
+      if (reason.kind !== "cancelled") fault = reason;
+      end(reason);
+    },
     content: () => contentClient,
     send: (message) => send(message),
   });
@@ -86,6 +92,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   stack.defer(() => clearInterval(sampling));
   await link.ended;
   log.info({ reason: sentenceOf(ending.signal.reason) }, "ending");
+  if (fault) throw fault;
 }
 
 /** Makes the run folder ours. A predecessor may still be on its way out; one that stays is an error. */
@@ -102,6 +109,7 @@ async function takeRunFolder(options: AgentOptions): Promise<void> {
     await after(50);
   }
   await sweep(dirname(options.run));
+  await clearContainers(options.key, agentPaths(options.run).runc); // whatever bears our key, even where the run folder was lost
   makeRunFolder(options.run);
   const agent = identify(process.pid);
   if (!agent) throw new HobError("internal", "this process is not in /proc", { remedy: "mount /proc" });

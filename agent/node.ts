@@ -12,8 +12,7 @@ import type { FuseServer } from "../fusefs/server.ts";
 import type { AgentCommand, Pool } from "../proto/gen/hob/v1/agents.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
-import { cgroupFolders, removeCgroups } from "./container/cgroup.ts";
-import { type Container, type ContainerHost, cgroupParent, startContainer } from "./container/container.ts";
+import { type Container, type ContainerHost, startContainer } from "./container/container.ts";
 import { identify } from "./container/process.ts";
 import { createSlots } from "./container/slots.ts";
 import { unmount } from "./container/system-calls.ts";
@@ -27,6 +26,7 @@ import type { Message } from "./outbox.ts";
 import { type AgentPaths, writeOwner } from "./run-folder.ts";
 import { runnerCommand } from "./runner/command.ts";
 import { connectRunner } from "./runner/connect.ts";
+import { clearContainers } from "./sweep.ts";
 import { createKeeper } from "./warm/keeper.ts";
 import { type GenericContainer, kindOf } from "./warm/policy.ts";
 
@@ -38,7 +38,7 @@ export interface NodeHost {
   content: () => Pick<ContentClient, "get">;
   send(message: Message): void;
   /** Control wants the agent to end, or the node cannot go on. */
-  shutdown(reason: Error): void;
+  shutdown(reason: HobError): void;
   log: Log;
 }
 
@@ -79,6 +79,8 @@ export async function openNode(host: NodeHost): Promise<Node> {
     });
     const [agent, daemon] = [identify(process.pid), identify(server.pid)];
     if (agent && daemon) writeOwner(options.run, { key: options.key, agent, fuse: daemon });
+    if (!server.idmap)
+      log.warn("images cannot be shown in a container's uid range here (Linux 6.12): their files belong to nobody in it");
     await server.mountSnapshots(paths.snapshots);
     void server.closed.then((reason) => (ending.signal.aborted ? undefined : replaceFuse(reason)));
     return server;
@@ -250,7 +252,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       images.forgetMounts();
       unmount(paths.snapshots);
       await life.disposeAsync();
-      await removeCgroups(await cgroupFolders(cgroupParent(options.key)));
+      await clearContainers(options.key, paths.runc);
     },
   };
 }

@@ -6,7 +6,7 @@ import { errnoOf, HobError } from "../base/errors.ts";
 import type { ProcessId } from "./container/process.ts";
 
 /** Control of an embedded pool keeps its socket in the same folder: only these are the agent's. */
-export const agentFolders = { containers: "c", runc: "runc", sdk: "sdk", images: "images", snapshots: "project" } as const;
+const agentFolders = { containers: "c", runc: "runc", sdk: "sdk", images: "images", snapshots: "project" } as const;
 
 export type AgentPaths = Record<keyof typeof agentFolders, string>;
 

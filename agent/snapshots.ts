@@ -6,7 +6,7 @@ import type { FileEntry, SnapshotDelta, Version } from "../proto/gen/hob/v1/comm
 export type FileList = ReadonlyMap<string, FileEntry>;
 
 /** The list that `delta` makes of `base`. */
-export function applyDelta(base: FileList, delta: Pick<SnapshotDelta, "changed" | "removed">): FileList {
+function applyDelta(base: FileList, delta: Pick<SnapshotDelta, "changed" | "removed">): FileList {
   const files = new Map(base);
   for (const path of delta.removed) files.delete(path);
   for (const entry of delta.changed) files.set(entry.path, entry);

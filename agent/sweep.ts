@@ -29,8 +29,9 @@ export async function sweep(runRoot: string): Promise<Swept> {
       kill(owner.fuse);
       await awaitEnd(owner.fuse);
     }
-    await endRunc(agentPaths(run).runc);
-    await sweepContainers(owner.key || basename(run), agentPaths(run).runc, swept);
+    const removed = await clearContainers(owner.key || basename(run), agentPaths(run).runc);
+    swept.containers += removed.containers;
+    swept.cgroups += removed.cgroups;
     for (const target of mountsBelow(run, readFileSync("/proc/self/mountinfo", "utf8"))) unmount(target);
     swept.folders += await removeAgentFolders(run);
   }
@@ -86,7 +87,9 @@ function commandLine(pid: string): string[] {
   }
 }
 
-async function sweepContainers(key: string, runcRoot: string, swept: Swept): Promise<void> {
+/** Ends every process and removes every cgroup of a pool's containers on this node, known to somebody or not. */
+export async function clearContainers(key: string, runcRoot: string): Promise<{ containers: number; cgroups: number }> {
+  await endRunc(runcRoot);
   for (const name of await foldersOf(runcRoot)) {
     const state = readRuncState(join(runcRoot, name));
     if (!state) continue;
@@ -95,16 +98,17 @@ async function sweepContainers(key: string, runcRoot: string, swept: Swept): Pro
   }
   const parents = await cgroupFolders(cgroupParent(key));
   const ids = new Set<string>();
+  let cgroups = 0;
   for (const parent of parents) {
     for (const name of await foldersOf(parent)) {
       ids.add(name);
       await emptyCgroup(join(parent, name));
       await removeCgroups([join(parent, name)]);
-      swept.cgroups += 1;
+      cgroups += 1;
     }
   }
   await removeCgroups(parents);
-  swept.containers += ids.size;
+  return { containers: ids.size, cgroups };
 }
 
 const emptyPatienceMs = 5_000;

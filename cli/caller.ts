@@ -97,7 +97,7 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
 
   const slowTimer = setTimeout(() => {
     slow = true;
-    for (const line of phases.values()) write(line);
+    for (const line of phases.values()) if (!line.endsWith(": ready\n")) write(line);
   }, quietMs);
 
   function fail(cause: unknown): void {

@@ -6,6 +6,7 @@ import { installRoot } from "../base/install.ts";
 import { poolPaths } from "../base/paths.ts";
 import { unixAddress } from "../proto/transport.ts";
 import { answers, connectEmbedded } from "./embedded.ts";
+import { requireMachine } from "./prerequisites.ts";
 
 /** The socket's absolute path, from `unix:PATH` or a path. */
 export function socketPath(address: string): string {
@@ -20,6 +21,12 @@ export function socketPath(address: string): string {
 /** For commands that need a pool: an embedded one is started when none was named. */
 export function connectTo(control: string | undefined, lingerMs: number): () => Promise<string> {
   return control === undefined ? connectEmbedded({ lingerMs }) : () => runningControl(control);
+}
+
+/** Refuses at once what can never work: a named control that does not answer, a machine on which no pool can start. */
+export async function requireReachable(control: string | undefined): Promise<void> {
+  if (control !== undefined) await runningControl(control);
+  else if (!(await answers(poolPaths(installRoot).socket))) requireMachine();
 }
 
 /** For commands that only look: a pool that runs, or an error that says how to get one. */

@@ -8,7 +8,7 @@ import { installRoot } from "../base/install.ts";
 import { poolPaths } from "../base/paths.ts";
 import type { Workbench } from "../project/events.ts";
 import { buildId } from "./build.ts";
-import { connectTo } from "./control-address.ts";
+import { connectTo, requireReachable } from "./control-address.ts";
 import type { Pin } from "./dev-events.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { parseArguments, parseKeywords } from "./json-argument.ts";
@@ -46,6 +46,7 @@ async function work(path: string, flags: DevFlags): Promise<void> {
   const pin = pinOf(flags);
   const connect = connectTo(flags.control, lingerMs(flags.linger));
   const root = projectFolder(path);
+  await requireReachable(flags.control);
   // Control starts while the project is described and the modules are loaded.
   const connected = connect();
   connected.catch(() => {}); // devEvents tells
@@ -54,7 +55,6 @@ async function work(path: string, flags: DevFlags): Promise<void> {
     import("../base/log.ts"),
     import("./dev-events.ts"),
   ]);
-  await Promise.race([connected, undefined]); // throws now if a pool cannot start here at all; does not wait
   const log = openLog("dev", join(poolPaths(installRoot).state, "logs", "dev.log"));
   await using workbench = await openWorkbench({ root, connect, build: buildId(), client: "dev", log });
   const events = devEvents(workbench, pin, connected);

@@ -66,13 +66,13 @@ async function findOrStart(paths: PoolPaths, lingerMs: number): Promise<string> 
   }
 }
 
-/** Whether the control that last opened this state still runs. */
-function holderLives(state: string): boolean {
+/** Whether the control that last opened this state still runs; a zombie does not. */
+export function holderLives(state: string): boolean {
   try {
-    process.kill(Number(readFileSync(join(state, "control.pid"), "utf8")), 0);
-    return true;
+    const pid = readFileSync(join(state, "control.pid"), "utf8").trim();
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
   } catch (error) {
-    if (errnoOf(error) === "ESRCH" || errnoOf(error) === "ENOENT") return false;
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ESRCH") return false;
     throw systemError(`looking for the control of ${state}`, error);
   }
 }

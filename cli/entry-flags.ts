@@ -1,8 +1,14 @@
-// ① The command line of a local entry as arguments: `10 --limit 3 --no-cache` is entry(10, limit=3, cache=False).
+// ① Local entries on the command line: which function is one, and its arguments (`--limit 3 --no-cache` is entry(limit=3, cache=False)).
 
 import { HobError } from "../base/errors.ts";
 
-export interface EntryArguments {
+/** Whether Python source has `@….local()` right above `def NAME`, other decorators aside: enough to choose between here and the pool. */
+export function declaresEntry(source: string, name: string): boolean {
+  const decorated = /^@[\w.]+\.local\(\s*\)[^\n]*\n(?:[@#][^\n]*\n|\s*\n)*(?:async\s+)?def\s+(\w+)/gm;
+  return [...source.matchAll(decorated)].some(([, found]) => found === name);
+}
+
+interface EntryArguments {
   positional: unknown[];
   keywords: Record<string, unknown>;
 }
@@ -24,6 +30,9 @@ export function entryArguments(words: string[]): EntryArguments {
     const key = negated ?? parameter;
     if (Object.hasOwn(keywords, key)) throw new HobError("usage", `--${name} is given twice`);
     keywords[key] = negated === undefined ? (value === undefined ? nextValue(rest) : decoded(value)) : false;
+  }
+  if (positional.length > 0 && Object.keys(keywords).length > 0) {
+    throw new HobError("usage", "a local entry takes flags or bare values, not both", { remedy: "name each as a flag" });
   }
   return { positional, keywords };
 }

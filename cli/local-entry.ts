@@ -45,17 +45,29 @@ export async function runLocalEntry(entry: LocalEntry, openCaller: () => Promise
   }
 }
 
-/** The project's own virtual environment where one is active, else the machine's Python. */
+/** HOB_PYTHON, the virtual environment that is active, the distribution's Python, or the first on PATH. */
+function findPython(): string {
+  const environment = process.env["VIRTUAL_ENV"];
+  const active = environment && findExecutable("python3", join(environment, "bin"));
+  const found = process.env["HOB_PYTHON"] || active || findExecutable("python3", "/usr/bin") || findExecutable("python3");
+  if (found) return found;
+  throw new HobError("precondition", "there is no python3", {
+    remedy: "a local entry runs on this machine's Python: install it",
+  });
+}
+
 function startPython({ root, path, entry, positional, keywords }: LocalEntry): ChildProcess {
-  const python = findExecutable("python3");
-  if (!python)
-    throw new HobError("precondition", "python3 is not in PATH", { remedy: "a local entry runs on this machine's Python" });
   const sdk = join(installRoot, "sdk", "python");
   const modules = [sdk, process.env["PYTHONPATH"]].filter(Boolean).join(":");
-  return spawn(python, ["-m", "hob._local", join(root, path), entry, JSON.stringify({ positional, keywords })], {
-    stdio: ["inherit", 2, "inherit", "pipe"],
-    env: { ...process.env, PYTHONPATH: modules, PYTHONUNBUFFERED: "1" },
-  });
+  return spawn(
+    findPython(),
+    ["-m", "hob._local", join(root, path), entry, JSON.stringify(positional.length > 0 ? positional : keywords)],
+    {
+      cwd: root, // as in a container, and where imports begin
+      stdio: ["inherit", 2, "inherit", "pipe"],
+      env: { ...process.env, PYTHONPATH: modules, PYTHONUNBUFFERED: "1" },
+    },
+  );
 }
 
 /** Answers the entry's calls until it closes its end; resolves with its own outcome, undefined when it has said none. */

@@ -7,7 +7,7 @@ import { installRoot } from "../base/install.ts";
 import { poolPaths, runFolder } from "../base/paths.ts";
 import { unixAddress } from "../proto/transport.ts";
 import { socketPath } from "./control-address.ts";
-import { answers } from "./embedded.ts";
+import { answers, holderLives } from "./embedded.ts";
 import { openPoolClient } from "./pool-client.ts";
 
 /** Containers end in a second, the agent is given five by control. */
@@ -21,7 +21,17 @@ export async function stopPool(control: string | undefined): Promise<boolean> {
   using pool = openPoolClient(unixAddress(socket));
   await pool.shutdown();
   await gone.promise;
+  if (control === undefined) await untilEnded(poolPaths(installRoot).state);
   return true;
+}
+
+/** What follows the socket's removal takes milliseconds: the database is closed. */
+async function untilEnded(state: string): Promise<void> {
+  const deadline = performance.now() + stopTimeoutMs;
+  while (holderLives(state)) {
+    if (performance.now() > deadline) throw new HobError("unavailable", "control serves no one any more, but does not end");
+    await new Promise((resolve) => setTimeout(resolve, 10)); // it is no child of ours: nothing tells of its end
+  }
 }
 
 function untilGone(file: string): { promise: Promise<void> } & Disposable {

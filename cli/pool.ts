@@ -60,7 +60,7 @@ async function show(flags: PoolFlags): Promise<void> {
   const sample = await pool.fleet();
   if (flags.json) return printObjects(sample);
   const nowMs = Date.now();
-  if (sample.nodes.length === 0) printLine("No nodes: the agent has not connected yet.");
+  if (sample.nodes.length === 0) printLine("No nodes: no agent is connected.");
   else printTable(nodeColumns, sample.nodes.map(nodeRow));
   const rows = sample.nodes.flatMap((node) => node.containers.map((container) => containerRow(container, node, nowMs)));
   if (rows.length > 0) {

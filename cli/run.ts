@@ -1,5 +1,6 @@
 // ⑧ `hob run`: one call of a function in a project's file; or the file's local entry, here on this machine.
 
+import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { HobError } from "../base/errors.ts";
 import type { FunctionView } from "../project/events.ts";
@@ -7,6 +8,7 @@ import type { FunctionView } from "../project/events.ts";
 import { buildId } from "./build.ts";
 import type { Caller } from "./caller.ts";
 import { connectTo } from "./control-address.ts";
+import { declaresEntry } from "./entry-flags.ts";
 import { interruptSignal, unlessInterrupted } from "./interrupt.ts";
 import { parseArguments, parseKeywords } from "./json-argument.ts";
 import { lingerMs } from "./linger.ts";
@@ -39,7 +41,9 @@ async function run(text: string, rest: string[], flags: RunFlags): Promise<void>
   const target = parseFileTarget(text);
   const { root, path } = projectOf(target.file);
   using interrupt = interruptSignal();
-  if (target.function === "") return runLocal({ root, path, entry: "" }, rest, flags, interrupt.signal);
+  if (target.function === "" || declaresEntry(readFileSync(target.file, "utf8"), target.function)) {
+    return runLocal({ root, path, entry: target.function }, rest, flags, interrupt.signal);
+  }
   const positional = positionalOf(rest);
   const keywords = parseKeywords(flags.kwargs, "--kwargs");
   await using caller = await unlessInterrupted(interrupt.signal, openCaller(root, flags));

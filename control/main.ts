@@ -150,13 +150,14 @@ function registryService(registry: Registry): RegistryServer {
 }
 
 async function serve(options: ControlOptions, plane: Plane, engine: Engine, snapshots: Snapshots): Promise<AsyncDisposable> {
-  return listen(options.socket, [
+  const services: Parameters<typeof listen>[1] = [
     [CallsService, callsService(plane, engine)],
     [RegistryService, registryService(plane.registry)],
     [ContentService, createContent(engine.blobs, snapshots)],
     [FleetService, plane.fleet.service],
     [AgentsService, { link: plane.agents.serve }],
-  ]);
+  ];
+  return listen(options.socket, services, options.log);
 }
 
 /** Old calls and lines are forgotten a slice at a time, and the WAL is written back when nothing runs, so that nobody waits for it. */

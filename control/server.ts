@@ -1,11 +1,14 @@
 // ④ Control's gRPC server on a unix socket that only this user can open.
 
+import { once } from "node:events";
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
-import { connect } from "node:net";
+import { connect, createServer, type Server as NetServer } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { Server, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { errnoOf, HobError, systemError } from "../base/errors.ts";
-import { channelOptions, serverCredentials, unixAddress } from "../proto/transport.ts";
+import type { Log } from "../base/log.ts";
+import { channelOptions, serverCredentials } from "../proto/transport.ts";
+import { widenSendBuffer } from "./send-buffer.ts";
 
 const longestPath = 107; // bytes: sockaddr_un.sun_path, unix(7)
 
@@ -24,19 +27,9 @@ async function somebodyListens(socket: string): Promise<boolean> {
   });
 }
 
-async function bind(server: Server, path: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(unixAddress(path), serverCredentials(), (error) => (error ? reject(error) : resolve()));
-  });
-}
-
-/** Serves `services` at `socket`. A socket file that nobody listens on is replaced. */
-export async function listen(
-  socket: string,
-  services: [ServiceDefinition, UntypedServiceImplementation][],
-): Promise<AsyncDisposable> {
+/** Makes the socket file. Bound in a folder of its own and moved into place once its mode is right, it appears whole and is never open to others. */
+async function bind(listener: NetServer, socket: string): Promise<void> {
   const folder = dirname(socket);
-  // Bound in a folder of its own and moved into place once its mode is right: it is never open to others, and appears whole.
   const birth = join(folder, `.${basename(socket)}.${process.pid}`);
   const born = join(birth, "s");
   if (Buffer.byteLength(born) > longestPath || Buffer.byteLength(socket) > longestPath) {
@@ -44,29 +37,45 @@ export async function listen(
       remedy: "set HOB_RUN_DIR to a shorter folder",
     });
   }
+  await mkdir(folder, { recursive: true, mode: 0o711 });
+  await chmod(folder, 0o711);
+  if (await somebodyListens(socket)) {
+    throw new HobError("precondition", `listening on ${socket}: another control answers there`, {
+      remedy: "use that one, end it, or choose another socket",
+    });
+  }
+  await rm(birth, { recursive: true, force: true });
+  await mkdir(birth, { mode: 0o700 });
+  listener.listen(born);
+  await once(listener, "listening");
+  await chmod(born, 0o600);
+  await rename(born, socket);
+  await rm(birth, { recursive: true });
+}
+
+/** Serves `services` at `socket` until it is disposed of. A socket file that nobody listens on is replaced. */
+export async function listen(
+  socket: string,
+  services: [ServiceDefinition, UntypedServiceImplementation][],
+  log: Log,
+): Promise<AsyncDisposable> {
   const server = new Server(channelOptions);
   for (const [definition, implementation] of services) server.addService(definition, implementation);
+  const injector = server.createConnectionInjector(serverCredentials());
+  const listener = createServer((connection) => {
+    widenSendBuffer(connection, log);
+    injector.injectConnection(connection);
+  });
   try {
-    await mkdir(folder, { recursive: true, mode: 0o711 });
-    await chmod(folder, 0o711);
-    if (await somebodyListens(socket)) {
-      throw new HobError("precondition", `listening on ${socket}: another control answers there`, {
-        remedy: "use that one, end it, or choose another socket",
-      });
-    }
-    await rm(birth, { recursive: true, force: true });
-    await mkdir(birth, { mode: 0o700 });
-    await bind(server, born);
-    await chmod(born, 0o600);
-    await rename(born, socket);
-    await rm(birth, { recursive: true });
+    await bind(listener, socket);
   } catch (error) {
-    server.forceShutdown();
+    listener.close();
     throw systemError(`listening on ${socket}`, error);
   }
   return {
     async [Symbol.asyncDispose]() {
       await rm(socket, { force: true }); // first: nobody connects to a server that ends
+      listener.close();
       server.forceShutdown();
     },
   };

@@ -14,7 +14,7 @@ const READ_THROUGH = -1; // the kernel refused a backing file for it: we answer 
 const CLOSED = -2; // the binding is gone
 
 /** A backing id (> 0), 0 for "we answer its READs", or a negative errno; -ENOENT when the store lacks the blob. */
-export type Backing = number;
+type Backing = number;
 
 export interface BlobFiles {
   backing(fd: number, table: Int32Array, inode: number, digest: string, sizeBytes: number): Backing;

@@ -6,11 +6,11 @@ import { errno } from "./wire/constants.ts";
 import type { Need } from "./worker-messages.ts";
 
 /** How long a lookup waits for its snapshot: the load message and addSnapshot are sent together, one may overtake the other. */
-export const SNAPSHOT_WAIT_MS = 1000;
+const SNAPSHOT_WAIT_MS = 1000;
 // An INTERRUPT read by one worker may overtake the deferral sent by another; it is remembered this long.
 const EARLY_INTERRUPT_MS = 1000;
 
-export interface Deferred {
+interface Deferred {
   worker: number;
   mount: number;
   unique: number;

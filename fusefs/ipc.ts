@@ -4,16 +4,7 @@ import { type ErrorKind, HobError, sentenceOf } from "../base/errors.ts";
 import type { FuseServer } from "./server.ts";
 
 /** What the agent may call; the arguments and results are those of the contract in server.ts. */
-export const methods = [
-  "mountImage",
-  "mountSnapshots",
-  "addContainer",
-  "addSnapshot",
-  "removeContainer",
-  "unmount",
-  "stats",
-] as const;
-export type Method = (typeof methods)[number];
+export type Method = "mountImage" | "mountSnapshots" | "addContainer" | "addSnapshot" | "removeContainer" | "unmount" | "stats";
 
 export interface DaemonOptions {
   store: string;

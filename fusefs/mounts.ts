@@ -10,20 +10,18 @@ import { closeBackings } from "./blobs.ts";
 import { createDeferrals } from "./deferrals.ts";
 import { decodeManifest } from "./image/decode.ts";
 import { header } from "./image/manifest.ts";
+import type { Method } from "./ipc.ts";
 import type { FuseServer } from "./server.ts";
 import { cloneSession, openSession } from "./session.ts";
 import { createSnapshots, share } from "./snapshots.ts";
 import { detach, write } from "./syscalls.ts";
 import { NOTIFY_INVAL_ENTRY } from "./wire/constants.ts";
 import { notifyInvalEntryOut, outHeader } from "./wire/structs.ts";
-import type { FromWorker } from "./worker-messages.ts";
+import type { FromWorker, SharedBinding } from "./worker-messages.ts";
 import { startWorkerThreads } from "./workers.ts";
 
 /** What the agent asks of the daemon, as ipc.ts carries it. */
-export type Mounts = Pick<
-  FuseServer,
-  "mountImage" | "mountSnapshots" | "addContainer" | "addSnapshot" | "removeContainer" | "unmount" | "stats"
-> & { close(): Promise<void> };
+export type Mounts = Pick<FuseServer, Method> & { close(): Promise<void> };
 
 export interface MountsOptions {
   store: ContentFolder;
@@ -51,6 +49,9 @@ interface SnapshotsMount extends Mount {
   readonly containers: Map<string, Container>;
 }
 
+/** An image's mount has this one only; those of snapshots are counted from there. */
+const IMAGE_BINDING = 0;
+
 const inodeCount = (manifest: SharedArrayBuffer): number => new DataView(manifest).getUint32(header.inodeCount, true);
 
 async function digestOfFile(path: string): Promise<string> {
@@ -67,7 +68,7 @@ export function createMounts(options: MountsOptions): Mounts {
   let snapshotsMount: SnapshotsMount | undefined;
   let nextMount = 1;
   let nextContainer = 0;
-  let nextBinding = 1; // 0 is an image's only one
+  let nextBinding = IMAGE_BINDING + 1;
 
   const workers = startWorkerThreads({ count: options.workers, store: store.root, heard, failed: options.failed });
   const deferrals = createDeferrals({
@@ -108,8 +109,10 @@ export function createMounts(options: MountsOptions): Mounts {
     throw new HobError("corrupt", `fetching blob ${digest.slice(0, 12)}: what arrived has digest ${actual.slice(0, 12)}`);
   }
 
-  function attach(mountPoint: string, dynamic: boolean): Mount {
-    const session = openSession(mountPoint, { passthrough: options.passthrough, dynamic });
+  /** `image`: the manifest of an image's mount; without it the mount is dynamic. */
+  function attach(mountPoint: string, image?: SharedArrayBuffer): Mount {
+    const { passthrough } = options;
+    const session = openSession(mountPoint, { passthrough, dynamic: !image });
     const mount: Mount = {
       id: nextMount++,
       mountPoint,
@@ -120,16 +123,17 @@ export function createMounts(options: MountsOptions): Mounts {
     };
     while (mount.fds.length < workers.count) mount.fds.push(cloneSession(session.fd));
     mounts.set(mount.id, mount);
-    for (const [worker, fd] of mount.fds.entries()) {
-      workers.send(worker, { kind: "mount", mount: mount.id, fd, passthrough: options.passthrough, dynamic });
-    }
+    const binding = image && backed(mount, IMAGE_BINDING, image);
+    for (const [worker, fd] of mount.fds.entries())
+      workers.send(worker, { kind: "mount", mount: mount.id, fd, passthrough, image: binding });
     return mount;
   }
 
-  function bind(mount: Mount, high: number, manifest: SharedArrayBuffer): void {
+  /** The manifest with a table of its own for the backing files of its inodes. */
+  function backed(mount: Mount, high: number, manifest: SharedArrayBuffer): SharedBinding {
     const backing = new SharedArrayBuffer(inodeCount(manifest) * 4);
     mount.backings.set(high, new Int32Array(backing));
-    workers.broadcast({ kind: "bind", mount: mount.id, high, manifest, backing });
+    return { high, manifest, backing };
   }
 
   async function imageManifest(digest: string): Promise<SharedArrayBuffer> {
@@ -182,15 +186,14 @@ export function createMounts(options: MountsOptions): Mounts {
   return {
     async mountImage(digest, mountPoint) {
       const manifest = await imageManifest(digest);
-      const mount = attach(mountPoint, false);
-      bind(mount, 0, manifest);
+      attach(mountPoint, manifest);
       if (!options.passthrough) await lengthenReadahead(mountPoint);
       log.info({ digest, mountPoint }, "image mounted");
     },
     async mountSnapshots(mountPoint) {
       if (snapshotsMount)
         throw new HobError("precondition", `mounting ${mountPoint}: snapshots are mounted at ${snapshotsMount.mountPoint}`);
-      snapshotsMount = Object.assign(attach(mountPoint, true), { containers: new Map<string, Container>() });
+      snapshotsMount = Object.assign(attach(mountPoint), { containers: new Map<string, Container>() });
     },
     async addContainer(container) {
       const mount = theSnapshots(`adding container ${container}`);
@@ -206,7 +209,7 @@ export function createMounts(options: MountsOptions): Mounts {
       const manifest = snapshots.acquire(snapshot, base, changed, removed);
       const high = nextBinding++;
       entry.snapshots.set(snapshot, high);
-      bind(mount, high, manifest);
+      workers.broadcast({ kind: "bind", mount: mount.id, binding: backed(mount, high, manifest) });
       workers.broadcast({ kind: "addSnapshot", mount: mount.id, container, snapshot, high });
       deferrals.snapshotAdded(mount.id, container, snapshot);
     },

@@ -4,19 +4,26 @@ import { createBlobFiles } from "./blobs.ts";
 import { viewManifest } from "./image/manifest.ts";
 import { MAX_READ_BYTES, REQUEST_BYTES } from "./session.ts";
 import { createEpoll, lastErrno, read, write } from "./syscalls.ts";
-import { createHandlers, DEFERRED, type Handler, NO_REPLY, type Request, type ServedMount } from "./tree.ts";
+import { type Binding, createHandlers, DEFERRED, type Handler, NO_REPLY, type Request, type ServedMount } from "./tree.ts";
 import { createRoots } from "./tree-roots.ts";
 import { epoll, errno } from "./wire/constants.ts";
 import { OPCODE_LIMIT, opcodeRows, opcodeTable } from "./wire/opcodes.ts";
 import { createReply } from "./wire/reply.ts";
 import { inHeader, outHeader } from "./wire/structs.ts";
-import type { FromWorker, ToWorker, WorkerData } from "./worker-messages.ts";
+import type { FromWorker, SharedBinding, ToWorker, WorkerData } from "./worker-messages.ts";
 
 /** Slots of the shared counters behind those of the opcodes. */
 export const PASSTHROUGH_SLOT = OPCODE_LIMIT;
 export const COUNT_SLOTS = OPCODE_LIMIT + 1;
 
 const WAKE_TAG = 0xffff_ffff;
+
+const viewBinding = ({ high, manifest, backing }: SharedBinding): Binding => {
+  return { high, manifest: viewManifest(manifest, 0, manifest.byteLength), backing: new Int32Array(backing) };
+};
+
+/** Payload of a good answer by opcode; -1 where it varies. */
+const replyBytes = Int32Array.from(opcodeRows, (row) => (typeof row?.reply === "number" ? row.reply : -1));
 
 export interface WorkerLink {
   send(message: FromWorker): void;
@@ -105,6 +112,11 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
       });
       result = -errno.EIO;
     }
+    const expected = replyBytes[opcode] as number;
+    if (result > 0 && expected >= 0 && result !== expected) {
+      link.send({ kind: "fault", worker: data.worker, text: `opcode ${opcode}: answered ${result} bytes, not ${expected}` });
+      result = -errno.EIO; // the kernel would refuse it with EINVAL, and its caller wait for ever
+    }
     if (result === DEFERRED) defer(mount);
     else if (result !== NO_REPLY) send(mount, result);
   }
@@ -138,18 +150,17 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
       return;
     }
     if (message.kind === "mount") {
-      const { mount: id, fd, passthrough, dynamic } = message;
-      mounts.set(id, { id, fd, passthrough, roots: dynamic ? createRoots() : undefined, bindings: [] });
+      const { mount: id, fd, passthrough, image } = message;
+      const bindings = image ? [viewBinding(image)] : [];
+      mounts.set(id, { id, fd, passthrough, roots: image ? undefined : createRoots(), bindings });
       const failed = queue.add(fd, id, epoll.in | epoll.exclusive);
       if (failed !== 0) link.send({ kind: "fault", worker: data.worker, text: `watching mount ${id}: errno ${failed}` });
       return;
     }
     const mount = mounts.get(message.mount);
     if (!mount) return; // it ended while the message was on its way
-    if (message.kind === "bind") {
-      const { high, manifest, backing } = message;
-      mount.bindings[high] = { high, manifest: viewManifest(manifest, 0, manifest.byteLength), backing: new Int32Array(backing) };
-    } else if (message.kind === "unbind") delete mount.bindings[message.high];
+    if (message.kind === "bind") mount.bindings[message.binding.high] = viewBinding(message.binding);
+    else if (message.kind === "unbind") delete mount.bindings[message.high];
     else if (message.kind === "addContainer") mount.roots?.addContainer(message.container, message.number);
     else if (message.kind === "removeContainer") mount.roots?.removeContainer(message.container);
     else if (message.kind === "addSnapshot") mount.roots?.addSnapshot(message.container, message.snapshot, message.high);

@@ -3,6 +3,18 @@
 import { HobError } from "../base/errors.ts";
 import type { FileEntry } from "../proto/gen/hob/v1/common.ts";
 import { encodeManifest, TIMELESS_SECONDS } from "./image/encode.ts";
+import {
+  digestOf,
+  entriesOf,
+  entryInode,
+  entryName,
+  type Manifest,
+  modeOf,
+  sizeOf,
+  typeOf,
+  viewManifest,
+} from "./image/manifest.ts";
+import { fileType } from "./wire/constants.ts";
 
 type Files = ReadonlyMap<string, FileEntry>;
 
@@ -14,6 +26,28 @@ function manifestOf(files: Files): Buffer {
       return { kind: "file" as const, path, digest, size: Number(size), mode: (mode & 0o555) | 0o444, ...times };
     }),
   );
+}
+
+/** The files that a manifest shows: what `manifestOf` was given, as far as it matters for another manifest. */
+function filesOf(manifest: Manifest): Files {
+  const files = new Map<string, FileEntry>();
+  const walk = (directory: number, prefix: string): void => {
+    const { first, count } = entriesOf(manifest, directory);
+    for (let entry = first; entry < first + count; entry++) {
+      const inode = entryInode(manifest, entry);
+      const path = prefix + entryName(manifest, entry);
+      if (typeOf(manifest, inode) === fileType.directory) walk(inode, `${path}/`);
+      else
+        files.set(path, {
+          path,
+          digest: digestOf(manifest, inode),
+          size: sizeOf(manifest, inode),
+          mode: modeOf(manifest, inode) & 0o777,
+        });
+    }
+  };
+  walk(0, "");
+  return files;
 }
 
 function applyDelta(base: Files, changed: readonly FileEntry[], removed: readonly string[]): Files {
@@ -30,12 +64,6 @@ export function share(bytes: Uint8Array): SharedArrayBuffer {
   return shared;
 }
 
-interface Snapshot {
-  files: Files;
-  manifest: SharedArrayBuffer;
-  users: number;
-}
-
 // Bases that no container shows any more, kept for the next delta.
 const KEPT_UNUSED = 32;
 
@@ -46,7 +74,21 @@ export interface Snapshots {
 }
 
 export function createSnapshots(): Snapshots {
-  const known = new Map<string, Snapshot>();
+  const known = new Map<string, { manifest: SharedArrayBuffer; users: number }>();
+  // A save's base is the save before it: its files are at hand. Those of any other are read back from its manifest.
+  let newest: { name: string; files: Files } = { name: "", files: new Map() };
+
+  function filesOfBase(name: string, base: string): Files {
+    if (base === "") return new Map();
+    const snapshot = known.get(base);
+    if (!snapshot) {
+      const remedy = "send it whole";
+      throw new HobError("precondition", `showing snapshot ${name.slice(0, 12)}: its base ${base.slice(0, 12)} is not here`, {
+        remedy,
+      });
+    }
+    return base === newest.name ? newest.files : filesOf(viewManifest(snapshot.manifest, 0, snapshot.manifest.byteLength));
+  }
 
   function forgetUnused(): void {
     const unused = [...known].filter(([, { users }]) => users === 0); // oldest first
@@ -57,16 +99,10 @@ export function createSnapshots(): Snapshots {
     acquire(name, base, changed, removed) {
       let snapshot = known.get(name);
       if (!snapshot) {
-        const from = base === "" ? new Map() : known.get(base)?.files;
-        if (!from) {
-          const remedy = "send it whole";
-          throw new HobError("precondition", `showing snapshot ${name.slice(0, 12)}: its base ${base.slice(0, 12)} is not here`, {
-            remedy,
-          });
-        }
-        const files = applyDelta(from, changed, removed);
-        snapshot = { files, manifest: share(manifestOf(files)), users: 0 };
+        const files = applyDelta(filesOfBase(name, base), changed, removed);
+        snapshot = { manifest: share(manifestOf(files)), users: 0 };
         known.set(name, snapshot);
+        newest = { name, files };
       }
       snapshot.users++;
       return snapshot.manifest;

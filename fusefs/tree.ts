@@ -45,7 +45,7 @@ export interface ServingContext {
   readonly blobs: BlobFiles;
   countPassthrough(): void;
   interrupt(mount: ServedMount, unique: number): void;
-  /** Makes what the main thread has already said take effect, before a listing of what changes. */
+  /** Makes what the main thread has already said take effect, before what changes is looked up or listed. */
   catchUp(): void;
 }
 
@@ -58,6 +58,8 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
 
   /** The manifest that a request is about; undefined at the upper levels of the snapshots mount and for what is gone. */
   function bindingOf(mount: ServedMount, node: replies.NodeId): Binding | undefined {
+    // Another worker may have shown the kernel what this one has not heard of yet.
+    if (!mount.bindings[node.high] && mount.roots) context.catchUp();
     const binding = mount.bindings[node.high];
     return binding && node.low >= 1 && node.low <= binding.manifest.inodeCount ? binding : undefined;
   }
@@ -78,6 +80,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
   }
 
   function lookupRoot(mount: ServedMount, roots: Roots, request: Request, name: string): number {
+    context.catchUp();
     const { low } = request.node;
     if (low === 1) {
       const container = roots.container(name);
@@ -96,6 +99,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
 
   function getattr(mount: ServedMount, { node }: Request): number {
     if (isRootLevel(mount, node)) {
+      context.catchUp();
       const known = node.low === 1 || mount.roots?.containerName(node.low) !== undefined;
       return known ? replies.replyPlainDirectoryAttr(reply, node) : -errno.ESTALE;
     }

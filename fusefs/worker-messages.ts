@@ -3,10 +3,17 @@
 /** What a request waits for, when it cannot be answered at once. */
 export type Need = { kind: "blob"; digest: string } | { kind: "snapshot"; container: string; snapshot: string };
 
+/** Node ids with `high` in their upper half are this manifest's. `backing`: Int32 for each inode, see blobs.ts. */
+export interface SharedBinding {
+  high: number;
+  manifest: SharedArrayBuffer;
+  backing: SharedArrayBuffer;
+}
+
 export type ToWorker =
-  | { kind: "mount"; mount: number; fd: number; passthrough: boolean; dynamic: boolean }
-  /** Node ids with `high` in their upper half are this manifest's. `backing`: Int32 for each inode, see blobs.ts. */
-  | { kind: "bind"; mount: number; high: number; manifest: SharedArrayBuffer; backing: SharedArrayBuffer }
+  /** An image comes in the same message: no request may find the mount without it. */
+  | { kind: "mount"; mount: number; fd: number; passthrough: boolean; image: SharedBinding | undefined }
+  | { kind: "bind"; mount: number; binding: SharedBinding }
   | { kind: "unbind"; mount: number; high: number }
   | { kind: "addContainer"; mount: number; container: string; number: number }
   | { kind: "removeContainer"; mount: number; container: string }

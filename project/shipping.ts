@@ -183,7 +183,7 @@ export function createShipping(options: ShippingOptions): Shipping {
 
 /** A version that another client published, or this one in a former life: all that is known of it is its digest and spec. */
 function unread({ digest, spec }: Version): DescribedFunction {
-  return { kind: "function", spec: spec ?? FunctionSpec.fromPartial({}), digest, parts: {}, whole: {}, held: false };
+  return { kind: "function", spec: spec ?? FunctionSpec.fromPartial({}), digest, code: "", parts: {}, whole: {}, held: false };
 }
 
 function versionOf({ spec, digest, bundle }: DescribedFunction, snapshot: Snapshot): Version {

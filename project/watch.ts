@@ -51,6 +51,8 @@ const maxInitialBytes = 32 << 20;
 /** A time stamp older than this does not belong to the event: the file was moved into place, or touched. */
 const plausibleMs = 2_000;
 
+const pollMs = 100;
+
 // statfs types of file systems whose changes others make, unseen by inotify: NFS, CIFS, SMB2, 9p, vboxsf.
 const networkTypes = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x01021997, 0x786f4256]);
 
@@ -74,23 +76,32 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
   let timer: NodeJS.Timeout | undefined;
   let gatheringSince = 0;
   let lastFlushMs = 0;
-  let polling: { close(): Promise<void> } | undefined = mustPoll(root) ? poll() : undefined;
+  let polling: AsyncDisposable | undefined = mustPoll(root) ? poll() : undefined;
   let waiting: FSWatcher | undefined; // on the nearest folder above a project that is gone
   let closed = false;
 
   const isRuleFile = (path: string): boolean => ruleFiles.includes(basename(path));
 
-  function poll(): { close(): Promise<void> } {
-    const options = { usePolling: true, interval: 100, ignoreInitial: true, followSymlinks: false };
+  function poll(): AsyncDisposable {
+    const options = { usePolling: true, interval: pollMs, ignoreInitial: true, followSymlinks: false };
     const watcher = chokidarWatch(root, {
       ...options,
       ignored: (path, stats) => path !== root && stats !== undefined && rules.ignores(relative(root, path), stats.isDirectory()),
     });
-    watcher.on("all", (_event, path) => (path === root ? rootChanged() : touched(relative(root, path))));
+    watcher.on("all", (_event, path) => {
+      if (path !== root) touched(relative(root, path));
+    });
+    watcher.on("ready", lookEverywhere); // what happened while it took stock
     watcher.on("error", (error) =>
       listener.notice(`watching ${root}: ${error instanceof Error ? error.message : String(error)}`),
     );
-    return watcher;
+    const heart = setInterval(rootChanged, pollMs);
+    return {
+      async [Symbol.asyncDispose]() {
+        clearInterval(heart);
+        await watcher.close();
+      },
+    };
   }
 
   function watchFolder(path: string): void {
@@ -225,7 +236,12 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
   }
 
   function rootChanged(): void {
-    if (closed || waiting || statSync(root, { throwIfNoEntry: false })?.ino === folders.get("")?.inode || exists()) return;
+    if (closed || waiting) return;
+    const stat = statSync(root, { throwIfNoEntry: false });
+    if (stat?.isDirectory()) {
+      if (!polling && stat.ino !== folders.get("")?.inode) restart(); // another folder of that name
+      return;
+    }
     for (const path of [...folders.keys()]) forgetFolder(path);
     clearTimeout(timer);
     timer = undefined;
@@ -234,19 +250,20 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
     awaitReturn();
   }
 
-  /** True while the root is there (as another folder than before, it is watched anew). */
-  function exists(): boolean {
-    const stat = statSync(root, { throwIfNoEntry: false });
-    if (!stat?.isDirectory()) return false;
-    if (!polling && stat.ino !== folders.get("")?.inode) restart();
-    return true;
-  }
-
   function restart(): void {
     for (const path of [...folders.keys()]) forgetFolder(path);
     rules = createIgnoreRules(root);
     folder = openProjectFolder(root, rules, (text) => listener.notice(text));
-    for (const path of snapshot.files.keys()) dirty.set(path, clock.now());
+    if (polling) {
+      void polling[Symbol.asyncDispose]();
+      polling = poll();
+    }
+    lookEverywhere();
+  }
+
+  function lookEverywhere(): void {
+    if (closed || waiting) return;
+    for (const path of snapshot.files.keys()) if (!dirty.has(path)) dirty.set(path, clock.now());
     enter("");
     schedule(0);
   }
@@ -293,7 +310,7 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
       clearTimeout(timer);
       waiting?.close();
       for (const path of [...folders.keys()]) forgetFolder(path);
-      await polling?.close();
+      await polling?.[Symbol.asyncDispose]();
     },
   };
 }

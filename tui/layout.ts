@@ -2,8 +2,8 @@
 
 import type { Pane } from "./model/state.ts";
 
-export const smallestColumns = 80;
-export const smallestRows = 24;
+const smallestColumns = 80;
+const smallestRows = 24;
 const twoColumnsFrom = 100;
 
 export interface Rectangle {

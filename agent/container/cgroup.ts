@@ -9,7 +9,7 @@ import { errnoOf, systemError } from "../../base/errors.ts";
 /** Controller → folder, as runc's state.json has it; "" is the unified hierarchy. */
 export type CgroupPaths = Record<string, string>;
 
-export interface Usage {
+interface Usage {
   memoryBytes: number;
   cpuCores: number;
   pids: number;
@@ -114,7 +114,7 @@ export async function removeCgroups(folders: Iterable<string>): Promise<void> {
   }
 }
 
-export const cgroupMount = "/sys/fs/cgroup";
+const cgroupMount = "/sys/fs/cgroup";
 
 /** The folders named `name` right below every mounted hierarchy's root. */
 export async function cgroupFolders(name: string): Promise<string[]> {

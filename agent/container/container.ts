@@ -86,6 +86,7 @@ export async function startContainer(host: ContainerHost, wish: ContainerWish, s
     const project = mountProject(folder, join(host.folders.snapshots, id), mapped, undo);
 
     step = "runc create";
+    signal.throwIfAborted();
     const place: RuncPlace = { root: host.folders.runc, bundle: folder, id };
     const spec = runtimeSpec({
       ...{ id, root, project, resourceClass, slot },
@@ -97,7 +98,7 @@ export async function startContainer(host: ContainerHost, wish: ContainerWish, s
       openFilesMost: openFilesLimit(),
     });
     undo.defer(() => forgetContainer(place));
-    const created = await createContainer(place, spec, signal);
+    const created = await createContainer(place, spec);
     const { init } = created;
     undo.defer(() => removeCgroups(Object.values(created.cgroups)));
     undo.defer(async () => {

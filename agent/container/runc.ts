@@ -54,8 +54,11 @@ export function lastComplaint(log: string): string {
   }
 }
 
-/** Creates the process, stopped just before its first instruction. Rejects with runc's own last words. */
-export async function createContainer(place: RuncPlace, spec: unknown, signal: AbortSignal): Promise<Created> {
+/**
+ * Creates the process, stopped just before its first instruction. Rejects with runc's own last words. It is never interrupted: a runc
+ * that is killed half-way leaves a process that nobody knows.
+ */
+export async function createContainer(place: RuncPlace, spec: unknown): Promise<Created> {
   const { root, bundle, id } = place;
   const logFile = join(bundle, "runc.log");
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
@@ -73,7 +76,7 @@ export async function createContainer(place: RuncPlace, spec: unknown, signal: A
     "1",
     id,
   ];
-  const runc = spawn("runc", args, { stdio: ["ignore", "pipe", "pipe", "pipe"], signal, killSignal: "SIGKILL" });
+  const runc = spawn("runc", args, { stdio: ["ignore", "pipe", "pipe", "pipe"] });
   const socket = runc.stdio[3] as Duplex;
   const output = [runc.stdout as Readable, runc.stderr as Readable];
   const [code, killed] = (await once(runc, "exit")) as [number | null, string | null];

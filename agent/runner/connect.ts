@@ -98,27 +98,31 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
   function receive(frame: Frame): void {
     switch (frame.name) {
       case "ready":
-        return ready.resolve(frame.head);
+        ready.resolve(frame.head);
+        break;
       case "loaded":
-        return finishLoad(frame.head.load, completed(frame.head.failure));
+        finishLoad(frame.head.load, completed(frame.head.failure));
+        break;
       case "started":
-        return started(frame.head.call, frame.head.timeMs);
+        started(frame.head.call, frame.head.timeMs);
+        break;
       case "output":
-        return events.output(linesOf(frame.head, frame.payload));
+        events.output(linesOf(frame.head, frame.payload));
+        break;
       case "result": {
         const { call, runMs, droppedBytes = 0 } = frame.head;
         const reason = completed(frame.head.failure);
         // A copy: the payload is a view of a larger piece, which would live as long as the result.
-        return finishCall(call, {
-          ...(reason ? { failure: reason } : { result: { json: Buffer.from(frame.payload) } }),
-          runMs,
-          droppedBytes,
-        });
+        const outcome = reason ? { failure: reason } : { result: { json: Buffer.from(frame.payload) } };
+        finishCall(call, { ...outcome, runMs, droppedBytes });
+        break;
       }
       case "childCall":
-        return events.childCall(childOf(frame));
+        events.childCall(childOf(frame));
+        break;
       case "childCancel":
-        return events.childCancel(frame.head.id);
+        events.childCancel(frame.head.id);
+        break;
       default:
         throw new HobError("corrupt", `the runner sent a ${frame.name} frame, which only the agent sends`);
     }
@@ -218,7 +222,7 @@ function linesOf(head: FrameHeads["output"], payload: Buffer): OutputLine[] {
   const { call, stream, timeMs } = head;
   return payload
     .toString()
-    .split("\n")
+    .split(/\r?\n/)
     .map((text, at) => ({ call, stream, timeMs, text, dropped: at === 0 ? head.dropped : 0 }));
 }
 

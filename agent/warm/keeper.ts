@@ -27,6 +27,8 @@ export function createKeeper(host: KeeperHost): Keeper {
   const setbacks = new Map<string, Setback>();
   let pools: Pool[] = [];
   let held = false;
+  let looking = false;
+  let lookAgain = false;
   let alarm: NodeJS.Timeout | undefined;
 
   function report(pool: Pool, phase: string, message = ""): void {
@@ -60,11 +62,24 @@ export function createKeeper(host: KeeperHost): Keeper {
     look();
   }
 
+  /** Carrying a plan out changes what it was made from, and whoever changes that looks again: after this plan, never within it. */
   function look(): void {
+    lookAgain = true;
+    if (looking) return;
+    looking = true;
+    while (lookAgain) {
+      lookAgain = false;
+      carryOut();
+    }
+    looking = false;
+  }
+
+  function carryOut(): void {
     clearTimeout(alarm);
     if (held) return;
     const nowMs = host.clock.now();
-    const plan = planWarm({ pools, containers: host.containers(), setbacks, startsAtOnce: host.startsAtOnce, nowMs });
+    const containers = host.containers();
+    const plan = planWarm({ pools, containers, setbacks, startsAtOnce: host.startsAtOnce, nowMs });
     for (const id of plan.stop) void host.stop(id, "the warm pool has more than it should");
     for (const pool of plan.start) void start(pool);
     if (plan.again !== undefined) alarm = setTimeout(look, plan.again - nowMs + 1);

@@ -4,7 +4,7 @@ import { HobError } from "../../base/errors.ts";
 import { fileType } from "../wire/constants.ts";
 import { DIGEST_BYTES, entryWord, header, inodeWord, MAGIC, VERSION } from "./manifest.ts";
 
-export interface EntryMetadata {
+interface EntryMetadata {
   /** Relative to the root, '/' between names; "" is the root itself. Folders that no entry names come up as root's, 0755. */
   path: string;
   /** Permission bits. */
@@ -57,6 +57,7 @@ function buildTree(entries: Iterable<ManifestEntry>): Node {
   }
   function place(path: string, entry: ManifestEntry): Node {
     const cut = path.lastIndexOf("/");
+    if (cut === 0) throw bad(`"${path}" is not a path within the tree`);
     const name = path.slice(cut + 1);
     const parent = folderAt(cut < 0 ? "" : path.slice(0, cut));
     if (!parent.children) throw bad(`"${path}" lies below something that is not a directory`);

@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { systemError } from "../../base/errors.ts";
 
 const run = promisify(execFile);
 
@@ -20,16 +21,19 @@ verify = ssl.get_default_verify_paths()
 print(json.dumps({"trees": [paths["stdlib"], paths["platstdlib"]], "certificates": [verify.openssl_cafile, verify.openssl_capath]}))
 `;
 
-/** The libraries and the loader that \`ldd\` names: "libm.so.6 => /lib/libm.so.6 (0x…)", "/lib64/ld-linux-x86-64.so.2 (0x…)". Pure. */
+/** The libraries and the loader that `ldd` names: "libm.so.6 => /lib/libm.so.6 (0x…)", "/lib64/ld-linux-x86-64.so.2 (0x…)". Pure. */
 export function parseLdd(text: string): string[] {
   return [...text.matchAll(/(?:=>\s+|^\s*)(\/\S+)\s+\(0x/gm)].map((match) => match[1] as string);
 }
 
-/** The libraries of a program; none for what is not dynamic. */
-export async function librariesOf(program: string): Promise<string[]> {
-  // ldd exits 1 for scripts and static programs, which need no library.
-  const output = await run("ldd", [program]).catch(() => ({ stdout: "" }));
-  return parseLdd(output.stdout);
+/** The libraries of programs and of libraries; none for what is not dynamic. */
+export async function librariesOf(programs: readonly string[]): Promise<string[]> {
+  // ldd exits 1 when one of them is a script or static, which needs no library, and still answers for the others.
+  const { stdout } = await run("ldd", [...programs], { maxBuffer: 64 << 20 }).catch((error: { stdout?: string }) => {
+    if (error.stdout !== undefined) return { stdout: error.stdout };
+    throw systemError("asking ldd for libraries", error);
+  });
+  return [...new Set(parseLdd(stdout))];
 }
 
 function filesBelow(folder: string): string[] {
@@ -59,8 +63,7 @@ export async function loaderPaths(python: string): Promise<string[]> {
       : [],
   );
   const binaries = [python, ...found, ...library.filter((path) => path.endsWith(".so"))];
-  const libraries = new Set<string>();
-  for (const binary of binaries) for (const path of await librariesOf(binary)) libraries.add(path);
+  const libraries = await librariesOf(binaries);
   return [python, ...found, ...library, ...certificates, ...nameServices, ...libraries, ...filesBelow("/usr/share/zoneinfo")];
 }
 

@@ -104,7 +104,7 @@ export async function captureHostImage(options: HostImageOptions): Promise<HostI
   const node = nodeFile(options.node);
   const usesPackages = options.source === undefined ? hasDpkg() : options.source === "packages";
   const listed = usesPackages ? dpkgPaths() : await loaderPaths(PYTHON);
-  const items = scanHost([PYTHON, ...listed, ...(await librariesOf(node.path))], cacheTag);
+  const items = scanHost([PYTHON, ...listed, ...(await librariesOf([node.path]))], cacheTag);
   items.set(NODE, node);
   signal?.throwIfAborted();
 

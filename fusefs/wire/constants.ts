@@ -8,8 +8,6 @@ export const FUSE_MINOR = 45;
 export const initFlag = {
   asyncRead: 1 << 0,
   doReaddirplus: 1 << 13,
-  readdirplusAuto: 1 << 14,
-  noOpenSupport: 1 << 17,
   parallelDirops: 1 << 18,
   maxPages: 1 << 22,
   cacheSymlinks: 1 << 23,
@@ -33,26 +31,20 @@ export const NOTIFY_INVAL_ENTRY = 3;
 
 /** include/uapi/linux/fs.h, asm-generic/errno*.h: the same on every architecture that Node runs on. */
 export const errno = {
+  EPERM: 1,
   ENOENT: 2,
   EINTR: 4,
   EIO: 5,
   EAGAIN: 11,
   ENODEV: 19,
   ENOTDIR: 20,
-  EISDIR: 21,
   EINVAL: 22,
   ENOTTY: 25,
   EROFS: 30,
   ENOSYS: 38,
   ELOOP: 40,
-  ENODATA: 61,
-  EPROTO: 71,
-  ENOTCONN: 107,
   ECONNABORTED: 103,
   ESTALE: 116,
-  EPERM: 1,
-  EBADF: 9,
-  ENOTTY_IOCTL: 25,
 } as const;
 
 /** include/uapi/linux/mount.h and fs/namespace.c. */

@@ -18,7 +18,7 @@ export type HandlerName =
   | "interrupt";
 
 /** `silent`: the kernel expects no answer. A number: answered with that errno, always. */
-export type Answer = HandlerName | "silent" | number;
+type Answer = HandlerName | "silent" | number;
 
 export interface OpcodeRow {
   readonly opcode: number;

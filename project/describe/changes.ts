@@ -8,6 +8,8 @@ export interface DescribedFunction {
   spec: FunctionSpec;
   /** The version: over the code that it reaches, the files that it may read, and what its spec asks for. */
   digest: string;
+  /** Digest of the code alone. */
+  code: string;
   /**
    * What the digest covers, for reasons: "own", "name helpers.clean", "code app.py" (what acts when the module is imported), "all app.py"
    * (a module that counts as a whole), "import numpy", "file data.csv", "files" (any file at all), "bundle FILE" for TypeScript.
@@ -51,7 +53,7 @@ export function changesBetween(
     if (now.held || was?.digest === now.digest) continue;
     const asked = was && specReason(was.spec, now.spec);
     if (!was) changes.push({ after: now, tier: "fork", reason: "new" });
-    else if (asked?.tier === "container") changes.push({ after: now, ...asked });
+    else if (asked && (asked.tier === "container" || was.code === now.code)) changes.push({ after: now, ...asked });
     else
       changes.push({
         after: now,
@@ -61,7 +63,7 @@ export function changesBetween(
   }
   const removed = [...before].filter(([key]) => !after.has(key)).map(([, was]) => was);
   if (changes.length + removed.length > 0) return { changes, removed };
-  return { changes, removed, nothing: nothingReason([...before.values(), ...after.values()], files) };
+  return { changes, removed, nothing: nothingReason([...after.values()], files) };
 }
 
 /** What can change about a spec, and whether it takes another container. */

@@ -194,7 +194,7 @@ function complete(
   const parts = { ...reason.parts, ...files, ...(said.anyFile && { files: snapshot.digest }) };
   const digest = sha256([said.code, ...Object.entries(files).flat(), parts["files"] ?? "", specText(full)].join("\n"));
   const whole = said.anyFile ? { ...reason.whole, files: said.anyFile } : reason.whole;
-  return { kind: said.kind, spec: full, digest, parts, whole, held: said.held };
+  return { kind: said.kind, spec: full, digest, code: said.code, parts, whole, held: said.held };
 }
 
 /** The wire's form of what a decorator or an options object evaluated to, with what the syntax tree knows. */

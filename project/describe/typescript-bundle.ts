@@ -2,7 +2,16 @@
 
 import { readFileSync } from "node:fs";
 import { extname, join, relative } from "node:path";
-import { type BuildContext, type BuildFailure, type BuildResult, context, type Loader, type Message, type Plugin } from "esbuild";
+import {
+  type BuildContext,
+  type BuildFailure,
+  type BuildResult,
+  context,
+  type Loader,
+  type Message,
+  type Metafile,
+  type Plugin,
+} from "esbuild";
 import { type Digest, sha256 } from "../../base/content-folder.ts";
 import type { Diagnostic } from "../events.ts";
 
@@ -108,7 +117,7 @@ export function createBundler({ root, sdkFile, load }: BundlerOptions): Bundler 
       const key = keys[index]!;
       const output = result.metafile.outputs[relative(root, file.path)]!;
       const all = Object.entries(output.inputs);
-      inputs.set(key, Object.keys(result.metafile.inputs));
+      inputs.set(key, reachable(result.metafile.inputs, `hob-entry:${key}`));
       const files = all
         .filter(([path, { bytesInOutput }]) => bytesInOutput > 0 && load(path) !== undefined)
         .map(([path]) => path);
@@ -142,6 +151,13 @@ export function createBundler({ root, sdkFile, load }: BundlerOptions): Bundler 
       await current?.context.dispose();
     },
   };
+}
+
+/** The files that an entry imports, directly or not. */
+function reachable(inputs: Metafile["inputs"], entry: string): string[] {
+  const found = new Set([entry]);
+  for (const path of found) for (const { path: imported } of inputs[path]?.imports ?? []) found.add(imported);
+  return [...found];
 }
 
 function toDiagnostic({ text, location }: Message, root: string): Diagnostic {

@@ -20,7 +20,8 @@ try {
   run(module, module.exports, createRequire(`${root}/`), `${root}/index.cjs`, root);
   const specs: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(module.exports)) {
-    if (value !== null && (typeof value === "object" || typeof value === "function") && "spec" in value) specs[name] = value.spec;
+    if (typeof value === "function" && "describe" in value && typeof value.describe === "function")
+      specs[name] = value.describe();
   }
   answer = { specs };
 } catch (error) {

@@ -19,6 +19,8 @@ export interface Span {
 /** `export const NAME = APP.function(OPTIONS, fn)` */
 export interface DeclaredFunction {
   name: string;
+  /** The name under which it is called: the option `name` where that is a constant. */
+  publicName: string;
   /** The local name of its app. */
   app: string;
   call: Span;
@@ -84,11 +86,13 @@ export function parseModule(path: string, source: string): ModuleSyntax {
       const last = second ?? first;
       if (!exported || !last || last.type === "SpreadElement" || value.callee.object.type !== "Identifier") return;
       const fn = last.type === "Identifier" ? callables.get(last.name) : isCallable(last) ? last : undefined;
+      const options = second && first && first.type !== "SpreadElement" ? first : undefined;
       found.functions.push({
         name,
+        publicName: nameOption(options) ?? name,
         app: value.callee.object.name,
         call: value,
-        options: second && first && first.type !== "SpreadElement" ? first : undefined,
+        options,
         body: last,
         line: lineOf(lines, start),
         parameters: fn ? parametersOf(fn, source) : [variadic],
@@ -185,6 +189,15 @@ const isCallable = (
 ): value is Extract<Expression, { type: "ArrowFunctionExpression" | "FunctionExpression" }> =>
   value.type === "ArrowFunctionExpression" || value.type === "FunctionExpression";
 
+function nameOption(options: Expression | undefined): string | undefined {
+  if (options?.type !== "ObjectExpression") return undefined;
+  for (const property of options.properties) {
+    if (property.type !== "Property" || property.key.type !== "Identifier" || property.key.name !== "name") continue;
+    if (property.value.type === "Literal" && typeof property.value.value === "string") return property.value.value;
+  }
+  return undefined;
+}
+
 const variadic: Parameter = { name: "args", kind: "variadic", hasDefault: false, annotation: "" };
 
 function parametersOf(fn: Callable, source: string): Parameter[] {
@@ -229,10 +242,16 @@ function lineOf(starts: readonly number[], offset: number): number {
   return low + 1;
 }
 
-/** The module for a bundle of code: what it declares is marked as free of effects, and the options (the spec's matter) are blank. */
+/**
+ * The module for a bundle of code: what it declares is marked as free of effects, the options (the spec's matter) are blank, and the
+ * function is told its name, which is no longer to be seen from inside a bundle.
+ */
 export function codeText(source: string, { functions, declarations }: ModuleSyntax): string {
   const edits = declarations.map((start) => ({ start, end: start, text: "/* @__PURE__ */ " }));
-  for (const { options } of functions) if (options) edits.push({ ...options, text: blank(source, options, "{", "}") });
+  for (const { options, body, publicName } of functions) {
+    if (options) edits.push({ start: options.start, end: options.end, text: blank(source, options, "{", "}") });
+    edits.push({ start: body.end, end: body.end, text: `, ${JSON.stringify(publicName)}` });
+  }
   return applyEdits(source, edits);
 }
 
@@ -240,7 +259,7 @@ export function codeText(source: string, { functions, declarations }: ModuleSynt
 export function specText(source: string, { functions }: ModuleSyntax): string {
   return applyEdits(
     source,
-    functions.map(({ body }) => ({ start: body.start, end: body.end, text: "() => {}" })),
+    functions.map(({ body, name }) => ({ start: body.start, end: body.end, text: `() => {}, ${JSON.stringify(name)}` })),
   );
 }
 

@@ -176,10 +176,16 @@ export function createTypeScriptDescriber(
     snapshot: Snapshot,
   ): DescribedFunction {
     const { name, parameters, returns, doc, line } = declared;
-    const spec = toFunctionSpec(
-      { ...evaluatedSpec, name },
-      { app, language: "typescript", module: file, qualname: name, parameters, returns, doc, line },
-    );
+    const spec = toFunctionSpec(evaluatedSpec, {
+      app,
+      language: "typescript",
+      module: file,
+      qualname: name,
+      parameters,
+      returns,
+      doc,
+      line,
+    });
     const parts: Record<string, string> = {
       own: sha256(modules.get(file)!.source.slice(declared.body.start, declared.body.end)),
     };
@@ -189,7 +195,16 @@ export function createTypeScriptDescriber(
     if (reader) parts["files"] = snapshot.digest;
     const digest = sha256([bundle.codeDigest, parts["files"] ?? "", specDigestText(spec)].join("\n"));
     const whole: Record<string, string> = reader ? { files: reader } : {};
-    return { kind: "function", spec, digest, parts, whole, held: false, bundle: { digest: bundle.digest, data: bundle.data } };
+    return {
+      kind: "function",
+      spec,
+      digest,
+      code: bundle.codeDigest,
+      parts,
+      whole,
+      held: false,
+      bundle: { digest: bundle.digest, data: bundle.data },
+    };
   }
 
   return {

@@ -10,7 +10,9 @@ export class App {
 
   constructor(name: string) {
     if (typeof name !== "string" || !/^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/.test(name)) {
-      throw new TypeError(`App(${JSON.stringify(name)}): an app's name is 1 to 63 lower-case letters, digits and - . _; write for example new App("images")`);
+      throw new TypeError(
+        `App(${JSON.stringify(name)}): an app's name is 1 to 63 lower-case letters, digits and - . _; write for example new App("images")`,
+      );
     }
     this.name = name;
   }
@@ -33,6 +35,9 @@ export class App {
 }
 
 /** A function that some other program deployed. */
-export function functionFromName<A extends unknown[] = unknown[], R = unknown>(app: string, name: string): RemoteFunction<A, Promise<R>> {
+export function functionFromName<A extends unknown[] = unknown[], R = unknown>(
+  app: string,
+  name: string,
+): RemoteFunction<A, Promise<R>> {
   return makeFunction<A, Promise<R>>(app, makeSpec(name, {}), undefined);
 }

@@ -56,7 +56,11 @@ export interface RemoteFunction<A extends unknown[], R> {
   readonly app: string;
 }
 
-export function makeFunction<A extends unknown[], R>(app: string, spec: FunctionSpec, body: ((...args: A) => R) | undefined): RemoteFunction<A, R> {
+export function makeFunction<A extends unknown[], R>(
+  app: string,
+  spec: FunctionSpec,
+  body: ((...args: A) => R) | undefined,
+): RemoteFunction<A, R> {
   const local = (...args: A): R => {
     if (!body) throw new Error(`${app}/${spec.name} was looked up by name, so its code is not here; call .remote(...)`);
     return body(...args);
@@ -84,13 +88,19 @@ export function makeFunction<A extends unknown[], R>(app: string, spec: Function
 
 function start(app: string, name: string, args: unknown[]): RemoteCall {
   const channel: Channel | undefined = currentChannel();
-  if (!channel) throw new Error(`${name || "this function"}: a remote call needs hob; run it with \`hob run FILE::${name || "NAME"}\``);
-  if (!name) throw new Error('a function that is called remotely needs a name: export it as a constant, or give the option name: "…"');
+  if (!channel)
+    throw new Error(`${name || "this function"}: a remote call needs hob; run it with \`hob run FILE::${name || "NAME"}\``);
+  if (!name)
+    throw new Error('a function that is called remotely needs a name: export it as a constant, or give the option name: "…"');
   const positional = args.map((argument, at) => encodeValue(argument, `argument ${at + 1} of ${name}`, "pass"));
   return channel.start(app, name, `[${positional.join(",")}]`, "");
 }
 
-async function* each<A extends unknown[], R>(inputs: Inputs<A>, spawn: (...args: A) => Call<R>, options: MapOptions): AsyncGenerator<R> {
+async function* each<A extends unknown[], R>(
+  inputs: Inputs<A>,
+  spawn: (...args: A) => Call<R>,
+  options: MapOptions,
+): AsyncGenerator<R> {
   const { ordered = true, returnExceptions = false } = options;
   type Done = { call: Call<R>; value: R } | { call: Call<R>; error: unknown };
   const waiting = new Map<Call<R>, Promise<Done>>();

@@ -59,7 +59,8 @@ const known: Record<keyof FunctionOptions, true> = {
 /** Throws TypeError or RangeError, with one sentence that quotes the option as it was written. */
 export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
   for (const option of Object.keys(options)) {
-    if (!Object.hasOwn(known, option)) throw new TypeError(`"${option}" is not an option of a function; there are ${Object.keys(known).join(", ")}`);
+    if (!Object.hasOwn(known, option))
+      throw new TypeError(`"${option}" is not an option of a function; there are ${Object.keys(known).join(", ")}`);
   }
   const { image = Image.host(), gpu = "", minContainers = 0, maxContainers = 0 } = options;
   // Not instanceof: each bundle has its own copy of the class.
@@ -67,7 +68,8 @@ export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
   if (typeof gpu !== "string") throw new TypeError('gpu is not the name of a GPU; write for example "any"');
   const least = count("minContainers", minContainers);
   const most = count("maxContainers", maxContainers);
-  if (most > 0 && least > most) throw new RangeError(`minContainers ${least} is more than maxContainers ${most}; lower the one or raise the other`);
+  if (most > 0 && least > most)
+    throw new RangeError(`minContainers ${least} is more than maxContainers ${most}; lower the one or raise the other`);
   return {
     name,
     image: { source: image.source },
@@ -88,21 +90,29 @@ export function memoryBytes(memory: string | number): number {
   const match = /^\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B|B)\s*$/i.exec(String(memory));
   if (typeof memory !== "number" && !match) throw new TypeError(`memory "${memory}" is not a size; write for example "512MiB"`);
   const [, digits = "", letter = "B", binary = ""] = match ?? [];
-  const size = typeof memory === "number" ? memory : Math.round(Number(digits) * (binary ? 1024 : 1000) ** (powers[letter.toUpperCase()] ?? 0));
-  if (!Number.isSafeInteger(size)) throw new TypeError(`memory ${memory} is not a whole number of bytes; write for example "512MiB"`);
-  if (size < smallestMemory) throw new RangeError(`memory ${memory} is ${size} bytes, too little for any runtime; give at least 16MiB`);
+  const size =
+    typeof memory === "number"
+      ? memory
+      : Math.round(Number(digits) * (binary ? 1024 : 1000) ** (powers[letter.toUpperCase()] ?? 0));
+  if (!Number.isSafeInteger(size))
+    throw new TypeError(`memory ${memory} is not a whole number of bytes; write for example "512MiB"`);
+  if (size < smallestMemory)
+    throw new RangeError(`memory ${memory} is ${size} bytes, too little for any runtime; give at least 16MiB`);
   return size;
 }
 
 function number(option: string, value: number | undefined, unit: string, example: number): number {
   if (value === undefined) return 0;
   if (typeof value !== "number" || !(value > 0 && value < 1e6)) {
-    throw new RangeError(`${option} ${String(value)} is not a positive number of ${unit}; write for example ${option}: ${example}`);
+    throw new RangeError(
+      `${option} ${String(value)} is not a positive number of ${unit}; write for example ${option}: ${example}`,
+    );
   }
   return value;
 }
 
 function count(option: string, value: number): number {
-  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${option} ${String(value)} is not a whole number of 0 or more`);
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new RangeError(`${option} ${String(value)} is not a whole number of 0 or more`);
   return value;
 }

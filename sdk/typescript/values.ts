@@ -64,7 +64,12 @@ function plainObject(value: object, path: Path, depth: number, verb: string): un
   const inner = (item: unknown, where: string): unknown => plain(item, { where, outer: path, value }, depth + 1, verb);
   if (Array.isArray(value)) return value.map((item, at) => inner(item, `${path.where}[${at}]`));
   if (value instanceof Uint8Array || value instanceof ArrayBuffer) {
-    return { $bytes: (value instanceof ArrayBuffer ? Buffer.from(value) : Buffer.from(value.buffer, value.byteOffset, value.byteLength)).toString("base64") };
+    return {
+      $bytes: (value instanceof ArrayBuffer
+        ? Buffer.from(value)
+        : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+      ).toString("base64"),
+    };
   }
   if (value instanceof Map) return inner(entriesOf(value, path, verb), path.where);
   if (value instanceof Date || value instanceof URL || hasToJson(value)) return inner(value.toJSON(), path.where);
@@ -76,11 +81,17 @@ function plainObject(value: object, path: Path, depth: number, verb: string): un
 
   const result: Record<string, unknown> = {};
   for (const [key, item] of Object.entries(value)) {
-    if (item !== undefined) result[key] = inner(item, /^[A-Za-z_$][\w$]*$/.test(key) ? `${path.where}.${key}` : `${path.where}[${JSON.stringify(key)}]`);
+    if (item !== undefined)
+      result[key] = inner(
+        item,
+        /^[A-Za-z_$][\w$]*$/.test(key) ? `${path.where}.${key}` : `${path.where}[${JSON.stringify(key)}]`,
+      );
   }
   const [only, second] = Object.keys(result);
   if (second === undefined && (only === "$bytes" || only === "$float")) {
-    throw new EncodingError(`${path.where} is an object with the single key "${only}", which hob keeps for itself; ${verb} another key`);
+    throw new EncodingError(
+      `${path.where} is an object with the single key "${only}", which hob keeps for itself; ${verb} another key`,
+    );
   }
   return result;
 }
@@ -99,7 +110,8 @@ const isIterator = (value: object): boolean => "next" in value && typeof value.n
 function isRecord(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === null || prototype === Object.prototype) return true;
-  if (!(Object.prototype.toString.call(value) === "[object Object]") || value instanceof Error || value instanceof RegExp) return false;
+  if (!(Object.prototype.toString.call(value) === "[object Object]") || value instanceof Error || value instanceof RegExp)
+    return false;
   const source = Function.prototype.toString.call(value.constructor);
   return source.startsWith("class") && !("on" in value && "emit" in value);
 }

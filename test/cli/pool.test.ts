@@ -2,11 +2,10 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { rootWithContainers } from "../drive/requirements.ts";
 import { leftovers, makeWorkplace, type Workplace } from "../drive/workplace.ts";
-import { hob as run, type Said, startHob } from "./run-hob.ts";
+import { onceSaid, hob as run, type Said, startHob } from "./run-hob.ts";
 
 const python = `import sys
 import time
@@ -55,23 +54,11 @@ const typescript = `import { App } from "hob";
 
 const app = new App("shop");
 
-export const add = app.function({}, async (a: number, b = 1) => {
+export const add = app.function({}, async (a: number, b: number = 1) => {
   console.log("adding");
   return a + b;
 });
 `;
-
-/** Calls `then` the first time that `words` have been written. */
-function onceSaid(stream: Readable | null, words: string, then: () => void): void {
-  let seen = "";
-  const look = (data: Buffer): void => {
-    seen += data.toString("utf8");
-    if (!seen.includes(words)) return;
-    stream?.off("data", look);
-    then();
-  };
-  stream?.on("data", look);
-}
 
 describe.skipIf(!rootWithContainers())("a real pool", { timeout: 120_000 }, () => {
   let place: Workplace;
@@ -193,6 +180,8 @@ describe.skipIf(!rootWithContainers())("a real pool", { timeout: 120_000 }, () =
   });
 
   test("ps, calls, pool, images and logs tell of what ran, for people and for programs", async () => {
+    expect(await hob("run", "app.py::greet", '["you"]')).toMatchObject({ code: 0 });
+    expect(await hob("run", "app.py::fail", '["on purpose"]')).toMatchObject({ code: 1 });
     const ps = json(await hob("ps", "--json"));
     expect(ps).toContainEqual(expect.objectContaining({ kind: "function", app: "desk", function: "greet", language: "python" }));
     expect(ps).toContainEqual(expect.objectContaining({ kind: "call", app: "desk", state: "succeeded" }));

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { installRoot } from "../../base/install.ts";
 
@@ -56,4 +57,16 @@ export function startHob(place: Place, args: string[], before: string[] = []): {
 
 export function hob(place: Place, args: string[], before: string[] = []): Promise<Said> {
   return startHob(place, args, before).said;
+}
+
+/** Calls `then` the first time that `words` have been written. */
+export function onceSaid(stream: Readable | null, words: string, then: () => void): void {
+  let seen = "";
+  const look = (data: Buffer): void => {
+    seen += data.toString("utf8");
+    if (!seen.includes(words)) return;
+    stream?.off("data", look);
+    then();
+  };
+  stream?.on("data", look);
 }

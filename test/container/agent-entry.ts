@@ -11,8 +11,7 @@ process.on("SIGHUP", () => {}); // the terminal's end is not the pool's
 
 try {
   await runAgent(JSON.parse(process.argv[2] ?? "{}") as AgentOptions, ending.signal);
-  process.exit(0);
 } catch (error) {
   process.stderr.write(`hob agent: ${sentenceOf(error)}\n`);
-  process.exit(exitCode(error));
+  process.exitCode = exitCode(error); // no exit(): a handle that the agent has left open shows as a process that stays
 }

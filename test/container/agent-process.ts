@@ -49,6 +49,8 @@ export interface AgentUnderTest extends AsyncDisposable {
   containersFit(fits: (containers: ContainerInfo[]) => boolean): Promise<ContainerInfo[]>;
   /** A new process on the same folders, after the former has ended. */
   restart(): Promise<void>;
+  /** Ends the present connection, as a control that restarts does. */
+  dropLink(): void;
   fusePid(): number;
   /** Keeps a blob on the control side only. */
   put(data: Buffer): string;
@@ -169,6 +171,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
       child = start();
       exited = once(child, "exit");
     },
+    dropLink: () => void stream?.emit("error", toServiceError(new HobError("unavailable", "control is ending"))),
     fusePid: () => (JSON.parse(readFileSync(join(options.run, "agent.json"), "utf8")) as { fuse: { pid: number } }).fuse.pid,
     put(data) {
       const digest = createHash("sha256").update(data).digest("hex");
@@ -212,8 +215,26 @@ export function pythonLoad(container: string, source: string, functions: string[
   });
 }
 
+/** The same for one TypeScript function and its bundle. */
+export function typescriptLoad(container: string, bundle: string, name: string): Load {
+  const data = Buffer.from(bundle);
+  const file = { path: "app.ts", digest: sha256(data), size: data.length, mode: 0o644 };
+  const digest = sha256(`644 ${file.digest} ${file.size} ${file.path}\n`);
+  return Load.fromPartial({
+    ...{ id: 2, container, app: "thumbs", tier: "fork" },
+    snapshot: { digest, base: "", changed: [file], removed: [], blobs: [{ digest: file.digest, data }] },
+    bundles: [{ digest: file.digest, data }],
+    versions: [
+      {
+        ...{ function: name, digest: sha256(`${digest} ${name}`), snapshot: digest, bundle: file.digest },
+        spec: { app: "thumbs", name, language: "typescript", module: "app.ts", qualname: name, image: { source: "host" } },
+      },
+    ],
+  });
+}
+
 /** A dispatch of a function of `load`, with the load in the same message where `withLoad` says so. */
-export function pythonCall(
+export function callOf(
   call: string,
   load: Load,
   name: string,

@@ -1,12 +1,13 @@
 // ⑤⑥ The agent on real parts: runc, FUSE, cgroups, a Python runner. The control side of the link is the test.
 
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cgroupFolders } from "../../agent/container/cgroup.ts";
 import type { ContainerInfo, ImageInfo } from "../../proto/gen/hob/v1/fleet.ts";
-import { type AgentUnderTest, cannotRun, pythonCall, pythonLoad, startAgent } from "./agent-process.ts";
+import { type AgentUnderTest, callOf, cannotRun, pythonLoad, startAgent, typescriptLoad } from "./agent-process.ts";
 
 if (cannotRun) console.warn(`agent tests are skipped: ${cannotRun}`);
 
@@ -99,7 +100,8 @@ describe.skipIf(cannotRun)("the agent", () => {
 
   const pool = (warm: number): void =>
     agent.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass, warm }] } });
-  const warmOnes = (containers: ContainerInfo[]): ContainerInfo[] => containers.filter(({ state }) => state === "warm");
+  const warmOnes = (containers: ContainerInfo[], language = "python"): ContainerInfo[] =>
+    containers.filter(({ state, resourceClass: kind }) => state === "warm" && kind?.language === language);
 
   async function prepare(target: AgentUnderTest): Promise<void> {
     agent = target;
@@ -120,7 +122,7 @@ describe.skipIf(cannotRun)("the agent", () => {
     let loaded = false;
     const call = async (name: string, ...args: unknown[]): Promise<unknown> => {
       const id = (++calls).toString(16).padStart(16, "0");
-      agent.send(pythonCall(id, load, name, args, { withLoad: !loaded }));
+      agent.send(callOf(id, load, name, args, { withLoad: !loaded }));
       loaded = true;
       const finished = await agent.heard("finished", (value) => value.call === id);
       if (finished.failure) throw Object.assign(new Error(finished.failure.message), { failure: finished.failure });
@@ -171,7 +173,7 @@ describe.skipIf(cannotRun)("the agent", () => {
     const { load, call } = await specialised();
     expect(await call("double", 2)).toBe(4);
     const next = pythonLoad(load.container, source.replace("x * 2", "x * 3"), names, load);
-    agent.send(pythonCall("00000000000000aa", next, "double", [2], { withLoad: true }));
+    agent.send(callOf("00000000000000aa", next, "double", [2], { withLoad: true }));
     const finished = await agent.heard("finished", (value) => value.call === "00000000000000aa");
     expect(finished.failure).toBeUndefined();
     expect(finished.result?.json.toString()).toBe("6");
@@ -203,6 +205,19 @@ describe.skipIf(cannotRun)("the agent", () => {
     expect(await call("loopback")).toBe("x");
     expect(await call("scratch")).toBe(1000);
     expect(await call("threads")).toBe("can't start new thread");
+  });
+
+  it("runs a TypeScript bundle the same way", async () => {
+    const typescript = { ...resourceClass, language: "typescript" };
+    agent.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass: typescript, warm: 1 }] } });
+    const present = await agent.containersFit((containers) => warmOnes(containers, "typescript").length > 0);
+    const bundle = 'exports.default = async (x) => { console.log("twice", x); return x * 2; };';
+    const load = typescriptLoad(warmOnes(present, "typescript")[0]?.id ?? "", bundle, "twice");
+    agent.send(callOf("00000000000000bb", load, "twice", [4], { withLoad: true }));
+    const finished = await agent.heard("finished", ({ call }) => call === "00000000000000bb");
+    expect(finished.failure).toBeUndefined();
+    expect(finished.result?.json.toString()).toBe("8");
+    await agent.heard("logs", ({ lines }) => lines.some(({ text, app }) => text === "twice 4" && app === "thumbs"));
   });
 
   it("names the memory limit when the kernel kills for memory", async () => {
@@ -262,6 +277,43 @@ describe.skipIf(cannotRun)("the agent", () => {
     }
     const again = await specialised();
     expect(await again.call("double", 5)).toBe(10);
+  });
+
+  it("comes back to a control that was away, names its calls in flight, and tells again what may not have arrived", async () => {
+    const { call } = await specialised();
+    expect(await call("double", 6)).toBe(12);
+    const done = calls.toString(16).padStart(16, "0");
+    void call("hang").catch(() => {}); // ended with the agent
+    const inFlight = calls.toString(16).padStart(16, "0");
+    await agent.heard("started", (started) => started.call === inFlight);
+    const tellings = (): number => agent.said.filter((said) => said.$case === "finished" && said.value.call === done).length;
+    expect(tellings()).toBe(1);
+    agent.dropLink();
+    await agent.heard("hello", (hello) => hello.calls.includes(inFlight));
+    const again = await specialised();
+    expect(await again.call("double", 7)).toBe(14);
+    expect(tellings()).toBe(2);
+  });
+
+  it("refuses to start without runc, and among its parent's mounts, each in one sentence", () => {
+    const entry = join(import.meta.dirname, "agent-entry.ts");
+    const start = (PATH: string) =>
+      spawnSync(process.execPath, [entry, JSON.stringify(agent.options)], { env: { PATH }, encoding: "utf8" });
+    const noRunc = start("");
+    expect(noRunc.stderr).toBe("hob agent: the agent cannot run here: runc is not in PATH: install the package runc\n");
+    expect(noRunc.status).toBe(3);
+    expect(start(process.env["PATH"] ?? "").stderr).toContain(
+      "it shares its mounts with the process that started it: start it with `unshare",
+    );
+  });
+
+  it("leaves nothing when it ends while containers are starting", async () => {
+    const neighbour = await startAgent(store);
+    await neighbour.heard("hello");
+    neighbour.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass, warm: 8 }] } });
+    await neighbour.containersFit((containers) => warmOnes(containers).length === 2);
+    await neighbour[Symbol.asyncDispose]();
+    await expectNothingLeft(neighbour.options);
   });
 
   it("sweeps for a dead neighbour, and leaves a living one alone", async () => {

@@ -59,7 +59,7 @@ describe.skipIf(!probe.fuse)("a mounted image", () => {
   it.each([{ passthrough: true }, { passthrough: false }])("is the tree that was captured (%o)", async (options) => {
     await using mounted = await startMounted(options);
     const { source, mountPoint } = await mountTree(mounted);
-    expect(execFileSync("diff", ["-rq", "--no-dereference", source, mountPoint]).toString()).toBe("");
+    expect(execFileSync("/usr/bin/diff", ["-rq", "--no-dereference", source, mountPoint]).toString()).toBe("");
     expect(await listing(mountPoint)).toEqual(await listing(source));
     // Once more, from what the kernel has cached.
     expect(await listing(mountPoint)).toEqual(await listing(source));

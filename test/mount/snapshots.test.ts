@@ -7,12 +7,12 @@ import { sha256 } from "../../base/content-folder.ts";
 import type { FileEntry } from "../../proto/gen/hob/v1/common.ts";
 import { type Mounted, probe, startMounted } from "./mounted.ts";
 
-describe.skipIf(!probe.fuse)("the snapshots mount", () => {
+describe.skipIf(!probe.fuse).each([{ workers: 1 }, { workers: 2 }])("the snapshots mount (%o)", (options) => {
   let mounted: Mounted;
   let root: string;
 
   beforeEach(async () => {
-    mounted = await startMounted();
+    mounted = await startMounted(options);
     root = await mounted.point("snapshots");
     await mounted.server.mountSnapshots(root);
   });
@@ -62,6 +62,10 @@ describe.skipIf(!probe.fuse)("the snapshots mount", () => {
     expect(await readFile(join(root, "b/two/edit"), "utf8")).toBe("new");
     expect(await readFile(join(root, "a/one/edit"), "utf8")).toBe("old");
     expect(await readdir(join(root, "a/one"))).toEqual(["drop", "edit", "keep"]);
+    // The base need not be the newest.
+    await mounted.server.addSnapshot("b", "three", "one", [], ["edit"]);
+    expect(await readdir(join(root, "b/three"))).toEqual(["drop", "keep"]);
+    expect(await readFile(join(root, "b/three/drop"), "utf8")).toBe("d");
   });
 
   it("refuses a base that it never saw, naming it", async () => {
@@ -123,7 +127,7 @@ describe.skipIf(!probe.fuse)("the snapshots mount", () => {
   it("fetches a blob of a snapshot that the store lacks", async () => {
     await mounted[Symbol.asyncDispose]();
     const late = Buffer.from("late");
-    mounted = await startMounted({ fetch: async () => void (await mounted.store.put(late)) });
+    mounted = await startMounted({ ...options, fetch: async () => void (await mounted.store.put(late)) });
     root = await mounted.point("snapshots");
     await mounted.server.mountSnapshots(root);
     await mounted.server.addContainer("a");

@@ -201,6 +201,7 @@ describe("an edit of a TypeScript project", () => {
       ...inProject,
       "other.ts": 'import { app } from "./shared/app.ts";\nexport const other = app.function({}, () => 1);\n',
     };
+    put(more);
     await project.describe(more);
     const { functions, diagnostics } = await project.describe({
       ...more,

@@ -19,6 +19,7 @@ export const languages: Language[] = ["python", "typescript"];
 export interface Harness extends AsyncDisposable {
   runner: Runner;
   process: ChildProcess;
+  root: string;
   output: OutputLine[];
   started: string[];
   childCalls: ChildCall[];
@@ -26,10 +27,16 @@ export interface Harness extends AsyncDisposable {
   /** What answers the calls that functions make; by default nothing does. */
   answer: (child: ChildCall) => void;
   /** Writes the files, and loads them as a new snapshot: whole at first, then as a delta. `functions` are MODULE::NAME. */
-  load(files: Record<string, string>, functions: string[], retire?: string[]): Promise<{ snapshot: string; ms: number; failure: Failure }>;
+  load(
+    files: Record<string, string>,
+    functions: string[],
+    retire?: string[],
+  ): Promise<{ snapshot: string; ms: number; failure: Failure }>;
   /** The same, without loading it. */
   prepare(files: Record<string, string>, functions: string[], retire?: string[]): Promise<LoadRequest>;
   call(snapshot: string, name: string, args?: unknown[], options?: CallOptions): Promise<CallOutcome & { value?: unknown }>;
+  /** Lets the function `which` return. */
+  go(): void;
   /** Resolves with the first line of which `text` is a part. */
   line(text: string): Promise<OutputLine>;
 }
@@ -45,14 +52,28 @@ interface CallOptions {
 export async function startHarness(language: Language): Promise<Harness> {
   const root = mkdtempSync(join(tmpdir(), `hob-runner-${language}-`));
   const { args, env } = runnerCommand(language);
-  const command = args.map((part) => part.replace(/^\/hob\//, `${installRoot}/sdk/`).replace("/work/main/sdk/python", process.env.P3SDK ?? "/work/main/sdk/python").replace("/usr/local/bin/node", process.execPath));
+  const command = args.map((part) =>
+    part.replace(/^\/hob\//, `${installRoot}/sdk/`).replace("/usr/local/bin/node", process.execPath),
+  );
   const child = spawn(command[0] as string, command.slice(1), {
-    env: { ...env, HOB_PROJECT_ROOT: root },
+    env: {
+      ...env,
+      HOB_PROJECT_ROOT: root,
+      NODE_COMPILE_CACHE: join(root, "node-cache"),
+      PYTHONPATH: process.env["HOB_TEST_PYTHONPATH"] ?? "",
+    },
     stdio: ["ignore", "inherit", "inherit", "pipe"],
   });
   const output: OutputLine[] = [];
   const waiting: { text: string; resolve: (line: OutputLine) => void }[] = [];
-  const harness = { output, process: child, started: [] as string[], childCalls: [] as ChildCall[], childCancels: [] as string[] };
+  const harness = {
+    output,
+    root,
+    process: child,
+    started: [] as string[],
+    childCalls: [] as ChildCall[],
+    childCancels: [] as string[],
+  };
   const runner = await connectRunner(child.stdio[3] as Duplex, {
     output(lines) {
       for (const line of lines) {
@@ -90,12 +111,25 @@ export async function startHarness(language: Language): Promise<Harness> {
       const [module = "", name = ""] = entry.split("::");
       const bundle = language === "typescript" ? await bundleOf(join(root, snapshot), module, name) : undefined;
       if (bundle) all.push(bundle);
-      const version = { function: name, digest: sha256(`${snapshot} ${entry}`), module, qualname: name, bundle: bundle?.digest ?? "" };
+      const version = {
+        function: name,
+        digest: sha256(`${snapshot} ${entry}`),
+        module,
+        qualname: name,
+        bundle: bundle?.digest ?? "",
+      };
       versions.set(`${snapshot} ${name}`, version.digest);
       loaded.push(version);
     }
     const blobs = all.filter(({ digest }) => !sent.has(digest) && sent.add(digest));
-    const request = { app: "test", snapshot, base, changed: changed.map(({ path, digest }) => ({ path, digest })), removed: [], blobs };
+    const request = {
+      app: "test",
+      snapshot,
+      base,
+      changed: changed.map(({ path, digest }) => ({ path, digest })),
+      removed: [],
+      blobs,
+    };
     base = snapshot;
     return { ...request, versions: loaded, retire };
   }
@@ -122,6 +156,7 @@ export async function startHarness(language: Language): Promise<Harness> {
       });
       return outcome.result ? { ...outcome, value: JSON.parse(outcome.result.json.toString()) as unknown } : outcome;
     },
+    go: () => writeFileSync(join(root, "go"), ""),
     line(text: string) {
       const found = output.find((line) => line.text.includes(text));
       if (found) return Promise.resolve(found);
@@ -139,7 +174,12 @@ export async function startHarness(language: Language): Promise<Harness> {
 /** What project/describe makes of a TypeScript function. */
 async function bundleOf(root: string, module: string, name: string): Promise<{ digest: string; data: Uint8Array }> {
   const result = await build({
-    stdin: { contents: `export { ${name} as default } from "./${module}";`, resolveDir: root, sourcefile: "entry.ts", loader: "ts" },
+    stdin: {
+      contents: `export { ${name} as default } from "./${module}";`,
+      resolveDir: root,
+      sourcefile: "entry.ts",
+      loader: "ts",
+    },
     absWorkingDir: root,
     bundle: true,
     write: false,

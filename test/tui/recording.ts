@@ -9,7 +9,7 @@ import { Failure, FunctionSpec, LogLine } from "../../proto/gen/hob/v1/common.ts
 import { FleetSample } from "../../proto/gen/hob/v1/fleet.ts";
 
 /** "start", or a method of the workbench: the line's event is sent when it is called. */
-export interface RecordedEvent {
+interface RecordedEvent {
   on: "start" | "call" | "cancel" | "pin" | "unpin" | "pause";
   event: WorkbenchEvent;
 }

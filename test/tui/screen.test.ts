@@ -220,7 +220,7 @@ describe("keys", () => {
   test("space pauses and goes on, and the screen says so", async () => {
     using shown = await openWorking();
     shown.press(" ");
-    await shown.until("the pause", has("‖ paused", "paused: noticed, not shipped"));
+    await shown.until("the pause", has("‖ paused", "paused: saves wait"));
     shown.press(" ");
     await shown.until("the end of the pause", lacks("paused"));
     expect(shown.asked()).toEqual([
@@ -265,7 +265,16 @@ describe("keys", () => {
     );
   });
 
-  test("w wraps long lines, f stops following", async () => {
+  test("f stays where it is while output goes on, and follows again", async () => {
+    using shown = await openWorking({ env: { HOB_STAGE_FLOOD: "500" } });
+    await shown.until("output", has("line 11"));
+    shown.press("f");
+    await shown.until("that there is more below", has("lines below (f follows)"));
+    shown.press("f");
+    await shown.until("the end again", lacks("lines below"));
+  });
+
+  test("w wraps long lines", async () => {
     using shown = await openWorking();
     expect(shown.text()).not.toContain("a little off");
     shown.press("w");

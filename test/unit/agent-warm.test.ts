@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { createKeeper } from "../../agent/warm/keeper.ts";
 import { type GenericContainer, kindOf, planWarm, retryAt, type WarmSnapshot } from "../../agent/warm/policy.ts";
 import type { Pool } from "../../proto/gen/hob/v1/agents.ts";
 
@@ -102,5 +103,31 @@ describe("the warm pool's policy", () => {
       nowMs: 0,
     };
     expect(planWarm(snapshot).start.map(({ image }) => image)).toEqual(["a", "b", "a", "b"]);
+  });
+});
+
+describe("the warm pool's keeper", () => {
+  // In the field: ending one container called back into the keeper, which started its replacement twice.
+  it("starts once although ending a container makes it look again at once", () => {
+    let present: GenericContainer[] = [{ id: "old", kind: kind("a"), state: "warm" }];
+    const started: string[] = [];
+    using keeper = createKeeper({
+      containers: () => present,
+      start: ({ image }) => {
+        started.push(image);
+        present = [...present, { id: `new${started.length}`, kind: kind(image), state: "starting" }];
+        return new Promise(() => {}); // still starting when the test ends
+      },
+      stop: async (id) => {
+        present = present.filter((container) => container.id !== id);
+        keeper.look();
+      },
+      progress: () => {},
+      startsAtOnce: 2,
+      clock: { now: () => 0 },
+    });
+    keeper.set([pool("b", 1)]);
+    expect(started).toEqual(["b"]);
+    expect(present.map(({ id }) => id)).toEqual(["new1"]);
   });
 });

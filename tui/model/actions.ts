@@ -152,7 +152,7 @@ function lastInput(state: State, view: FunctionView): CallInput | undefined {
 function edit(state: State, view: FunctionView, purpose: Purpose): Step {
   const known = lastInput(state, view);
   const editor = openEditor(keyOf(view.spec), purpose, known ? inputText(known) : "[]");
-  return step({ ...state, view: "main", inspected: undefined, editor });
+  return step({ ...state, view: "main", selected: keyOf(view.spec), inspected: undefined, editor });
 }
 
 export function runAgain(state: State): Step {
@@ -161,7 +161,8 @@ export function runAgain(state: State): Step {
   const input = lastInput(state, view);
   if (!input) return edit(state, view, "run");
   const { app, name } = view.spec;
-  return step({ ...state, inspected: undefined }, { kind: "call", app, function: name, input, from: "key" });
+  const next = { ...state, selected: keyOf(view.spec), inspected: undefined };
+  return step(next, { kind: "call", app, function: name, input, from: "key" });
 }
 
 export function runWith(state: State): Step {

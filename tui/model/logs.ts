@@ -15,7 +15,7 @@ export interface LogBook {
   readonly lines: number;
 }
 
-export const chunkLines = 200;
+const chunkLines = 200;
 const keptLinesPerCall = 5_000;
 const keptLines = 20_000;
 

@@ -15,7 +15,7 @@ export type ViewName = "main" | "run" | "fleet" | "help";
 /** What scrolls by lines: two panes and the full views. */
 export type Surface = "run" | "fleet" | "runView" | "fleetView" | "helpView";
 
-export interface Scroll {
+interface Scroll {
   /** Shows the end, and stays there as lines come. */
   readonly follow: boolean;
   readonly top: number;
@@ -29,9 +29,9 @@ export interface Viewport {
 }
 
 type EventOf<K extends WorkbenchEvent["kind"]> = Extract<WorkbenchEvent, { kind: K }>;
-export type Link = Omit<EventOf<"link">, "kind">;
+type Link = Omit<EventOf<"link">, "kind">;
 export type Progress = Omit<EventOf<"progress">, "kind">;
-export type Notice = Omit<EventOf<"notice">, "kind">;
+type Notice = Omit<EventOf<"notice">, "kind">;
 
 export interface State {
   readonly pool: string;
@@ -119,9 +119,16 @@ export function listedFunctions(state: State): readonly FunctionView[] {
   return filter === "" ? all : all.filter(({ spec }) => matches(spec.name, filter));
 }
 
+/** The one that the person chose; until then the one that the latest save ran; else the first. */
 export function selectedFunction(state: State): FunctionView | undefined {
   const listed = listedFunctions(state);
-  return listed.find(({ spec }) => keyOf(spec) === state.selected) ?? listed[0];
+  const wanted = state.selected ?? latestSaved(state);
+  return listed.find(({ spec }) => keyOf(spec) === wanted) ?? listed[0];
+}
+
+function latestSaved(state: State): string | undefined {
+  const saved = newestFirst(state.calls).find(({ info }) => info.origin === "save");
+  return saved && functionKey(saved.info.app, saved.info.function);
 }
 
 /** The calls that pane 3 lists, newest first. */

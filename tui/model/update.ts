@@ -11,7 +11,7 @@ import type { Progress, State, Surface, Viewport } from "./state.ts";
 import { paste, pressKey } from "./typing.ts";
 
 /** What the screen itself adds to the workbench's events. `calls` stands for a burst of call events. */
-export type ScreenEvent =
+type ScreenEvent =
   | { kind: "key"; key: string; nowMs: number }
   | { kind: "paste"; text: string }
   | { kind: "resize"; columns: number; rows: number }

@@ -27,6 +27,7 @@ class Describer:
         self.specs = Specs(self.reach)
         self.reached = {}  # (path, name, line order) -> Reached, while no shape changes
         self.digests = {}  # (app, name) -> code digest last sent
+        self.names = {}  # (path, name of the definition) -> the function's name when its decorator last could be evaluated
         self.declared = {}  # path -> (declarations, diagnostics), while no shape changes
 
     def handle(self, request):
@@ -68,7 +69,10 @@ class Describer:
         said = self.specs.of(declared)
         node = declared.statement.node
         spec = said.get("spec")
-        name = spec["name"] if spec and spec.get("name") else declared.name
+        place = (declared.path, declared.name)
+        if spec:
+            self.names[place] = spec["name"]
+        name = self.names.get(place, declared.name)
         other = seen.setdefault((declared.app, name), declared)
         if other is not declared:
             message = "app %s has two functions named %s: the other one is in %s line %d" % (declared.app, name, other.path, other.line)

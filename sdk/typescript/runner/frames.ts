@@ -58,7 +58,8 @@ const names = new Map<number, FrameName>(Object.entries(frameNumbers).map(([name
 export function encodeFrame<K extends FrameName>(name: K, head: Heads[K], ...payload: Uint8Array[]): Buffer {
   const text = Buffer.from(JSON.stringify(head));
   const rest = payload.reduce((sum, piece) => sum + piece.byteLength, 5 + text.byteLength);
-  if (rest > maxFrameBytes) throw new RangeError(`a ${name} frame of ${rest} bytes is over the limit of ${maxFrameBytes >> 20} MiB`);
+  if (rest > maxFrameBytes)
+    throw new RangeError(`a ${name} frame of ${rest} bytes is over the limit of ${maxFrameBytes >> 20} MiB`);
   const front = Buffer.allocUnsafe(9);
   front.writeUInt32BE(rest, 0);
   front.writeUInt8(frameNumbers[name], 4);

@@ -15,7 +15,7 @@ import { editorLines } from "./editor.ts";
 import { firstLines } from "./first.ts";
 
 /** Where a call ran, and which code and image answered. Short, so that it fits: the full digests are in the full view. */
-export function whereLine(state: State, call: CallInfo, nowMs: number, width: number): Line {
+function whereLine(state: State, call: CallInfo, nowMs: number, width: number): Line {
   const mark = callMark(call);
   const head: Line = [mark, span(` ${callTime(call, nowMs)}`, mark.style === "good" ? "strong" : mark.style)];
   const loaded = call.steps.some(({ name, ms }) => name === "load" && ms > 0);

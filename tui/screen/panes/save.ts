@@ -112,7 +112,7 @@ export function drawSave({ state, width, height }: DrawContext): Drawn {
   const title = [
     span("Last save"),
     span(receipt ? `  ${timeOfDay(receipt.savedAtMs)}` : "", "dim"),
-    span(state.paused ? "  ‖ paused: noticed, not shipped" : "", "warn"),
+    span(state.paused ? "  ‖ paused: saves wait" : "", "warn"),
   ];
   const inner = width - 2;
   const edge = (lines: Line[]): Line[] => lines.map((spans) => [span(" "), ...spans]);

@@ -18,7 +18,7 @@ MAX_LINE_BYTES = 64 << 10
 #: What the agent has not taken yet; beyond it lines are dropped and counted.
 MAX_QUEUED_BYTES = 4 << 20
 
-#: Bytes dropped just before the first of the lines, and lines without their ends, as UTF-8.
+#: Bytes dropped just before the first of the lines, and lines without their ends.
 Lines = tuple[int, list[bytes]]
 
 
@@ -65,9 +65,7 @@ class LineCutter:
         if len(line) > MAX_LINE_BYTES:
             self.dropped = len(line) - MAX_LINE_BYTES
             line = line[:MAX_LINE_BYTES]
-        if line.endswith(b"\r"):
-            line = line[:-1]
-        found[-1][1].append(line if line.isascii() else line.decode("utf-8", "replace").encode())
+        found[-1][1].append(line)
 
 
 class OutputRelay:

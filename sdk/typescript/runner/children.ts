@@ -1,0 +1,122 @@
+// ⑥ The parent's view of a process: how one is started, what it was given, what it wrote.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Duplex } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { createFrameDecoder, type Frame } from "./frames.ts";
+import { createLineCutter, type LineCutter, type Lines } from "./output.ts";
+
+export interface Child {
+  readonly process: ChildProcess;
+  readonly socket: Duplex;
+  readonly cutters: Record<"stdout" | "stderr", LineCutter>;
+  snapshot: string; // "" while it is a spare
+  loads: number[]; // not answered yet; 0 is one that the agent did not ask for
+  running: string; // the call that it was given
+  dropped: number; // bytes of this call's output
+  queue: (Frame & { name: "call" })[];
+  retired: boolean; // ends once it has nothing to do
+  ending: boolean; // is given nothing more
+  expected: boolean; // we asked it to end
+}
+
+export interface ChildEvents {
+  frame(child: Child, frame: Frame): void;
+  output(child: Child, stream: "stdout" | "stderr", lines: Lines[]): void;
+  /** After the last of its output. */
+  ended(child: Child, kind: "exit" | "signal", how: string): void;
+}
+
+/** From SIGTERM to SIGKILL. */
+const graceMs = 2_000;
+const entry = fileURLToPath(new URL("./process.ts", import.meta.url));
+
+export function startChild(events: ChildEvents): Child {
+  const started = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", entry], {
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    detached: true, // a process group of its own, with what it starts
+  });
+  const child: Child = {
+    process: started,
+    socket: started.stdio[3] as Duplex,
+    cutters: { stdout: createLineCutter(), stderr: createLineCutter() },
+    snapshot: "",
+    loads: [],
+    running: "",
+    dropped: 0,
+    queue: [],
+    retired: false,
+    ending: false,
+    expected: false,
+  };
+  const decode = createFrameDecoder();
+  child.socket.on("data", (piece: Buffer) => {
+    try {
+      for (const frame of decode(piece)) events.frame(child, frame);
+    } catch {
+      killChild(child); // user code wrote to a descriptor that is not its own; the call's failure says that it was killed
+    }
+  });
+  child.socket.on("error", () => {}); // its end comes as "exit"
+  for (const stream of ["stdout", "stderr"] as const) {
+    started[stream]?.on("data", (data: Buffer) => events.output(child, stream, child.cutters[stream].feed(data)));
+    started[stream]?.on("error", () => {});
+  }
+  started.on("error", (error) => events.ended(child, "exit", `could not be started: ${error.message}`));
+  started.on("exit", (code, signal) => {
+    killGroup(child, "SIGKILL"); // what it started and left behind
+    afterOutput(() => {
+      for (const stream of [started.stdout, started.stderr, child.socket]) stream?.destroy(); // something else may hold them open
+      if (signal) events.ended(child, "signal", `was ended by signal ${signalText(signal)}`);
+      else events.ended(child, "exit", `exited with code ${code}`);
+    });
+  });
+  return child;
+}
+
+/**
+ * Runs `then` when all that the process had written before this moment has been read: in the second check phase from now a whole
+ * poll phase lies between, and in it libuv reads every descriptor that has something.
+ */
+export function afterOutput(then: () => void): void {
+  setImmediate(() => setImmediate(then));
+}
+
+/** Asks for its end, and makes sure of it. */
+export function stopChild(child: Child, how: "in order" | "SIGTERM"): void {
+  child.ending = true;
+  child.expected = true;
+  if (how === "in order") child.socket.end();
+  else killGroup(child, "SIGTERM");
+  const timer = setTimeout(() => killGroup(child, "SIGKILL"), graceMs);
+  child.process.once("exit", () => clearTimeout(timer));
+}
+
+export function killChild(child: Child): void {
+  child.ending = true;
+  killGroup(child, "SIGKILL");
+}
+
+function killGroup(child: Child, signal: "SIGTERM" | "SIGKILL"): void {
+  if (child.process.pid === undefined) return;
+  try {
+    process.kill(-child.process.pid, signal);
+  } catch {
+    // Nothing is left of the group.
+  }
+}
+
+const signalNumbers: Record<string, string> = {
+  SIGSEGV: "11 (segmentation fault)",
+  SIGBUS: "7 (bus error)",
+  SIGFPE: "8 (arithmetic error)",
+  SIGILL: "4 (illegal instruction)",
+  SIGABRT: "6 (abort)",
+  SIGTRAP: "5 (trap)",
+  SIGKILL: "9 (killed)",
+  SIGTERM: "15 (terminated)",
+};
+
+function signalText(signal: string): string {
+  return signalNumbers[signal] ?? signal;
+}

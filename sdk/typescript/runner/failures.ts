@@ -1,0 +1,32 @@
+// ⑥ What was thrown, as a failure: the traceback as Node prints it, with the project's paths relative and no frame of ours.
+
+import { inspect } from "node:util";
+import { traceFrames } from "./evaluate.ts";
+import type { Failure } from "./frames.ts";
+
+export function failureOf(thrown: unknown, kind: "exception" | "load"): Failure {
+  if (!(thrown instanceof Error)) {
+    return {
+      kind,
+      type: typeof thrown,
+      message: textOf(() => String(thrown)),
+      traceback: textOf(() => `Uncaught ${inspect(thrown)}`),
+      frames: [],
+    };
+  }
+  return {
+    kind,
+    type: textOf(() => thrown.name || thrown.constructor.name),
+    message: textOf(() => thrown.message || thrown.name),
+    traceback: textOf(() => inspect(thrown, { depth: 2 })),
+    frames: traceFrames(thrown),
+  };
+}
+
+function textOf(make: () => string): string {
+  try {
+    return String(make());
+  } catch (fault) {
+    return `an exception whose text cannot be had: ${fault instanceof Error ? fault.message : typeof fault}`;
+  }
+}
