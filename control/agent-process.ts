@@ -15,7 +15,8 @@ const graceMs = 5_000;
 const killMs = 2_000;
 
 export interface AgentProcess extends AsyncDisposable {
-  readonly pid: number | undefined;
+  /** From now on its end is expected: it is not started again. */
+  expectEnd(): void;
 }
 
 type Child = ChildProcessByStdio<Writable, null, Readable>;
@@ -64,9 +65,7 @@ export function startAgentProcess(argv: string[], died: (sentence: string) => vo
 
   const life = keepAlive();
   return {
-    get pid() {
-      return child?.pid;
-    },
+    expectEnd: () => stop.abort(),
     async [Symbol.asyncDispose]() {
       stop.abort();
       const last = child;

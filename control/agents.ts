@@ -29,7 +29,7 @@ interface AgentsParts {
   calls: Calls;
   scheduler: Scheduler;
   publishes: Publishes;
-  sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice">;
+  sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice" | "trouble">;
   logs: Pick<Logs, "append">;
   turn: Turn;
   clock: Clock;
@@ -39,6 +39,8 @@ interface AgentsParts {
 
 export interface Agents {
   serve(stream: Stream): void;
+  /** False once the pool ends: nothing is placed any more. */
+  readonly placing: boolean;
   /** Tells every node to end what it runs; resolves when all have, or after five seconds. */
   shutdown(): Promise<void>;
 }
@@ -123,6 +125,7 @@ export function createAgents(parts: AgentsParts): Agents {
     if (hello.build !== build) log.warn({ node: hello.node.name, agent: hello.build, control: build }, "builds differ");
     const node = nodes.link(hello.node, clock.now(), (command: Command) => void stream.write({ command }));
     streams.set(node, stream);
+    sessions.trouble("");
     node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build } });
     if (closing) node.send({ $case: "shutdown", value: {} });
     if (!node.images.has(hostImage)) resolveHost(node);
@@ -181,5 +184,11 @@ export function createAgents(parts: AgentsParts): Agents {
     if (late > 0) log.warn({ late }, "nodes did not end in time");
   }
 
-  return { serve, shutdown };
+  return {
+    serve,
+    get placing() {
+      return !closing;
+    },
+    shutdown,
+  };
 }

@@ -68,6 +68,8 @@ export interface Calls {
 
 const lanes = { again: 0, person: 1, child: 2, other: 3 } as const;
 const personal = new Set(["key", "save", "cli"]);
+const laneOf = (call: Call): number => (call.parent ? lanes.child : personal.has(call.info.origin) ? lanes.person : lanes.other);
+
 /** A function does not wait for what it spawned: that outlives it. */
 const outlives = (call: Call): boolean => call.info.origin === "spawn";
 
@@ -194,7 +196,7 @@ export function createCalls(parts: CallsParts): Calls {
     call.info.version = call.version!.digest;
     call.snapshot = call.info.snapshot = call.version!.snapshot;
     changed(call);
-    enqueue(call, call.parent ? lanes.child : personal.has(call.info.origin) ? lanes.person : lanes.other);
+    enqueue(call, laneOf(call));
   }
 
   function finish(call: Call, event: CallEvent, outcome: { result?: Value; failure?: Failure }): void {
@@ -328,7 +330,7 @@ export function createCalls(parts: CallsParts): Calls {
     }
     attach(call);
     if (call.info.state === "running") call.orphan = true;
-    else enqueue(call, lanes.again);
+    else enqueue(call, laneOf(call));
   }
 
   for (const stored of store.unfinished()) restore(stored);

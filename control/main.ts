@@ -85,7 +85,9 @@ function wire(
     nodes,
     clock,
     announce: (info) => sessions.call(info),
-    finished: (info) => fleet.callFinished(info.finishedAtMs - info.queuedAtMs),
+    finished(info) {
+      if (info.attempt > 0) fleet.callFinished(info.finishedAtMs - info.queuedAtMs);
+    },
   });
   const shutdown = embedded ? () => end("a client asked for it") : undefined;
   const fleet = createFleet({ nodes, calls, clients, clock, shutdown });
@@ -114,7 +116,9 @@ function wire(
   logs.listen((lines) => sessions.logs(lines));
   const agents = createAgents({ nodes, calls, scheduler, publishes, sessions, logs, turn, clock, log, build });
   turn.begin({
-    decide: () => scheduler.run(),
+    decide() {
+      if (agents.placing) scheduler.run();
+    },
     commit: () => engine.commit(),
     onStuck: (error) => sessions.notice("error", error.sentence),
   });
@@ -208,7 +212,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   stack.use(startHousekeeping(engine, () => plane.calls.queued + plane.calls.running === 0, log));
   stack.use(await serve(options, plane, engine, snapshots));
   const { agent } = options;
-  if (agent) stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.notice("error", sentence), log));
+  const child = agent && stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.trouble(sentence), log));
   const tick = setInterval(() => turn.wake(), tickMs);
   const orphans = setTimeout(() => plane.calls.giveUpOrphans(), orphanMs);
   stack.defer(() => {
@@ -224,6 +228,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   signal.removeEventListener("abort", onAbort);
   log.info({ reason }, "control ends");
   plane.sessions.close(new HobError("unavailable", `control has ended: ${reason}`, { remedy: "start hob again" }));
+  child?.expectEnd();
   await plane.agents.shutdown();
   turn.settle();
 }

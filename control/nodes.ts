@@ -8,7 +8,7 @@ import { classKeyOf, hostImage } from "./scheduler/pools.ts";
 export type Command = NonNullable<AgentCommand["command"]>;
 
 /** A load that was sent and not answered yet; sent again beside a dispatch, which is harmless: a load is idempotent. */
-export interface PendingLoad {
+interface PendingLoad {
   message: Load;
   group: string;
   sentAtMs: number;

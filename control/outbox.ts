@@ -11,7 +11,7 @@ export interface OutboxLimits {
   events: number;
 }
 
-export const clientLimits: OutboxLimits = { lines: 5_000, characters: 4 << 20, events: 20_000 };
+const clientLimits: OutboxLimits = { lines: 5_000, characters: 4 << 20, events: 20_000 };
 
 const linesInMessage = 500;
 const charactersInMessage = 512 << 10;

@@ -34,6 +34,8 @@ export interface Sessions {
   progress(progress: Progress): void;
   forgetProgress(node: string): void;
   notice(level: "info" | "warning" | "error", text: string): void;
+  /** An error notice that sessions which open later hear too, until it is taken back with "". */
+  trouble(text: string): void;
   /** Nobody is served any more; those who listen are told why. */
   close(reason: HobError): void;
 }
@@ -69,6 +71,7 @@ export function createSessions(parts: SessionsParts): Sessions {
   const { calls, callStore, logStore, registry, publishes, fleet, clients, turn, clock, log, build } = parts;
   const sessions = new Set<Session>();
   const current = new Map<string, Progress>();
+  let trouble = "";
   let closed: HobError | undefined;
 
   const tell = (session: Session, event: Event): void => session.outbox.send({ event });
@@ -106,6 +109,7 @@ export function createSessions(parts: SessionsParts): Sessions {
     tell(session, { $case: "opened", value: { control: `hob control, pid ${process.pid}`, build, nowMs: clock.now() } });
     for (const progress of current.values()) tell(session, { $case: "progress", value: progress });
     if (turn.stuck) tell(session, { $case: "notice", value: { level: "error", text: turn.stuck.sentence, timeMs: clock.now() } });
+    if (trouble) tell(session, { $case: "notice", value: { level: "error", text: trouble, timeMs: clock.now() } });
     for (const id of message.calls) tellOutcome(session, id);
     sessions.add(session);
     return session;
@@ -225,6 +229,11 @@ export function createSessions(parts: SessionsParts): Sessions {
     for (const session of sessions) tell(session, event);
   }
 
+  function notice(level: "info" | "warning" | "error", text: string): void {
+    const value: Notice = { level, text, timeMs: clock.now() };
+    all({ $case: "notice", value });
+  }
+
   return {
     serve,
     call,
@@ -238,9 +247,10 @@ export function createSessions(parts: SessionsParts): Sessions {
     forgetProgress(node) {
       for (const [key, progress] of current) if (progress.node === node) current.delete(key);
     },
-    notice(level, text) {
-      const value: Notice = { level, text, timeMs: clock.now() };
-      all({ $case: "notice", value });
+    notice,
+    trouble(text) {
+      trouble = text;
+      if (text) notice("error", text);
     },
     close(reason) {
       closed = reason;

@@ -12,6 +12,7 @@ const tablesKept = 64; // neighbours share their lines, so a table costs a few w
 const contentKept = 32 << 20; // bytes of recent blobs held for messages to nodes
 const inlineBlob = 1 << 20; // common.proto, SnapshotDelta.blobs
 const inlineTotal = 2 << 20;
+const listedFiles = 20_000; // in one message
 const settleRetryMs = 1_000;
 
 export interface Snapshots extends AsyncDisposable {
@@ -145,6 +146,10 @@ export function createSnapshots(blobs: ContentFolder, records: Records, changed:
     const target = table(targetDigest);
     if (!target) throw new HobError("notFound", `snapshot ${targetDigest.slice(0, 12)} is not in control's store`);
     const base = baseDigest ? table(baseDigest) : undefined;
+    // Too long for one message: a delta from itself, of which the receiver fetches the table by Content.
+    if (!base && target.entries.length > listedFiles) {
+      return { digest: targetDigest, base: targetDigest, changed: [], removed: [], blobs: [] };
+    }
     const { changed, removed } = base ? deltaBetween(base, target) : { changed: target.entries, removed: [] };
     const inline: Blob[] = [];
     let bytes = 0;

@@ -5,7 +5,7 @@ import type { Log } from "../base/log.ts";
 
 const retryMs = 250;
 
-export interface TurnSteps {
+interface TurnSteps {
   /** Places what can be placed now. Runs before the commit, so that a dispatch and its record are one transaction. */
   decide(): void;
   commit(): void;
@@ -31,6 +31,7 @@ export function createTurn(log: Log): Turn {
   let scheduled = false;
   let stuck: HobError | undefined;
   let retry: NodeJS.Timeout | undefined;
+  let grouped: NodeJS.Immediate | undefined; // the end of an iteration in which something has gone through already
   let toNodes: (() => void)[] = [];
   let toClients: (() => void)[] = [];
 
@@ -65,11 +66,18 @@ export function createTurn(log: Log): Turn {
     for (const list of sends) for (const send of list) send();
   }
 
+  /** The first change of an event-loop iteration goes through at once, the others of that iteration together at its end. */
   function wake(): void {
     if (scheduled || retry) return;
     scheduled = true;
+    if (grouped) return;
     process.nextTick(() => {
-      if (scheduled) settle();
+      if (!scheduled) return;
+      grouped = setImmediate(() => {
+        grouped = undefined;
+        if (scheduled) settle();
+      });
+      settle();
     });
   }
 
@@ -92,6 +100,7 @@ export function createTurn(log: Log): Turn {
     settle,
     [Symbol.dispose]() {
       clearTimeout(retry);
+      clearImmediate(grouped);
       scheduled = false;
       steps = undefined;
     },

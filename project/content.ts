@@ -16,11 +16,11 @@ export function askMissing(client: ContentClient, digests: string[]): Promise<st
   });
 }
 
-/** `read` gives the blob of a digest; undefined when there is none any more, which rejects with `notFound`. */
+/** `read` gives the blob of a digest, in pieces; undefined when there is none any more, which rejects with `notFound`. Control checks it. */
 export async function putBlobs(
   client: ContentClient,
   digests: string[],
-  read: (digest: string) => Buffer | undefined,
+  read: (digest: string) => Iterable<Buffer> | undefined,
 ): Promise<number> {
   let answer: PutResponse = { blobs: 0, bytes: 0 };
   let finished!: (error: unknown) => void;
@@ -38,12 +38,18 @@ export async function putBlobs(
       stream.cancel();
       throw new HobError("notFound", `blob ${digest.slice(0, 12)}: the file has changed since; the save after it is on its way`);
     }
-    let from = 0;
-    do {
-      const piece: BlobPiece = { digest, data: data.subarray(from, from + pieceBytes), last: from + pieceBytes >= data.length };
+    let held: Buffer = Buffer.alloc(0); // the piece before, until it is known whether it is the last
+    const send = async (last: boolean): Promise<void> => {
+      const piece: BlobPiece = { digest, data: held, last };
       if (!stream.write(piece)) await Promise.race([new Promise((resolve) => stream.once("drain", resolve)), done]);
-      from += pieceBytes;
-    } while (from < data.length);
+    };
+    for (const part of data) {
+      for (let from = 0; from < part.length; from += pieceBytes) {
+        if (held.length > 0) await send(false);
+        held = part.subarray(from, from + pieceBytes);
+      }
+    }
+    await send(true);
   }
   stream.end();
   await done;

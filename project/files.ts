@@ -38,6 +38,8 @@ export interface ProjectFolder {
   readonly root: string;
   /** Reads one file; undefined when it is not there, is no regular file, is too large or leads out of the project. */
   read(path: string): ReadFile | undefined;
+  /** Its bytes again, however many; undefined when it is not there. */
+  pieces(path: string): Iterable<Buffer> | undefined;
   /** Every file and every folder below `folder` ("" for all). */
   walk(folder: string): { files: string[]; folders: string[] };
   /** Other paths of the project that show this file, by symbolic links. */
@@ -122,21 +124,24 @@ export function openProjectFolder(root: string, rules: IgnoreRules, notice: (tex
     return { files, folders };
   }
 
-  function read(path: string): ReadFile | undefined {
-    let descriptor: number;
+  /** A descriptor of a regular file of the project; whoever gets it closes it. */
+  function openFile(path: string): number | undefined {
     try {
       const stat = lstatSync(absolute(path));
       if (stat.isSymbolicLink() ? follow(path) === undefined : !stat.isFile()) return undefined;
-      descriptor = openSync(absolute(path), constants.O_RDONLY | constants.O_NONBLOCK);
+      return openSync(absolute(path), constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       const code = errnoOf(error);
       if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP" || code === "ENXIO") return undefined;
-      if (code === "EACCES") {
-        tell(`${path} cannot be read (permission denied), so it is left out`);
-        return undefined;
-      }
-      throw systemError(`reading ${path}`, error);
+      if (code !== "EACCES") throw systemError(`reading ${path}`, error);
+      tell(`${path} cannot be read (permission denied), so it is left out`);
+      return undefined;
     }
+  }
+
+  function read(path: string): ReadFile | undefined {
+    const descriptor = openFile(path);
+    if (descriptor === undefined) return undefined;
     try {
       const stat = fstatSync(descriptor);
       if (!stat.isFile()) return undefined;
@@ -155,6 +160,10 @@ export function openProjectFolder(root: string, rules: IgnoreRules, notice: (tex
   return {
     root,
     read,
+    pieces(path) {
+      const descriptor = openFile(path);
+      return descriptor === undefined ? undefined : piecesOf(descriptor);
+    },
     walk,
     aliases: (path) => [...(links.get(path) ?? [])],
     isFolder(path) {
@@ -162,6 +171,24 @@ export function openProjectFolder(root: string, rules: IgnoreRules, notice: (tex
       return stat?.isDirectory() === true && !rules.ignores(path, true);
     },
   };
+}
+
+/** Reads on from where the descriptor stands, and leaves it open. */
+function* readOn(descriptor: number): Generator<Buffer> {
+  for (;;) {
+    const piece = Buffer.allocUnsafe(1 << 20);
+    const count = readSync(descriptor, piece, 0, piece.length, null);
+    if (count === 0) return;
+    yield piece.subarray(0, count);
+  }
+}
+
+function* piecesOf(descriptor: number): Generator<Buffer> {
+  try {
+    yield* readOn(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function readWhole(path: string, descriptor: number, stat: Stats): ReadFile {
@@ -172,13 +199,10 @@ function readWhole(path: string, descriptor: number, stat: Stats): ReadFile {
     return { entry: { path, digest: sha256(content), size: content.length, mode }, content, savedAtMs };
   }
   const hash = createHash("sha256");
-  const piece = Buffer.allocUnsafe(1 << 20);
   let size = 0;
-  for (;;) {
-    const count = readSync(descriptor, piece, 0, piece.length, null);
-    if (count === 0) break;
-    hash.update(piece.subarray(0, count));
-    size += count;
+  for (const piece of readOn(descriptor)) {
+    hash.update(piece);
+    size += piece.length;
   }
   return { entry: { path, digest: hash.digest("hex"), size, mode }, content: undefined, savedAtMs };
 }

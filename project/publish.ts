@@ -1,6 +1,6 @@
 // ③ From what changed to the messages that control gets: one Publish an app, with what it carries inline, and the rest by Content before.
 
-import { type Digest, sha256 } from "../base/content-folder.ts";
+import type { Digest } from "../base/content-folder.ts";
 import { sentenceOf } from "../base/errors.ts";
 import type { Blob, Failure, Version } from "../proto/gen/hob/v1/common.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
@@ -34,8 +34,8 @@ export interface PublishOutcome {
 export interface PublisherOptions {
   send(message: Publish): boolean;
   content(): ContentClient;
-  /** Reads a file of the project again. */
-  read(path: string): Buffer | undefined;
+  /** Reads a file of the project again, in pieces. */
+  read(path: string): Iterable<Buffer> | undefined;
   /** The last word on a publish. */
   settled(outcome: PublishOutcome): void;
 }
@@ -146,10 +146,9 @@ export function createPublisher(options: PublisherOptions): Publisher {
     for (const file of request.snapshot.files.values()) paths.set(file.digest, file.path);
     entry.bytesShipped += await putBlobs(options.content(), digests, (digest) => {
       const held = request.contents.get(digest);
-      if (held) return held;
+      if (held) return [held];
       const path = paths.get(digest);
-      const data = path === undefined ? undefined : options.read(path);
-      return data && sha256(data) === digest ? data : undefined;
+      return path === undefined ? undefined : options.read(path);
     });
     for (const digest of digests) entry.put.add(digest);
   }

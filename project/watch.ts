@@ -35,6 +35,7 @@ export interface ProjectWatcher extends AsyncDisposable {
   readonly initial: ProjectChange;
   /** Reads a file again: for contents too large to be kept. */
   read(path: string): ReadFile | undefined;
+  pieces(path: string): Iterable<Buffer> | undefined;
 }
 
 /** A known file is read the moment it changes; the rest of a burst is gathered until it pauses for this long. */
@@ -305,6 +306,7 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
   return {
     initial,
     read: (path) => folder.read(path),
+    pieces: (path) => folder.pieces(path),
     async [Symbol.asyncDispose]() {
       closed = true;
       clearTimeout(timer);

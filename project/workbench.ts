@@ -74,14 +74,13 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     back: () => notice("info", `the project's folder ${root} is back`),
     notice: (text) => notice("warning", text),
   });
-  const read = (path: string): Buffer | undefined => watcher.read(path)?.content;
-  const describer = createDescriber({ root, read });
+  const describer = createDescriber({ root, read: (path) => watcher.read(path)?.content });
   const session = openSession({ ...options, unfinished: () => calls.confirmed(), event: takeEvent, link: takeLink });
   const shipping = createShipping({
     clock,
     send: (value) => session.send({ $case: "publish", value }),
     content: () => session.content(),
-    read,
+    read: (path) => watcher.pieces(path),
     pinnedCall,
     settled: () => calls.release(sendCall),
     shipped: ({ receipt, sentAtMs, bytes }) => grow(receipt, (known) => shipped(known, sentAtMs, clock.now(), bytes)),

@@ -46,7 +46,7 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
 
 export const protocolVersion = 1;
 export const maxFrameBytes = 256 << 20;
-export const maxHeadBytes = 16 << 20;
+const maxHeadBytes = 16 << 20;
 const prefixBytes = 9; // u32 length of the rest, u8 type, u32 length of the head
 
 type FrameName = keyof FrameHeads;

@@ -1,8 +1,6 @@
 // ⑥ What the agent asks of the runner inside a container, and hears from it. The frames are in frames.ts, this side's life in connect.ts.
 
-import type { Failure, Frame, Value } from "../../proto/gen/hob/v1/common.ts";
-
-export type { Failure, Frame, Value };
+import type { Failure, Value } from "../../proto/gen/hob/v1/common.ts";
 
 export interface LoadRequest {
   app: string;

@@ -30,7 +30,7 @@ export interface StoredCall {
   losses: number;
 }
 
-export interface CallQuery {
+interface CallQuery {
   app: string; // "" any
   function: string; // "" any
   limit: number;

@@ -85,13 +85,15 @@ export function openSqliteEngine(state: string, store: string): Engine {
   const calls = openSqliteCalls(db, () => commit());
   const logs = openSqliteLogs(db, () => commit());
   const parts = [records, calls, logs];
+  const begin = db.prepare("begin immediate");
+  const end = db.prepare("commit");
   let commits = 0; // since the last checkpoint
 
   function transaction(work: () => void): void {
     try {
-      db.exec("begin immediate");
+      begin.run();
       work();
-      db.exec("commit");
+      end.run();
     } catch (error) {
       if (db.isTransaction) db.exec("rollback"); // a full disk may have rolled back already
       throw databaseError(`recording in ${join(state, "control.db")}`, error);

@@ -64,7 +64,7 @@ const surplusStopMs = 10_000; // above the limit: left over from calls that wait
 export const defaultCap = (nodes: readonly NodeView[]): number =>
   Math.max(4, 2 * nodes.reduce((sum, node) => sum + node.cores, 0));
 
-export const genericKey = (node: string, image: string, classKey: string): string => `${node} ${image} ${classKey}`;
+const genericKey = (node: string, image: string, classKey: string): string => `${node} ${image} ${classKey}`;
 
 /** What one group has, while the plan is being made. */
 export interface GroupTally {

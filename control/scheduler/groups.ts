@@ -33,7 +33,7 @@ export interface Groups<Call extends QueuedCall> {
   adopt(app: string, resourceClass: ResourceClass, fits: (imageKey: string) => boolean): string;
 }
 
-export const imageKeyOf = (image: ImageRef | undefined): string => image?.digest || `source:${image?.source || "host"}`;
+const imageKeyOf = (image: ImageRef | undefined): string => image?.digest || `source:${image?.source || "host"}`;
 
 export const supportsImage = (image: ImageRef | undefined): boolean => {
   const key = imageKeyOf(image);

@@ -86,7 +86,7 @@ export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
 const powers: Record<string, number> = { B: 0, K: 1, M: 2, G: 3, T: 4 };
 const smallestMemory = 16 << 20; // below it no interpreter starts
 
-export function memoryBytes(memory: string | number): number {
+function memoryBytes(memory: string | number): number {
   const match = /^\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B|B)\s*$/i.exec(String(memory));
   if (typeof memory !== "number" && !match) throw new TypeError(`memory "${memory}" is not a size; write for example "512MiB"`);
   const [, digits = "", letter = "B", binary = ""] = match ?? [];

@@ -45,7 +45,7 @@ export interface RunningControl extends AsyncDisposable {
 }
 
 /** Resolves when somebody serves there. */
-export async function listening(socket: string): Promise<void> {
+async function listening(socket: string): Promise<void> {
   const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -76,7 +76,7 @@ export async function startControl(place: Place, options: Partial<ControlOptions
 export async function spawnControl(place: Place): Promise<ChildProcess> {
   const entry = fileURLToPath(new URL("serve.ts", import.meta.url));
   const child = spawn(process.execPath, [entry, place.socket, place.state, place.store], {
-    stdio: ["ignore", "inherit", "inherit"],
+    stdio: ["pipe", "inherit", "inherit"],
   });
   await listening(place.socket);
   return child;
@@ -132,7 +132,7 @@ export interface TestSession extends Disposable {
   failed: Promise<unknown>;
 }
 
-export const finishedStates = ["succeeded", "failed", "cancelled"];
+const finishedStates = ["succeeded", "failed", "cancelled"];
 
 export function openSession(socket: string, open: { build?: string; calls?: string[]; logsAfter?: number } = {}): TestSession {
   const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);

@@ -13,12 +13,14 @@ import { channelOptions, clientCredentials, unixAddress } from "../../proto/tran
 import {
   Arrivals,
   answer,
+  kill,
   linkAgent,
   makePlace,
   makePublish,
   openSession,
   publishAndLoad,
   resultOf,
+  spawnControl,
   startControl,
 } from "./harness.ts";
 
@@ -84,6 +86,30 @@ test("a client that does not read loses lines, counted, while others lose none",
   await slow.next("logs", ({ lines }) => lines.at(-1)!.text === "last");
   expect(countOf(linesOf(slow))).toBe(total + 1);
   expect(linesOf(slow).length).toBeLessThan(total);
+});
+
+// Both ends used to wait for the other to read, each with a full socket, until the keepalive dropped the connection (control/send-buffer.ts).
+test("a flood in both directions at once does not lock the connection up", async () => {
+  using place = makePlace();
+  const control = await spawnControl(place);
+  try {
+    using session = openSession(place.socket);
+    using _agent = linkAgent(place.socket);
+    await publishAndLoad(session, makePublish("v1", [{ name: "price" }]));
+    const total = 6_000;
+    let finished = 0;
+    const { add } = session.arrivals;
+    const all = new Promise<void>((resolve) => {
+      session.arrivals.add = (event) => {
+        add.call(session.arrivals, event);
+        if (event.$case === "call" && event.value.call!.state === "succeeded" && ++finished === total) resolve();
+      };
+    });
+    for (let i = 0; i < total; i++) session.call("price", [i], { origin: "map" });
+    await Promise.race([all, session.failed.then((error) => Promise.reject(error))]);
+  } finally {
+    await kill(control);
+  }
 });
 
 test("past lines are read back with their filters, and following goes on without a gap", async () => {
@@ -216,6 +242,8 @@ test("an agent that dies is started again, with its last words on the screen; it
       await session.arrivals.of((event) => event.$case === "notice" && seen() >= 1 && starts().length >= 2);
     await until(() => starts().length === 3);
     expect(() => process.kill(starts()[2]!, 0)).not.toThrow();
+    using later = openSession(place.socket); // no node has linked since: it hears of the trouble too
+    expect((await later.next("notice")).text).toContain("no runc here");
   }
   expect(() => process.kill(starts()[2]!, 0)).toThrow("ESRCH");
 });

@@ -49,7 +49,8 @@ export function startDev(project: string, options: string[], environment: Record
       const look = () => {
         while (lines.length > 0) {
           const entry = lines.shift()!;
-          if (entry.line.event === "error") return finish(() => reject(new Error(`${what}: ${JSON.stringify(entry.line)}`)));
+          // Not an end by itself: a pool that mends itself says what had failed.
+          if (entry.line.event === "error") errors = `${errors}\n${JSON.stringify(entry.line)}`.slice(-4000);
           if (accept(entry.line)) return finish(() => resolve(entry));
         }
         if (ended !== undefined) finish(() => reject(new Error(`${what}: ${ended}`)));

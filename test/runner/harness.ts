@@ -52,9 +52,11 @@ interface CallOptions {
 export async function startHarness(language: Language): Promise<Harness> {
   const root = mkdtempSync(join(tmpdir(), `hob-runner-${language}-`));
   const { args, env } = runnerCommand(language);
-  const command = args.map((part) =>
-    part.replace(/^\/hob\//, `${installRoot}/sdk/`).replace("/usr/local/bin/node", process.execPath),
-  );
+  const programs: Record<string, string> = {
+    "/usr/local/bin/node": process.execPath,
+    "/usr/bin/python3": process.env["HOB_TEST_PYTHON"] || "/usr/bin/python3",
+  };
+  const command = args.map((part) => programs[part] ?? part.replace(/^\/hob\//, `${installRoot}/sdk/`));
   const child = spawn(command[0] as string, command.slice(1), {
     env: {
       ...env,

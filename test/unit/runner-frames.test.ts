@@ -28,7 +28,9 @@ describe("frames", () => {
     fc.assert(
       fc.property(frames, fc.array(fc.nat()), (sent, cuts) => {
         const stream = Buffer.concat(sent.map(([id, payload]) => bytes(id, payload)));
-        for (const decode of [createFrameDecoder(), runner.createFrameDecoder()]) {
+        type Decoded = { name: string; head: object; payload: Buffer };
+        const decoders: ((piece: Buffer) => Decoded[])[] = [createFrameDecoder(), runner.createFrameDecoder()];
+        for (const decode of decoders) {
           const received = pieces(stream, cuts).flatMap((piece) => decode(piece));
           expect(received.map((frame) => [frame.name, "id" in frame.head && frame.head.id, [...frame.payload]])).toEqual(
             sent.map(([id, payload]) => ["childResult", id, [...payload]]),

@@ -65,7 +65,9 @@ export function startChild(events: ChildEvents): Child {
   started.on("error", (error) => events.ended(child, "exit", `could not be started: ${error.message}`));
   started.on("exit", (code, signal) => {
     killGroup(child, "SIGKILL"); // what it started and left behind
-    afterOutput(() => {
+    // Twice: a result that is read in the first round is itself passed on a round later.
+    const afterResult = (then: () => void): void => afterOutput(() => afterOutput(then));
+    afterResult(() => {
       for (const stream of [started.stdout, started.stderr, child.socket]) stream?.destroy(); // something else may hold them open
       if (signal) events.ended(child, "signal", `was ended by signal ${signalText(signal)}`);
       else events.ended(child, "exit", `exited with code ${code}`);

@@ -101,11 +101,11 @@ function call(frame: Frame & { name: "call" }): void {
   let child = serving(snapshot);
   if (!child) {
     const known = versions.get(snapshot);
-    if (!known)
-      return answer(frame.head.call, {
-        kind: "load",
-        message: `${frame.head.function}: snapshot ${snapshot.slice(0, 12)} has not been loaded here`,
-      });
+    if (!known) {
+      const message = `${frame.head.function}: snapshot ${snapshot.slice(0, 12)} has not been loaded here`;
+      answer(frame.head.call, { kind: "load", message });
+      return;
+    }
     child = takeSpare(); // its former process has ended
     giveLoad(child, snapshot, 0, [...known.values()]);
     child.retired = retired.has(snapshot);
@@ -136,16 +136,16 @@ function giveCall(child: Child): void {
 /** By call, or by load: then the process that is still importing ends. */
 function cancel(head: Heads["cancel"]): void {
   for (const child of bySnapshot.values()) {
-    if (
-      (head.load !== undefined && child.loads.includes(head.load)) ||
-      (head.call !== undefined && child.running === head.call)
-    ) {
-      return stopChild(child, "SIGTERM");
+    const isIts = head.call === undefined ? child.loads.includes(head.load ?? 0) : child.running === head.call;
+    if (isIts) {
+      stopChild(child, "SIGTERM");
+      return;
     }
     const at = child.queue.findIndex((frame) => frame.head.call === head.call);
     if (at >= 0) {
       child.queue.splice(at, 1);
-      return answer(head.call ?? "", { kind: "cancelled", message: "cancelled before it began" });
+      answer(head.call ?? "", { kind: "cancelled", message: "cancelled before it began" });
+      return;
     }
   }
 }
@@ -153,9 +153,10 @@ function cancel(head: Heads["cancel"]): void {
 function retire(snapshot: string): void {
   retired.add(snapshot);
   const child = bySnapshot.get(snapshot);
-  if (!child) return forget(snapshot);
-  child.retired = true;
-  giveCall(child);
+  if (child) {
+    child.retired = true;
+    giveCall(child);
+  } else forget(snapshot);
 }
 
 /** A retired snapshot's list of versions goes with its process. */

@@ -1,9 +1,11 @@
 // ⑥ The process of a snapshot: evaluates bundles and runs calls, one after the other. Started as a spare, it waits for its load.
 
+import { Console } from "node:console";
 import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
 import { join } from "node:path";
+import { Writable } from "node:stream";
 import { installChannel } from "../channel.ts";
 import { decodeValue, EncodingError, encodeValue } from "../values.ts";
 import { evaluateBundle, installStackTraces } from "./evaluate.ts";
@@ -24,6 +26,7 @@ import {
 type Body = (...args: unknown[]) => unknown;
 type Outcome = { failure: Failure } | { json: string };
 
+const folderWaitMs = 5_000;
 const projectRoot = process.env["HOB_PROJECT_ROOT"] || "/project";
 const socket = new Socket({ fd: 3 });
 const decode = createFrameDecoder();
@@ -51,11 +54,10 @@ function load(head: Heads["load"], payload: Buffer): void {
   const texts = new Map<string, string>();
   const pieces = cutPayload(payload, ...head.blobs.map((blob) => blob.size));
   for (const [at, blob] of head.blobs.entries()) texts.set(blob.digest, pieces[at]?.toString() ?? "");
-  try {
-    process.chdir(folder); // waits for the folder, which appears beside the load
-  } catch (error) {
-    const message = `the project's folder ${folder} did not appear: ${error instanceof Error ? error.message : ""}`;
-    return send("loaded", { load: head.load, failure: { kind: "infrastructure", message } });
+  const missing = enter(folder);
+  if (missing) {
+    send("loaded", { load: head.load, failure: missing });
+    return;
   }
   let failure: Failure | undefined;
   for (const version of head.versions) {
@@ -64,6 +66,21 @@ function load(head: Heads["load"], payload: Buffer): void {
     if ("failure" in result) failure ??= result.failure;
   }
   send("loaded", failure ? { load: head.load, failure } : { load: head.load });
+}
+
+/** Makes the folder the current one. It appears beside the load, not before it; a lookup waits for it, for about a second each. */
+function enter(folder: string): Failure | undefined {
+  const deadlineMs = performance.now() + folderWaitMs;
+  for (;;) {
+    try {
+      process.chdir(folder);
+      return undefined;
+    } catch (error) {
+      const message = `the project's folder ${folder} did not appear: ${error instanceof Error ? error.message : ""}`;
+      if (performance.now() > deadlineMs) return { kind: "infrastructure", message };
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20); // a pause; there is nothing else to do here
+    }
+  }
 }
 
 function evaluate(text: string | undefined, folder: string, module: string, name: string): { body: Body } | { failure: Failure } {
@@ -81,40 +98,45 @@ function evaluate(text: string | undefined, folder: string, module: string, name
 async function call(head: Heads["call"], payload: Buffer): Promise<void> {
   current = head.call;
   let beganAtMs = performance.now();
+  let ms = 0;
   let outcome: Outcome;
   try {
-    const found = loaded.get(head.version);
-    if (!found)
-      outcome = {
-        failure: { kind: "load", message: `${head.function}: version ${head.version.slice(0, 12)} has not been loaded here` },
-      };
-    else if ("failure" in found) outcome = found;
+    const body = bodyOf(head);
+    if (typeof body !== "function") outcome = { failure: body };
     else {
       const [positional = Buffer.alloc(0), keywords = Buffer.alloc(0)] = cutPayload(payload, head.positional, head.keywords);
       const args = decodeValue(positional.toString()) as unknown[];
-      const refusal = refusedArguments(head.function, found.body, args, keywords.toString());
+      const refusal = refusedArguments(head.function, body, args, keywords.toString());
       beganAtMs = performance.now();
-      outcome = refusal ? { failure: refusal } : { json: encodeValue(await settle(found.body(...args))) };
+      const value = refusal ? undefined : await settle(body(...args));
+      ms = performance.now() - beganAtMs;
+      outcome = refusal ? { failure: refusal } : { json: encodeValue(value) };
     }
   } catch (error) {
+    ms ||= performance.now() - beganAtMs;
     const message = `${head.function}: ${error instanceof Error ? error.message : ""}`;
-    outcome = {
-      failure: error instanceof EncodingError ? { kind: "encoding", type: "TypeError", message } : failureOf(error, "exception"),
-    };
+    const encoding: Failure = { kind: "encoding", type: "TypeError", message };
+    outcome = { failure: error instanceof EncodingError ? encoding : failureOf(error, "exception") };
   }
-  finish(outcome, performance.now() - beganAtMs);
+  finish(outcome, ms);
+}
+
+function bodyOf(head: Heads["call"]): Body | Failure {
+  const found = loaded.get(head.version);
+  if (found) return "body" in found ? found.body : found.failure;
+  return { kind: "load", message: `${head.function}: version ${head.version.slice(0, 12)} has not been loaded here` };
 }
 
 function finish(outcome: Outcome, ms: number): void {
   if (!current) return; // an uncaught exception has already ended the call
   const head = { call: current, runMs: Math.round(ms * 1000) / 1000 };
   current = "";
-  if ("failure" in outcome) return send("result", { ...head, failure: outcome.failure });
-  const json = Buffer.from(outcome.json);
+  const json = "json" in outcome ? Buffer.from(outcome.json) : Buffer.alloc(0);
   const limit = maxFrameBytes - maxHeadBytes;
-  if (json.byteLength <= limit) return send("result", head, json);
   const message = `the result is ${json.byteLength >> 20} MiB as JSON; return at most ${limit >> 20} MiB`;
-  send("result", { ...head, failure: { kind: "encoding", message } });
+  if ("failure" in outcome) send("result", { ...head, failure: outcome.failure });
+  else if (json.byteLength > limit) send("result", { ...head, failure: { kind: "encoding", message } });
+  else send("result", head, json);
 }
 
 /** Generators, async ones too, are collected to a list. */
@@ -185,6 +207,8 @@ function practise(): void {
   failureOf(new Error("practice"), "exception");
   decode(encodeFrame("cancel", { call: "practice" }));
   refusedArguments("practice", practise, [], "");
+  process.stdout.write("");
+  new Console(new Writable({ write: (_text, _encoding, done) => done() })).log("practice", 1, [{ a: 1 }]);
 }
 
 installStackTraces();

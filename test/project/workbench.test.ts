@@ -1,0 +1,330 @@
+// The workbench against a control: what it sends for a save, what it tells of the answers, and what it does when control goes away.
+
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { HobError } from "../../base/errors.ts";
+import { silentLog } from "../../base/log.ts";
+import type { Receipt, Workbench, WorkbenchEvent } from "../../project/events.ts";
+import { openWorkbench } from "../../project/workbench.ts";
+import { type ControlDouble, startControlDouble } from "./control-double.ts";
+
+const app = `import hob
+import helpers
+app = hob.App("images")
+
+@app.function()
+def embed(path: str, width: int = 64) -> list:
+    return [helpers.clean(path), width]
+
+@app.function()
+def other(x):
+    return x
+`;
+
+let base: string;
+let root: string;
+let control: ControlDouble;
+let bench: Workbench;
+let events: WorkbenchEvent[];
+let waiting: (() => void)[] = [];
+let connects: number;
+let ended: Promise<void>;
+
+const put = (path: string, text: string | Buffer): void => {
+  writeFileSync(join(root, `${path}.part~`), text);
+  renameSync(join(root, `${path}.part~`), join(root, path));
+};
+
+async function open(): Promise<void> {
+  events = [];
+  waiting = [];
+  connects = 0;
+  bench = await openWorkbench({
+    root,
+    connect: async () => {
+      connects++;
+      return control.address;
+    },
+    build: "test",
+    client: "test",
+    log: silentLog,
+  });
+  ended = (async () => {
+    for await (const event of bench.events) {
+      events.push(event);
+      writeFileSync("/tmp/p4-events.json", `${Date.now()} ${JSON.stringify(event).slice(0, 150)}\n`, { flag: "a" });
+      for (const look of waiting.splice(0)) look();
+    }
+  })();
+}
+
+/** The first event that `test` takes, among those that have come and those that come. */
+async function event<Found>(test: (event: WorkbenchEvent) => Found | undefined | false): Promise<Found> {
+  for (;;) {
+    for (const candidate of events) {
+      const found = test(candidate);
+      if (found) return found;
+    }
+    await new Promise<void>((resolve) => waiting.push(resolve));
+  }
+}
+
+const receiptIn = (state: Receipt["state"]) => (candidate: WorkbenchEvent) =>
+  candidate.kind === "receipt" && candidate.receipt.state === state && candidate.receipt;
+const finished = (candidate: WorkbenchEvent) => candidate.kind === "call" && candidate.call.state === "succeeded" && candidate;
+
+/** Live, and everything published. */
+async function ready(): Promise<void> {
+  await event((candidate) => candidate.kind === "project" && candidate.functions.length === 2);
+  const id = bench.call("images", "other", [0], {}, "cli"); // goes once control has the code
+  await event((candidate) => finished(candidate) && candidate.kind === "call" && candidate.call.id === id && candidate);
+  events.length = 0;
+  control.publishes.length = 0;
+}
+
+beforeEach(async () => {
+  base = mkdtempSync(join(tmpdir(), "hob-bench-"));
+  root = join(base, "project");
+  mkdirSync(root);
+  put("app.py", app);
+  put("helpers.py", "def clean(x):\n    return x\n");
+  control = await startControlDouble(join(base, "control.sock"));
+});
+afterEach(async () => {
+  await bench[Symbol.asyncDispose]();
+  await ended;
+  await control[Symbol.asyncDispose]();
+  rmSync(base, { recursive: true, force: true });
+});
+
+describe("a workbench", () => {
+  it("publishes the project when it starts, and calls go once control has it", async () => {
+    await open();
+    const project = await event((candidate) => candidate.kind === "project" && candidate);
+    expect(project).toMatchObject({
+      apps: ["images"],
+      functions: [{ spec: { name: "embed" }, pinned: false }, { spec: { name: "other" } }],
+    });
+    const id = bench.call("images", "embed", ["x"], { width: 3 }, "cli");
+    const call = await event((candidate) => candidate.kind === "call" && candidate.call.id === id && finished(candidate));
+    expect(call.call.result!.json.toString()).toBe('["x"]');
+    expect(call.saveToResultMs).toBeUndefined();
+    expect(control.publishes.length).toBe(1);
+    expect(control.file("app.py")).toBe(app);
+    const order = control.messages.map((message) => message.$case);
+    expect(order).toEqual(["open", "watch", "publish", "call"]);
+    expect(events.filter(({ kind }) => kind === "link").map((link) => link.kind === "link" && link.state)).toEqual([
+      "connecting",
+      "live",
+    ]);
+  });
+
+  it("sends one message for a save: the difference, the version, and the pinned call", async () => {
+    await open();
+    await ready();
+    bench.pin("images", "embed", ["cat.jpg"], {});
+    put("helpers.py", "def clean(x):\n    return x.strip()\n");
+    const call = await event(finished);
+    const receipt = await event(
+      (candidate) => candidate.kind === "receipt" && candidate.receipt.ms.run !== undefined && candidate.receipt,
+    );
+    expect(control.publishes.length).toBe(1);
+    const [publish] = control.publishes;
+    expect(publish!.snapshot!.changed.map(({ path }) => path)).toEqual(["helpers.py"]);
+    expect(publish!.snapshot!.base).not.toBe("");
+    expect(publish!.snapshot!.blobs.length).toBe(1);
+    expect(publish!.versions.map((version) => version.function)).toEqual(["embed"]);
+    expect(publish!.changes).toEqual([{ function: "embed", tier: "fork", reason: "reaches helpers.clean" }]);
+    expect(publish!.calls).toMatchObject([{ function: "embed", version: publish!.versions[0]!.digest, origin: "save" }]);
+    expect(call.saveToResultMs).toBeGreaterThan(0);
+    expect(receipt).toMatchObject({
+      state: "loaded",
+      files: ["helpers.py"],
+      changes: [{ function: "embed", tier: "fork", reason: "reaches helpers.clean" }],
+      bytesShipped: 35,
+      ms: { load: 1.5, run: 0.5 },
+    });
+    const { watch, describe: described, ship, total } = receipt.ms;
+    expect(watch).toBeGreaterThanOrEqual(0);
+    expect(described).toBeGreaterThan(0);
+    expect(ship).toBeGreaterThan(0);
+    expect(total).toBeGreaterThanOrEqual(watch! + described!);
+    expect(new Set(events.flatMap((found) => (found.kind === "receipt" ? [found.receipt.id] : []))).size).toBe(1);
+  });
+
+  it("publishes nothing for a comment, and says so", async () => {
+    await open();
+    await ready();
+    put("helpers.py", "# a comment\ndef clean(x):\n    return x\n");
+    const receipt = await event(receiptIn("described"));
+    expect(receipt.nothing).toMatch(/^comment or formatting only/);
+    put("app.py", app.replace("return x", "return -x"));
+    await event(receiptIn("loaded"));
+    expect(control.publishes.length).toBe(1);
+    expect(control.file("helpers.py")).toContain("# a comment"); // went along with the next save
+  });
+
+  it("a syntax error is a diagnostic; the old versions serve until it is mended", async () => {
+    await open();
+    await ready();
+    put("app.py", app.replace("return x", "retrun x"));
+    const found = await event(
+      (candidate) => candidate.kind === "diagnostics" && candidate.diagnostics.length > 0 && candidate.diagnostics,
+    );
+    expect(found).toMatchObject([{ file: "app.py", line: 11, sourceLine: "    retrun x" }]);
+    expect(control.publishes.length).toBe(0);
+    bench.call("images", "embed", ["still"], {}, "key");
+    await event(finished);
+    events.length = 0;
+    put("app.py", app.replace("return x", "return x + 1"));
+    await event((candidate) => candidate.kind === "diagnostics" && candidate.diagnostics.length === 0);
+    expect((await event(receiptIn("loaded"))).changes).toEqual([{ function: "other", tier: "fork", reason: "body changed" }]);
+  });
+
+  it("publishes nothing while paused, and everything since when it goes on", async () => {
+    await open();
+    await ready();
+    bench.pause(true);
+    put("app.py", app.replace("return x", "return x + 1"));
+    await event(receiptIn("described"));
+    put("helpers.py", "def clean(x):\n    return x + '!'\n");
+    await event((candidate) => candidate.kind === "receipt" && candidate.receipt.files.includes("helpers.py") && candidate);
+    expect(control.publishes.length).toBe(0);
+    bench.pause(false);
+    const receipt = await event(receiptIn("loaded"));
+    expect(receipt.changes.map((change) => change.function).sort()).toEqual(["embed", "other"]);
+    expect(receipt.files.sort()).toEqual(["app.py", "helpers.py"]);
+    expect(control.publishes.length).toBe(1);
+  });
+
+  it("goes on after control was lost with all that it had", async () => {
+    await open();
+    await ready();
+    control.holdCalls = true;
+    const id = bench.call("images", "embed", ["x"], {}, "cli");
+    await event((candidate) => candidate.kind === "call" && candidate.call.state === "running");
+    control.send({
+      $case: "logs",
+      value: {
+        lines: [
+          {
+            call: id,
+            app: "images",
+            function: "embed",
+            container: "",
+            stream: "stdout",
+            timeMs: 0,
+            text: "hello",
+            dropped: 0,
+            seq: 41,
+          },
+        ],
+      },
+    });
+    await event((candidate) => candidate.kind === "logs");
+    await control[Symbol.asyncDispose]();
+    expect((await event((candidate) => candidate.kind === "link" && candidate.state === "lost" && candidate)).detail).not.toBe(
+      "",
+    );
+    put("helpers.py", "def clean(x):\n    return x + '!'\n"); // saved while nobody listens
+    await event(receiptIn("described"));
+    const queued = bench.call("images", "other", ["later"], {}, "key");
+    events.length = 0;
+    control = await startControlDouble(join(base, "control.sock"));
+    await event((candidate) => candidate.kind === "link" && candidate.state === "live");
+    await event((candidate) => candidate.kind === "call" && candidate.call.id === queued && finished(candidate));
+    expect(control.messages[0]).toMatchObject({ $case: "open", value: { logsAfter: 41, calls: [id] } });
+    expect([...control.versions.keys()].sort()).toEqual(["images/embed", "images/other"]);
+    expect(control.file("helpers.py")).toContain("'!'");
+    expect((await event(receiptIn("loaded"))).files).toEqual(["helpers.py"]);
+    expect(connects).toBeGreaterThan(1);
+  });
+
+  it("a control that has it all is sent nothing again", async () => {
+    await open();
+    await ready();
+    await bench[Symbol.asyncDispose]();
+    await ended;
+    const before = control.messages.length;
+    await open();
+    await ready();
+    expect(control.messages.slice(before).map((message) => message.$case)).toEqual(["open", "watch", "call"]);
+    put("app.py", app.replace("return x", "return x + 1"));
+    await event(receiptIn("loaded"));
+    expect(control.publishes[0]!.snapshot!.changed.length).toBe(1);
+  });
+
+  it("puts large files by Content, and what control has lost is put again", async () => {
+    const large = Buffer.alloc(3 << 20, "x");
+    put("model.bin", large);
+    await open();
+    await ready();
+    const digest = [...control.blobs].find(([, data]) => data.length === large.length)![0];
+    expect(digest).toBeDefined();
+    put("model.bin", Buffer.alloc(3 << 20, "y"));
+    await event((candidate) => candidate.kind === "receipt" && candidate.receipt.nothing === "no function reaches model.bin");
+    put("app.py", app.replace("return x", "return x + 1"));
+    const receipt = await event(receiptIn("loaded"));
+    expect(receipt.bytesShipped).toBeGreaterThan(3 << 20);
+    expect([...control.blobs.values()].some((data) => data.length === 3 << 20 && data[0] === 121)).toBe(true);
+    events.length = 0;
+    control.blobs.clear(); // and it wants the whole again only where it says so
+    put("app.py", app.replace("return x", "return x + 2"));
+    await event(receiptIn("loaded"));
+    expect(control.file("app.py")).toContain("x + 2");
+  });
+
+  it("a version that cannot be loaded fails its receipt, and is tried again with the next save", async () => {
+    await open();
+    await ready();
+    const served = control.versions.get("images/other")!.digest;
+    control.loadFailure = { kind: "load", type: "ImportError", message: "no module named nothing", traceback: "", frames: [] };
+    put("app.py", app.replace("return x", "return x + 1"));
+    const receipt = await event(receiptIn("failed"));
+    expect(receipt.failure!.message).toBe("no module named nothing");
+    const back = (candidate: WorkbenchEvent): boolean =>
+      candidate.kind === "project" &&
+      candidate.functions.some(({ spec, version }) => spec.name === "other" && version === served);
+    await event((candidate) => events.indexOf(candidate) > 0 && back(candidate));
+    events.length = 0;
+    control.loadFailure = undefined;
+    put("spare.py", "x = 1\n");
+    await event(
+      (candidate) =>
+        candidate.kind === "receipt" && candidate.receipt.files.includes("spare.py") && candidate.receipt.state === "shipped",
+    );
+    expect(control.publishes.at(-1)!.versions).toEqual([]);
+  });
+
+  it("refuses calls that name no function or do not fit, with the signature", async () => {
+    await open();
+    await ready();
+    const refusal = (name: string, positional: unknown[], keywords = {}): string => {
+      try {
+        bench.call("images", name, positional, keywords, "key");
+      } catch (error) {
+        if (error instanceof HobError && error.kind === "usage") return error.sentence;
+      }
+      return "taken";
+    };
+    expect(refusal("nobody", [])).toBe("app images has no function nobody: there is embed, other");
+    expect(refusal("embed", [])).toBe("embed: its parameter path is missing: it is embed(path: str, width: int = …) -> list");
+    expect(refusal("embed", [1, 2, 3])).toContain("at most 2 arguments by position, and 3 were given");
+    expect(refusal("embed", ["x"], { path: "y" })).toContain("path is given twice");
+    expect(refusal("embed", ["x"], { size: 1 })).toContain("it has no parameter size");
+  });
+
+  it("a project without functions says how one looks, and a folder that is deleted is noticed", async () => {
+    rmSync(join(root, "app.py"));
+    await open();
+    expect(await event((candidate) => candidate.kind === "project" && candidate)).toMatchObject({ apps: [], functions: [] });
+    expect(await event((candidate) => candidate.kind === "notice" && candidate.text)).toContain("@app.function()");
+    rmSync(root, { recursive: true });
+    await event((candidate) => candidate.kind === "notice" && candidate.text.includes("is gone"));
+    mkdirSync(root);
+    put("app.py", app);
+    await event((candidate) => candidate.kind === "project" && candidate.functions.length === 2);
+  });
+});
