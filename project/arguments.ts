@@ -4,7 +4,7 @@ import { HobError } from "../base/errors.ts";
 import type { FunctionSpec, Parameter } from "../proto/gen/hob/v1/common.ts";
 
 /** `embed(path: str, width: int = …) -> list[float]` */
-export function signatureOf({ name, language, parameters, returns }: FunctionSpec): string {
+function signatureOf({ name, language, parameters, returns }: FunctionSpec): string {
   const arrow = language === "typescript" ? ": " : " -> ";
   return `${name}(${listed(parameters, language).join(", ")})${returns ? arrow + returns : ""}`;
 }

@@ -22,7 +22,7 @@ import type { FileEntry } from "../proto/gen/hob/v1/common.ts";
 import type { IgnoreRules } from "./ignore.ts";
 
 /** Larger files are left out of snapshots, with a notice. */
-export const maxFileBytes: number = 256 << 20;
+const maxFileBytes: number = 256 << 20;
 /** Contents up to this size are kept in memory from the moment that they were hashed until they have been sent. */
 const maxHeldBytes = 1 << 20;
 

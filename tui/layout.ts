@@ -73,7 +73,7 @@ function stacked(height: number, functions: number): [SectionName, number][] {
 /** Functions, the last save and Runs on the left; the run and the fleet on the right. Runs and Fleet share their upper edge. */
 function beside(body: Rectangle): Frame[] {
   const leftWidth = clamp(Math.round(body.width * 0.46), 50, 84);
-  const save = 4;
+  const save = body.height >= 30 ? 6 : 4; // a fault in the text and the receipt of another file, both
   const run = Math.floor(body.height * 0.6);
   const lower = body.height - run - 3;
   const left = { ...body, width: leftWidth };

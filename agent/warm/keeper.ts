@@ -25,15 +25,20 @@ export interface Keeper extends Disposable {
 
 export function createKeeper(host: KeeperHost): Keeper {
   const setbacks = new Map<string, Setback>();
+  const announced = new Map<string, Pool>(); // kinds of which "starting" was the last word
   let pools: Pool[] = [];
   let held = false;
   let looking = false;
   let lookAgain = false;
   let alarm: NodeJS.Timeout | undefined;
 
-  function report(pool: Pool, phase: string, message = ""): void {
+  const ofKind = (kind: string) => host.containers().filter((container) => container.kind === kind);
+
+  function report(pool: Pool, phase: "starting" | "ready" | "failed", message = ""): void {
     const kind = kindOf(pool.image, pool.resourceClass);
-    const done = host.containers().filter((container) => container.kind === kind && container.state === "warm").length;
+    const done = ofKind(kind).filter(({ state }) => state === "warm").length;
+    if (phase === "starting") announced.set(kind, pool);
+    else announced.delete(kind);
     host.progress({
       what: `containers ${pool.resourceClass?.language ?? ""}`,
       phase,
@@ -44,14 +49,14 @@ export function createKeeper(host: KeeperHost): Keeper {
     });
   }
 
+  const wishFor = (kind: string) => pools.find((pool) => kindOf(pool.image, pool.resourceClass) === kind);
+
   async function start(pool: Pool): Promise<void> {
     const kind = kindOf(pool.image, pool.resourceClass);
     try {
       await host.start(pool);
       setbacks.delete(kind);
-      const missing =
-        host.containers().filter((container) => container.kind === kind && container.state === "warm").length < pool.warm;
-      report(pool, missing ? "starting" : "ready");
+      report(pool, "starting");
     } catch (error) {
       if (held) return; // the hold ended it
       const setback = { failures: (setbacks.get(kind)?.failures ?? 0) + 1, atMs: host.clock.now() };
@@ -82,6 +87,10 @@ export function createKeeper(host: KeeperHost): Keeper {
     const plan = planWarm({ pools, containers, setbacks, startsAtOnce: host.startsAtOnce, nowMs });
     for (const id of plan.stop) void host.stop(id, "the warm pool has more than it should");
     for (const pool of plan.start) void start(pool);
+    for (const [kind, pool] of announced) {
+      // The wish may have changed since: what matters is that nothing is on its way any more.
+      if (!ofKind(kind).some(({ state }) => state === "starting")) report(wishFor(kind) ?? { ...pool, warm: 0 }, "ready");
+    }
     if (plan.again !== undefined) alarm = setTimeout(look, plan.again - nowMs + 1);
   }
 

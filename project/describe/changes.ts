@@ -22,7 +22,7 @@ export interface DescribedFunction {
   bundle?: { digest: string; data: Uint8Array };
 }
 
-export interface FunctionChange {
+interface FunctionChange {
   after: DescribedFunction;
   tier: Tier;
   reason: string;

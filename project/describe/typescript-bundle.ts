@@ -1,11 +1,12 @@
-// ② Bundles entries of a project with esbuild, incrementally: one context for as long as the entries stay the same.
+// ② Bundles entries of one module of a project with esbuild, incrementally, for as long as the entries stay the same.
 
 import { readFileSync } from "node:fs";
 import { extname, join, relative } from "node:path";
 import {
   type BuildContext,
   type BuildFailure,
-  type BuildResult,
+  type BuildOptions,
+  build as buildOnce,
   context,
   type Loader,
   type Message,
@@ -26,15 +27,24 @@ export interface Bundle {
   files: string[];
 }
 
+export interface Built {
+  /** By the entries' keys; empty when there are faults. */
+  bundles: Map<string, Bundle>;
+  diagnostics: Diagnostic[];
+}
+
 export interface Bundler extends AsyncDisposable {
-  /** `entries`: key → the text of a module that lies in the project's root. Entries that reach a faulty file are left out. */
-  build(entries: ReadonlyMap<string, string>): Promise<{ bundles: Map<string, Bundle>; diagnostics: Diagnostic[] }>;
+  /**
+   * `entries`: key → the text of a module that lies in the project's root. `changed` are the files that may be others than at the last
+   * build; undefined when files have come or gone, so that imports may mean others.
+   */
+  build(entries: ReadonlyMap<string, string>, changed: readonly string[] | undefined): Promise<Built>;
 }
 
 export interface BundlerOptions {
   root: string;
-  /** What "hob" stands for. */
-  sdkFile: string;
+  /** The text of the module "hob": bundleSdk. */
+  sdk: Promise<string>;
   /** The text to bundle for a file of the project; undefined for what the project does not hold (packages). */
   load(path: string): string | undefined;
 }
@@ -50,10 +60,27 @@ const loaders: Record<string, Loader> = {
   ".cjs": "js",
 };
 
-export function createBundler({ root, sdkFile, load }: BundlerOptions): Bundler {
+const common = {
+  bundle: true,
+  write: false,
+  platform: "node",
+  target: "node24",
+  minifyWhitespace: true, // drops the comments that esbuild writes itself, so that they do not count
+  legalComments: "none",
+  logLevel: "silent",
+} as const satisfies BuildOptions;
+
+/** The SDK as one module: bundled once, since every file that esbuild asks a plugin for costs a trip to its process and back. */
+export async function bundleSdk(file: string): Promise<string> {
+  const { outputFiles } = await buildOnce({ ...common, entryPoints: [file], format: "esm" });
+  return outputFiles[0]!.text;
+}
+
+export function createBundler({ root, sdk, load }: BundlerOptions): Bundler {
   let current: { keys: string; context: BuildContext<{ write: false; metafile: true }> } | undefined;
   let texts: ReadonlyMap<string, string> = new Map();
-  const inputs = new Map<string, string[]>(); // key → files it was made of when it last could be
+  let inputs = new Set<string>(); // every file that the last build read
+  let last: Built | undefined;
 
   const plugin: Plugin = {
     name: "hob",
@@ -67,9 +94,10 @@ export function createBundler({ root, sdkFile, load }: BundlerOptions): Bundler 
         resolveDir: root,
         loader: "ts",
       }));
-      build.onResolve({ filter: /^hob$/ }, () => ({ path: sdkFile }));
-      build.onLoad({ filter: /\.[cm]?[jt]sx?$/ }, ({ path }) => {
-        if (path.includes("/node_modules/")) return undefined;
+      build.onResolve({ filter: /^hob$/ }, () => ({ path: "hob", namespace: "hob-sdk" }));
+      build.onLoad({ filter: /.*/, namespace: "hob-sdk" }, async () => ({ contents: await sdk, loader: "js" }));
+      const own = new RegExp(`^${root.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")}/.*\\.[cm]?[jt]sx?$`);
+      build.onLoad({ filter: own }, ({ path }) => {
         const contents = load(relative(root, path));
         return contents === undefined ? undefined : { contents, loader: loaders[extname(path)] ?? "ts" };
       });
@@ -82,67 +110,49 @@ export function createBundler({ root, sdkFile, load }: BundlerOptions): Bundler 
     await current?.context.dispose();
     current = undefined;
     const made = await context({
+      ...common,
       entryPoints: keys.map((key, index) => ({ in: `hob-entry:${key}`, out: `entry-${index}` })),
-      bundle: true,
-      write: false,
       metafile: true,
       outdir: root,
       absWorkingDir: root,
       format: "cjs",
-      platform: "node",
-      target: "node24",
       sourcemap: "inline",
       sourcesContent: false,
-      minifyWhitespace: true, // drops the comments that esbuild writes itself, so that they do not count
-      legalComments: "none",
-      logLevel: "silent",
       plugins: [plugin],
     });
     current = { keys: name, context: made };
     return made;
   }
 
-  async function attempt(keys: string[], bundles: Map<string, Bundle>): Promise<Message[]> {
-    if (keys.length === 0) return [];
+  async function build(entries: ReadonlyMap<string, string>, changed: readonly string[] | undefined): Promise<Built> {
+    const keys = [...entries.keys()].sort();
+    const same = current?.keys === keys.join("\n") && last?.diagnostics.length === 0;
+    if (same && changed && !changed.some((path) => inputs.has(path))) return last!;
+    texts = entries;
     const made = await contextFor(keys);
-    let result: BuildResult<{ write: false; metafile: true }>;
     try {
-      result = await made.rebuild();
+      const { outputFiles, metafile } = await made.rebuild();
+      inputs = new Set(Object.keys(metafile.inputs));
+      const bundles = outputFiles.map(
+        (file, index) => [keys[index]!, read(file.text, file.contents, metafile, relative(root, file.path))] as const,
+      );
+      last = { bundles: new Map(bundles), diagnostics: [] };
     } catch (error) {
       const failure = error as BuildFailure;
       if (!Array.isArray(failure.errors)) throw error;
-      return failure.errors;
+      last = { bundles: new Map(), diagnostics: failure.errors.map((fault) => toDiagnostic(fault, root)) };
     }
-    result.outputFiles.forEach((file, index) => {
-      const key = keys[index]!;
-      const output = result.metafile.outputs[relative(root, file.path)]!;
-      const all = Object.entries(output.inputs);
-      inputs.set(key, reachable(result.metafile.inputs, `hob-entry:${key}`));
-      const files = all
-        .filter(([path, { bytesInOutput }]) => bytesInOutput > 0 && load(path) !== undefined)
-        .map(([path]) => path);
-      const data = Buffer.from(file.contents);
-      const text = file.text;
-      const code = text.slice(0, text.lastIndexOf("//# sourceMappingURL="));
-      bundles.set(key, { data, digest: sha256(data), codeDigest: sha256(code), code, files: files.sort() });
-    });
-    return [];
+    return last;
   }
 
-  async function build(
-    entries: ReadonlyMap<string, string>,
-  ): Promise<{ bundles: Map<string, Bundle>; diagnostics: Diagnostic[] }> {
-    texts = entries;
-    const bundles = new Map<string, Bundle>();
-    const keys = [...entries.keys()].sort();
-    const faults = await attempt(keys, bundles);
-    if (faults.length > 0) {
-      // The others go on: each that has been built before, of files among which none is faulty.
-      const faulty = new Set(faults.map((fault) => fault.location?.file));
-      const sound = keys.filter((key) => inputs.has(key) && !inputs.get(key)!.some((path) => faulty.has(path)));
-      if (sound.length < keys.length) await attempt(sound, bundles);
-    }
-    return { bundles, diagnostics: faults.map((fault) => toDiagnostic(fault, root)) };
+  function read(text: string, contents: Uint8Array, metafile: Metafile, output: string): Bundle {
+    const data = Buffer.from(contents);
+    const code = text.slice(0, text.lastIndexOf("//# sourceMappingURL="));
+    const files = Object.entries(metafile.outputs[output]!.inputs)
+      .filter(([path, { bytesInOutput }]) => bytesInOutput > 0 && load(path) !== undefined)
+      .map(([path]) => path)
+      .sort();
+    return { data, digest: sha256(data), codeDigest: sha256(code), code, files };
   }
 
   return {
@@ -151,13 +161,6 @@ export function createBundler({ root, sdkFile, load }: BundlerOptions): Bundler 
       await current?.context.dispose();
     },
   };
-}
-
-/** The files that an entry imports, directly or not. */
-function reachable(inputs: Metafile["inputs"], entry: string): string[] {
-  const found = new Set([entry]);
-  for (const path of found) for (const { path: imported } of inputs[path]?.imports ?? []) found.add(imported);
-  return [...found];
 }
 
 function toDiagnostic({ text, location }: Message, root: string): Diagnostic {

@@ -11,7 +11,7 @@ import {
 import type { Parameter } from "../../proto/gen/hob/v1/common.ts";
 import type { Diagnostic } from "../events.ts";
 
-export interface Span {
+interface Span {
   start: number;
   end: number;
 }

@@ -15,7 +15,7 @@ import {
   type SourceChanges,
   toFunctionSpec,
 } from "./python.ts";
-import { type Bundle, createBundler } from "./typescript-bundle.ts";
+import { type Built, type Bundle, type Bundler, bundleSdk, createBundler } from "./typescript-bundle.ts";
 import { codeText, type DeclaredFunction, type ModuleSyntax, mayDeclare, parseModule, specText } from "./typescript-syntax.ts";
 
 interface Module {
@@ -43,16 +43,17 @@ export function createTypeScriptDescriber(
   sdkFile: string = join(installRoot, "sdk", "typescript", "index.ts"),
 ): LanguageDescriber {
   const modules = new Map<string, Module>();
-  const codes = createBundler({ root, sdkFile, load: (path) => modules.get(path)?.code });
-  const specs = createBundler({ root, sdkFile, load: (path) => modules.get(path)?.spec });
+  const sdk = bundleSdk(sdkFile);
+  sdk.catch(() => {}); // every build of it tells
+  const bundlers = new Map<string, { code: Bundler; spec: Bundler }>(); // by the declaring file
   const evaluated = new Map<Digest, Evaluated>();
-  let specBundles: { bundles: Map<string, Bundle>; diagnostics: Diagnostic[] } = { bundles: new Map(), diagnostics: [] };
-  let specEntries = "";
   let served = new Map<string, DescribedFunction>();
 
-  /** True when options, or what they may reach, may have changed. */
-  function take({ changed, removed }: SourceChanges): boolean {
-    let specsChanged = removed.length > 0;
+  /** The files whose code, and those whose options (or what they may reach), are others than before; undefined when any may be. */
+  function take({ changed, removed }: SourceChanges): { code: string[] | undefined; spec: string[] | undefined } {
+    const code: string[] = [];
+    const spec: string[] = [];
+    let anew = removed.length > 0; // what an import means may be another file now
     for (const path of removed) modules.delete(path);
     for (const { path, source } of changed) {
       const before = modules.get(path);
@@ -66,9 +67,11 @@ export function createTypeScriptDescriber(
         spec: sound ? specText(source, syntax) : source,
       };
       modules.set(path, module);
-      specsChanged ||= before?.spec !== module.spec;
+      anew ||= before === undefined;
+      if (before?.code !== module.code) code.push(path);
+      if (before?.spec !== module.spec) spec.push(path);
     }
-    return specsChanged;
+    return anew ? { code: undefined, spec: undefined } : { code, spec };
   }
 
   function resolveFile(importer: string, from: string): string | undefined {
@@ -114,58 +117,80 @@ export function createTypeScriptDescriber(
     return found;
   }
 
-  async function buildSpecs(files: string[], specsChanged: boolean): Promise<void> {
-    const name = files.join("\n");
-    if (!specsChanged && name === specEntries && specBundles.diagnostics.length === 0) return;
-    specBundles = await specs.build(new Map(files.map((file) => [file, `export * from ${JSON.stringify(`./${file}`)}`])));
-    specEntries = name;
-    await Promise.all(
-      [...specBundles.bundles.values()].map(async ({ codeDigest, code }) => {
-        if (!evaluated.has(codeDigest)) evaluated.set(codeDigest, await evaluate(code, root));
-      }),
-    );
+  function bundlersOf(file: string): { code: Bundler; spec: Bundler } {
+    let known = bundlers.get(file);
+    if (!known) {
+      known = {
+        code: createBundler({ root, sdk, load: (path) => modules.get(path)?.code }),
+        spec: createBundler({ root, sdk, load: (path) => modules.get(path)?.spec }),
+      };
+      bundlers.set(file, known);
+    }
+    return known;
+  }
+
+  /** Bundles what one file declares, and evaluates its options where they may be others than before. */
+  async function build(
+    file: string,
+    mine: Declared[],
+    changed: ReturnType<typeof take>,
+  ): Promise<{ code: Built; specs: Evaluated }> {
+    const from = JSON.stringify(`./${file}`);
+    const { code, spec } = bundlersOf(file);
+    const entries = new Map(mine.map(({ key, declared }) => [key, `export { ${declared.name} as default } from ${from}`]));
+    const [built, options] = await Promise.all([
+      code.build(entries, changed.code),
+      spec.build(new Map([[file, `export * from ${from}`]]), changed.spec),
+    ]);
+    const bundle = options.bundles.get(file);
+    if (!bundle) return { code: built, specs: { specs: {} } }; // the same faults as those of the code
+    let specs = evaluated.get(bundle.codeDigest);
+    if (!specs) {
+      specs = await evaluate(bundle.code, root);
+      evaluated.set(bundle.codeDigest, specs);
+    }
+    return { code: built, specs };
   }
 
   async function describe(changes: SourceChanges, snapshot: Snapshot): Promise<LanguageDescription> {
-    const specsChanged = take(changes);
+    const changed = take(changes);
     const diagnostics: Diagnostic[] = [];
     const declared = declaredFunctions(diagnostics);
-    if (declared.length === 0) {
-      served.clear();
-      return { functions: [], diagnostics };
-    }
-    const files = [...new Set(declared.map((entry) => entry.file))];
-    const entry = ({ file, declared: { name } }: Declared): string =>
-      `export { ${name} as default } from ${JSON.stringify(`./${file}`)}`;
-    const [built] = await Promise.all([
-      codes.build(new Map(declared.map((each) => [each.key, entry(each)]))),
-      buildSpecs(files, specsChanged),
-    ]);
-    for (const fault of built.diagnostics) {
-      if (!diagnostics.some((known) => known.file === fault.file && known.line === fault.line)) diagnostics.push(fault);
-    }
+    const files = new Set(declared.map((each) => each.file));
+    await Promise.all([...bundlers.keys()].filter((file) => !files.has(file)).map(forget));
     const next = new Map<string, DescribedFunction>();
-    for (const each of declared) {
-      const bundle = built.bundles.get(each.key);
-      const spec = bundle && specOf(each, diagnostics);
-      const before = served.get(each.key);
-      const described = bundle && spec ? complete(each, bundle, spec, snapshot) : before && { ...before, held: true };
-      if (described) next.set(each.key, described);
+    const builds = [...files].map(async (file) => {
+      const mine = declared.filter((each) => each.file === file);
+      return { mine, ...(await build(file, mine, changed)) };
+    });
+    for (const { mine, code, specs } of await Promise.all(builds)) {
+      for (const fault of code.diagnostics) {
+        if (!diagnostics.some((known) => known.file === fault.file && known.line === fault.line)) diagnostics.push(fault);
+      }
+      for (const each of mine) {
+        const bundle = code.bundles.get(each.key);
+        const spec = bundle && specOf(each, specs, diagnostics);
+        const before = served.get(each.key);
+        const described = bundle && spec ? complete(each, bundle, spec, snapshot) : before && { ...before, held: true };
+        if (described) next.set(each.key, described);
+      }
     }
     served = next;
     return { functions: [...next.values()], diagnostics };
   }
 
-  function specOf({ file, declared }: Declared, diagnostics: Diagnostic[]): EvaluatedSpec | undefined {
-    const bundle = specBundles.bundles.get(file);
-    const said = bundle && evaluated.get(bundle.codeDigest);
-    if (said && "specs" in said && said.specs[declared.name]) return said.specs[declared.name];
-    const reason = said && "error" in said ? said.error : "the module does not export it";
-    if (said) {
-      const sourceLine = modules.get(file)!.source.split("\n")[declared.line - 1] ?? "";
-      const message = `the options of ${declared.name} could not be evaluated: ${reason}`;
-      diagnostics.push({ file, line: declared.line, column: 1, message, sourceLine });
-    }
+  async function forget(file: string): Promise<void> {
+    const { code, spec } = bundlers.get(file)!;
+    bundlers.delete(file);
+    await Promise.all([code[Symbol.asyncDispose](), spec[Symbol.asyncDispose]()]);
+  }
+
+  function specOf({ file, declared }: Declared, said: Evaluated, diagnostics: Diagnostic[]): EvaluatedSpec | undefined {
+    if ("specs" in said && said.specs[declared.name]) return said.specs[declared.name];
+    const reason = "error" in said ? said.error : "the module does not export it";
+    const sourceLine = modules.get(file)!.source.split("\n")[declared.line - 1] ?? "";
+    const message = `the options of ${declared.name} could not be evaluated: ${reason}`;
+    diagnostics.push({ file, line: declared.line, column: 1, message, sourceLine });
     return undefined;
   }
 
@@ -210,7 +235,7 @@ export function createTypeScriptDescriber(
   return {
     describe,
     async [Symbol.asyncDispose]() {
-      await Promise.all([codes[Symbol.asyncDispose](), specs[Symbol.asyncDispose]()]);
+      await Promise.all([...bundlers.keys()].map(forget));
     },
   };
 }

@@ -3,6 +3,7 @@
 import ast
 
 import facts
+from names import chain_of
 
 
 class Declared:
@@ -32,7 +33,7 @@ def declarations(reach, path):
         if not isinstance(node, facts.FUNCTIONS):
             continue
         for decorator, said in statement.decorators:
-            chain = facts.chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
+            chain = chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
             if chain is None or len(chain) < 2 or chain[-1] not in ("function", "local"):
                 continue
             for target in reach.project.resolve(path, ("name",) + chain[:-1]):
@@ -52,7 +53,7 @@ def declarations(reach, path):
 def _is_app(reach, path, statement):
     """Whether an assignment's value is `hob.App(...)`, however hob was imported."""
     value = getattr(statement.node, "value", None)
-    chain = facts.chain_of(value.func) if isinstance(value, ast.Call) else None
+    chain = chain_of(value.func) if isinstance(value, ast.Call) else None
     if chain is None or chain[-1] != "App" and len(chain) > 1:
         return False
     found = reach.project.resolve(path, ("name",) + chain)

@@ -7,33 +7,12 @@ everything, because this is on the way from a save to its result.
 import ast
 import hashlib
 
+from doubts import ANY_FILE_NAMES, PROJECT_ATTRIBUTES, READER_ROOTS, READERS, WHOLE_MODULE, WHOLE_PROJECT
+from names import chain_of, kind_is_store, locals_of, root_of
+
 # A reference is ("name", root, attribute, ...), looked up in the module, or ("import", level, module, name, attribute, ...).
 
-# Reading these names as values, or calling them with something that is not a constant, makes reach unknowable.
-WHOLE_MODULE = {"globals", "locals", "vars", "dir", "getattr", "setattr", "delattr"}
-WHOLE_PROJECT = {"eval", "exec", "compile", "__import__"}
-ANY_FILE_NAMES = {"open", "__file__", "__path__", "__spec__", "__loader__"}
-PROJECT_ATTRIBUTES = {"__subclasses__", "__globals__", "import_module", "getmembers", "iter_modules", "walk_packages", "getsource"}
-# Methods and functions that read files, whatever they belong to.
-READERS = {
-    "open", "read_text", "read_bytes", "iterdir", "glob", "iglob", "rglob", "listdir", "scandir", "read_csv", "read_json",
-    "read_parquet", "read_excel", "read_table", "read_pickle", "read_feather", "loadtxt", "genfromtxt", "fromfile", "memmap", "imread",
-    "load_model", "from_pretrained", "ZipFile", "copytree", "copyfile", "sendfile", "get_data",
-}
-READER_ROOTS = {("os", "walk"), ("os", "system"), ("os", "popen"), ("np", "load"), ("numpy", "load"), ("torch", "load"), ("joblib", "load"),
-                ("sqlite3", "connect"), ("runpy", "run_path")}
-# What names from outside stand for, whatever they are called here: (module, name) or (module,) → what then is not known.
-OUTSIDE = {
-    ("sys", "modules"): "project", ("importlib",): "project", ("pkgutil",): "project", ("inspect", "getmembers"): "project",
-    ("gc", "get_objects"): "project", ("builtins", "eval"): "project", ("builtins", "exec"): "project", ("builtins", "__import__"): "project",
-    ("subprocess",): "files", ("runpy",): "files", ("pkg_resources",): "files", ("shutil",): "files", ("builtins", "open"): "files",
-    ("io", "open"): "files", ("os", "walk"): "files", ("os", "system"): "files", ("os", "popen"): "files", ("os", "open"): "files",
-    ("os", "listdir"): "files", ("os", "scandir"): "files", ("glob",): "files", ("sqlite3", "connect"): "files", ("fileinput",): "files",
-    ("linecache",): "files", ("mmap",): "files", ("zipfile",): "files", ("tarfile",): "files", ("ctypes",): "files",
-}
-
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 class Facts:
@@ -58,30 +37,6 @@ class Facts:
                 [(level, what) for level, what, _ in self.dynamic])
 
 
-def chain_of(node):
-    """("a", "b", "c") for `a.b.c`, or None when it does not start at a name."""
-    attributes = []
-    while isinstance(node, ast.Attribute):
-        attributes.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return None
-    attributes.append(node.id)
-    attributes.reverse()
-    return tuple(attributes)
-
-
-def root_of(node):
-    """The name at which a chain of attributes, calls and subscripts starts, or None."""
-    while True:
-        if isinstance(node, (ast.Attribute, ast.Subscript)):
-            node = node.value
-        elif isinstance(node, ast.Call):
-            node = node.func
-        else:
-            return node.id if isinstance(node, ast.Name) else None
-
-
 def facts_of(node, text):
     """The facts of one node; `text` (its source) stands for a tree that is too deep to walk."""
     walker = _Walker()
@@ -92,67 +47,6 @@ def facts_of(node, text):
         walker.facts.dynamic.append(("project", "a very deeply nested expression", node))
     walker.facts.digest = hashlib.sha256("\x1f".join(walker.out).encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return walker.facts
-
-
-def locals_of(function):
-    """Names that are local to a function, with the imports among them: {name: (level, module, name or "") or None}."""
-    found = {}
-    outer = set()
-    arguments = function.args
-    for argument in arguments.posonlyargs + arguments.args + arguments.kwonlyargs:
-        found[argument.arg] = None
-    for argument in (arguments.vararg, arguments.kwarg):
-        if argument is not None:
-            found[argument.arg] = None
-    todo = list(function.body) if isinstance(function.body, list) else [function.body]
-    while todo:
-        node = todo.pop()
-        kind = node.__class__
-        if kind is ast.Name:
-            if kind_is_store(node):
-                found[node.id] = None
-            continue
-        if kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef):
-            found[node.name] = None
-            continue
-        if kind is ast.Lambda:
-            continue
-        if kind in COMPREHENSIONS:  # its targets are its own; a walrus inside binds here
-            todo.extend(n for n in ast.walk(node) if n.__class__ is ast.NamedExpr)
-            continue
-        if kind is ast.NamedExpr:
-            found[node.target.id] = None
-            todo.append(node.value)
-            continue
-        if kind in (ast.Global, ast.Nonlocal):
-            outer.update(node.names)
-            continue
-        if kind is ast.Import:
-            for alias in node.names:
-                name = alias.asname or alias.name.split(".")[0]
-                target = (0, alias.name if alias.asname else name, "")
-                found[name] = target if found.get(name, target) == target else None
-            continue
-        if kind is ast.ImportFrom:
-            for alias in node.names:
-                name = alias.asname or alias.name
-                target = (node.level, node.module or "", alias.name)
-                found[name] = target if found.get(name, target) == target else None
-            continue
-        name = getattr(node, "name", None)  # except handlers, match captures
-        if isinstance(name, str):
-            found[name] = None
-        rest = getattr(node, "rest", None)
-        if isinstance(rest, str):
-            found[rest] = None
-        todo.extend(ast.iter_child_nodes(node))
-    for name in outer:
-        found.pop(name, None)
-    return found
-
-
-def kind_is_store(node):
-    return node.ctx.__class__ is not ast.Load
 
 
 class _Walker:

@@ -3,7 +3,8 @@
 import hashlib
 import posixpath
 
-from facts import OUTSIDE, root_of
+from doubts import OUTSIDE
+from names import root_of
 
 # A statement can be reached in several ways; the first of these is the one that counts, so that no order of visiting shows.
 RANK = {"own": 0, "effect": 1, "definition": 2, "whole": 3}

@@ -4,6 +4,7 @@ import ast
 import hashlib
 
 import facts
+from names import chain_of, root_of
 
 DEFINITIONS = facts.FUNCTIONS + (ast.ClassDef,)
 
@@ -21,7 +22,7 @@ class Statement:
         self.facts = facts.facts_of(node, text)
         self.decorators = [(d, facts.facts_of(d, text)) for d in getattr(node, "decorator_list", [])]
         for decorator, said in self.decorators:  # a decorator is called with what it decorates
-            root = facts.root_of(decorator)
+            root = root_of(decorator)
             if root is not None:
                 said.called.add(root)
         if self.kind == "docstring":
@@ -70,7 +71,7 @@ def _never(test):
         return any(isinstance(s, ast.Name) and s.id == "__name__" for s in sides) and any(
             isinstance(s, ast.Constant) and s.value == "__main__" for s in sides
         )
-    chain = facts.chain_of(test)
+    chain = chain_of(test)
     return chain in (("TYPE_CHECKING",), ("typing", "TYPE_CHECKING"))
 
 

@@ -1,11 +1,9 @@
 // ⑥ The process of a snapshot: evaluates bundles and runs calls, one after the other. Started as a spare, it waits for its load.
 
-import { Console } from "node:console";
 import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { Writable } from "node:stream";
 import { installChannel } from "../channel.ts";
 import { decodeValue, EncodingError, encodeValue } from "../values.ts";
 import { evaluateBundle, installStackTraces } from "./evaluate.ts";
@@ -207,8 +205,6 @@ function practise(): void {
   failureOf(new Error("practice"), "exception");
   decode(encodeFrame("cancel", { call: "practice" }));
   refusedArguments("practice", practise, [], "");
-  process.stdout.write("");
-  new Console(new Writable({ write: (_text, _encoding, done) => done() })).log("practice", 1, [{ a: 1 }]);
 }
 
 installStackTraces();

@@ -10,7 +10,7 @@ import { fitting, joined, type Line, line, span } from "../line.ts";
 import { callMark, callTime } from "../marks.ts";
 import { type Block, blockOf, outputBlocks } from "../output.ts";
 import { type DrawContext, type Drawn, windowOf } from "../section.ts";
-import { callText, inline } from "../value.ts";
+import { callText, inline, pretty } from "../value.ts";
 import { editorLines } from "./editor.ts";
 import { firstLines } from "./first.ts";
 
@@ -47,10 +47,18 @@ function imageSpans(state: State, call: CallInfo): Line {
   return [span("image ", "dim"), span(image.digest === "" ? image.source : `${image.source} ${short(image.digest, 4)}`)];
 }
 
-function outcomeLines(call: CallInfo, width: number): Line[] {
+const mostResultLines = 12;
+
+/** The result whole where it has a structure and fits, else on one line that says how much it leaves out; the full view has all of it. */
+function outcomeLines(call: CallInfo, width: number, height: number): Line[] {
   if (call.failure) return failureLines(call.failure, false);
   if (call.state !== "succeeded" || !call.result) return [];
-  return [[span("→ ", "accent"), span(inline(parsedJson(call.result.json), width - 2), "strong")]];
+  const value = parsedJson(call.result.json);
+  const most = Math.min(mostResultLines, Math.floor(height / 2));
+  const vector = Array.isArray(value) && value.every((item) => typeof item !== "object");
+  const whole = vector ? [] : pretty(value, width - 2, most);
+  const lines = whole.length > 0 && whole.length <= most ? whole : [inline(value, width - 2)];
+  return lines.map((text, row) => [span(row === 0 ? "→ " : "  ", "accent"), span(text, "strong")]);
 }
 
 function titleOf(call: CallInfo, width: number): Line {
@@ -71,7 +79,7 @@ export function drawRun(context: DrawContext): Drawn {
     wrap: state.wrap,
     filter: state.filters.run,
   });
-  const blocks: Block[] = [...output, blockOf(outcomeLines(call, inner))];
+  const blocks: Block[] = [...output, blockOf(outcomeLines(call, inner, height))];
   const { lines, viewport } = windowOf(blocks, state.scroll.run, height - 1);
   const away = viewport.total - viewport.top - viewport.height;
   const title = [...titleOf(call, width), span(away > 0 ? `  ${away} lines below (f follows)` : "", "warn")];

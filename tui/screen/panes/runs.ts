@@ -20,7 +20,9 @@ interface Columns {
 function runLine(state: State, { info }: CallRecord, columns: Columns, nowMs: number): Line {
   const chosen = state.focus === "runs" && info.id === shownCall(state)?.info.id;
   const failure = stateOf(info) === "failed" ? info.failure : undefined;
-  const outcome = failure ? span(failureSentence(failure), "bad") : span(pad(callTime(info, nowMs), 9, "right"));
+  const time = callTime(info, nowMs);
+  // Times stand below each other; words, which may be longer, follow the name.
+  const outcome = failure ? span(failureSentence(failure), "bad") : span(time.length > 9 ? time : pad(time, 9, "right"));
   const left: Line = [
     span(chosen ? "▸" : " ", "accentStrong"),
     { text: pad(`#${info.number}`, columns.number), style: "dim" },

@@ -116,7 +116,12 @@ export function drawSave({ state, width, height }: DrawContext): Drawn {
   ];
   const inner = width - 2;
   const edge = (lines: Line[]): Line[] => lines.map((spans) => [span(" "), ...spans]);
-  if (state.diagnostics.length > 0) return { title, lines: edge(diagnosticLines(state.diagnostics, inner, height)) };
+  if (state.diagnostics.length > 0) {
+    const faults = diagnosticLines(state.diagnostics, inner, height);
+    // What other files did goes on below the fault, where there is room for it.
+    const others = receipt && !receipt.files.includes(state.diagnostics[0]?.file ?? "") ? receiptLines(receipt, inner) : [];
+    return { title, lines: edge([...faults, ...others].slice(0, height)) };
+  }
   if (receipt) return { title, lines: edge(receiptLines(receipt, inner).slice(0, height)) };
   return { title, lines: edge(wrapped("no save yet: change a function in your editor and save", inner, "dim")) };
 }

@@ -1,0 +1,24 @@
+"""② What in a program makes it unknowable what it reaches: never stale comes before narrow, so the digest widens. Tables only."""
+
+# Reading these names as values, or calling them with something that is not a constant, makes reach unknowable.
+WHOLE_MODULE = {"globals", "locals", "vars", "dir", "getattr", "setattr", "delattr"}
+WHOLE_PROJECT = {"eval", "exec", "compile", "__import__"}
+ANY_FILE_NAMES = {"open", "__file__", "__path__", "__spec__", "__loader__"}
+PROJECT_ATTRIBUTES = {"__subclasses__", "__globals__", "import_module", "getmembers", "iter_modules", "walk_packages", "getsource"}
+# Methods and functions that read files, whatever they belong to.
+READERS = {
+    "open", "read_text", "read_bytes", "iterdir", "glob", "iglob", "rglob", "listdir", "scandir", "read_csv", "read_json",
+    "read_parquet", "read_excel", "read_table", "read_pickle", "read_feather", "loadtxt", "genfromtxt", "fromfile", "memmap", "imread",
+    "load_model", "from_pretrained", "ZipFile", "copytree", "copyfile", "sendfile", "get_data",
+}
+READER_ROOTS = {("os", "walk"), ("os", "system"), ("os", "popen"), ("np", "load"), ("numpy", "load"), ("torch", "load"), ("joblib", "load"),
+                ("sqlite3", "connect"), ("runpy", "run_path")}
+# What names from outside stand for, whatever they are called here: (module, name) or (module,) → what then is not known.
+OUTSIDE = {
+    ("sys", "modules"): "project", ("importlib",): "project", ("pkgutil",): "project", ("inspect", "getmembers"): "project",
+    ("gc", "get_objects"): "project", ("builtins", "eval"): "project", ("builtins", "exec"): "project", ("builtins", "__import__"): "project",
+    ("subprocess",): "files", ("runpy",): "files", ("pkg_resources",): "files", ("shutil",): "files", ("builtins", "open"): "files",
+    ("io", "open"): "files", ("os", "walk"): "files", ("os", "system"): "files", ("os", "popen"): "files", ("os", "open"): "files",
+    ("os", "listdir"): "files", ("os", "scandir"): "files", ("glob",): "files", ("sqlite3", "connect"): "files", ("fileinput",): "files",
+    ("linecache",): "files", ("mmap",): "files", ("zipfile",): "files", ("tarfile",): "files", ("ctypes",): "files",
+}
