@@ -69,7 +69,7 @@ async function measure(program: Program, folder: string, environment: Record<str
     times.loop.push(sample.totalMs);
     times.local.push(localMs);
     for (const [name, ms] of Object.entries(sample.steps)) times.steps.set(name, [...(times.steps.get(name) ?? []), ms]);
-    if (n % coldEvery === 0) times.cold.push(await cold(program.rivalArgv(join("/work", program.file))));
+    if (n % coldEvery === 0) times.cold.push(await cold(program.rivalArgv(join("/srv", program.file))));
   }
   return times;
 }

@@ -4,7 +4,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { $ } from "zx";
 
-const root = ["usr", "proc", "dev", "tmp", "work", "etc"];
+const root = ["usr", "proc", "dev", "tmp", "srv", "etc"];
 const links = ["bin", "lib", "lib64", "sbin"];
 
 /** Makes a bundle in `folder` that can run files of `files`; the returned function times one run, in milliseconds. */
@@ -22,7 +22,7 @@ export function runcRival(folder: string, files: string): (argv: string[]) => Pr
         user: { uid: 0, gid: 0 },
         args: argv.map((word) => (word === node ? "/opt/node/node" : word)),
         env: ["PATH=/usr/bin"],
-        cwd: "/work",
+        cwd: "/srv",
         noNewPrivileges: true,
       },
       root: { path: "rootfs", readonly: false },
@@ -30,7 +30,8 @@ export function runcRival(folder: string, files: string): (argv: string[]) => Pr
         { destination: "/proc", type: "proc", source: "proc" },
         { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=64k"] },
         { destination: "/usr", type: "bind", source: "/usr", options: ["bind", "ro"] },
-        { destination: "/work", type: "bind", source: files, options: ["bind", "ro"] },
+        { destination: "/etc", type: "bind", source: "/etc", options: ["bind", "ro"] }, // library alternatives, the loader's cache
+        { destination: "/srv", type: "bind", source: files, options: ["bind", "ro"] },
         { destination: "/opt/node/node", type: "bind", source: node, options: ["bind", "ro"] },
       ],
       linux: { namespaces: ["pid", "ipc", "uts", "mount"].map((type) => ({ type })) },

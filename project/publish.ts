@@ -11,7 +11,7 @@ import { differenceBetween, type Snapshot } from "./snapshot.ts";
 const inlineBlobBytes = 1 << 20; // common.proto, SnapshotDelta.blobs
 const inlineTotalBytes = 2 << 20;
 
-export interface PublishRequest {
+interface PublishRequest {
   app: string;
   snapshot: Snapshot;
   versions: Version[];
