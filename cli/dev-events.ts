@@ -33,12 +33,12 @@ export async function* devEvents(
 type Pinning =
   | { state: "looking" }
   | { state: "missing"; error: HobError }
-  | { state: "calling"; call: string; view: FunctionView }
-  | { state: "pinned" };
+  | { state: "calling"; call: string }
+  | { state: "called" };
 
 /**
- * The function is called once, and pinned as soon as control has taken that call: a pin that is there before the first publish
- * would make that one carry a second call. Until then samples of the fleet are held back, so that nothing is "ready" before.
+ * The function is pinned and called once. Until control has taken that call samples of the fleet are held back, so that nothing
+ * is "ready" before.
  */
 function startPinning(workbench: Workbench, pin: Pin): { take(event: WorkbenchEvent): "hold" | "show" } {
   const { positional, keywords } = pin;
@@ -47,8 +47,9 @@ function startPinning(workbench: Workbench, pin: Pin): { take(event: WorkbenchEv
   function look(functions: FunctionView[]): Pinning {
     const view = functions.find(({ spec }) => spec.name === pin.name || `${spec.app}/${spec.name}` === pin.name);
     if (view) {
+      workbench.pin(view.spec.app, view.spec.name, positional, keywords);
       const call = workbench.call(view.spec.app, view.spec.name, positional, keywords, "cli");
-      return { state: "calling", call, view };
+      return { state: "calling", call };
     }
     if (functions.length === 0) return { state: "looking" };
     const names = functions.map(({ spec }) => spec.name);
@@ -64,10 +65,9 @@ function startPinning(workbench: Workbench, pin: Pin): { take(event: WorkbenchEv
       }
       if (pinning.state === "looking" && event.kind === "project") pinning = look(event.functions);
       if (pinning.state === "calling" && event.kind === "call" && event.call.id === pinning.call) {
-        workbench.pin(pinning.view.spec.app, pinning.view.spec.name, positional, keywords);
-        pinning = { state: "pinned" };
+        pinning = { state: "called" };
       }
-      return pinning.state !== "pinned" && event.kind === "fleet" ? "hold" : "show";
+      return pinning.state !== "called" && event.kind === "fleet" ? "hold" : "show";
     },
   };
 }

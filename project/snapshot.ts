@@ -40,6 +40,22 @@ export function snapshotOf(entries: Iterable<FileEntry>): Snapshot {
   return { files, digest: sha256(canonicalText(files)) };
 }
 
+const source = /\.(pyi?|tsx?|mts|cts)$/;
+const dataDigests = new WeakMap<Snapshot, string>();
+
+/**
+ * Digest of all files but Python and TypeScript sources: what a function may depend on that opens files by names nobody can foresee. Sources
+ * count by what is reached of them; a program that reads sources as data without starting anything names them, or is run again by hand.
+ */
+export function dataDigest(snapshot: Snapshot): string {
+  let digest = dataDigests.get(snapshot);
+  if (digest === undefined) {
+    digest = sha256(canonicalText(new Map([...snapshot.files].filter(([path]) => !source.test(path)))));
+    dataDigests.set(snapshot, digest);
+  }
+  return digest;
+}
+
 /** `base` with some files changed, added or removed. */
 export function applyDifference(base: Snapshot, { changed, removed }: SnapshotDifference): Snapshot {
   const files = new Map(base.files);

@@ -150,7 +150,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
 
   function pinnedCall({ spec, digest }: DescribedFunction, receipt: number): StartCall | undefined {
     const pin = pins.get(`${spec.app}/${spec.name}`);
-    if (!pin) return undefined;
+    if (!pin || !receipts.has(receipt)) return undefined; // published at the start or after a loss, not because of a save
     try {
       checkArguments(spec, pin.positional, pin.keywords);
     } catch (error) {

@@ -9,7 +9,7 @@ import { HobError } from "../../base/errors.ts";
 import { installRoot } from "../../base/install.ts";
 import { FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
 import type { Diagnostic } from "../events.ts";
-import type { Snapshot } from "../snapshot.ts";
+import { dataDigest, type Snapshot } from "../snapshot.ts";
 import { type DescribedFunction, specText } from "./changes.ts";
 
 export interface SourceChanges {
@@ -41,7 +41,7 @@ interface Answered {
   spec: EvaluatedSpec | null;
   code: string;
   files: string[];
-  anyFile: string;
+  any: { files?: string; programs?: string };
   held: boolean;
   parts?: Record<string, string>;
   whole?: Record<string, string>;
@@ -191,9 +191,12 @@ function complete(
     const digest = snapshot.files.get(path)?.digest;
     if (digest !== undefined) files[`file ${path}`] = digest;
   }
-  const parts = { ...reason.parts, ...files, ...(said.anyFile && { files: snapshot.digest }) };
+  const { files: reads, programs: runs } = said.any;
+  const any = runs ? snapshot.digest : reads ? dataDigest(snapshot) : "";
+  const parts = { ...reason.parts, ...files, ...(any && { files: any }) };
   const digest = sha256([said.code, ...Object.entries(files).flat(), parts["files"] ?? "", specText(full)].join("\n"));
-  const whole = said.anyFile ? { ...reason.whole, files: said.anyFile } : reason.whole;
+  const why = runs ?? reads;
+  const whole = why ? { ...reason.whole, files: why } : reason.whole;
   return { kind: said.kind, spec: full, digest, code: said.code, parts, whole, held: said.held };
 }
 

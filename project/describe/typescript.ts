@@ -6,7 +6,7 @@ import { json } from "node:stream/consumers";
 import { type Digest, sha256 } from "../../base/content-folder.ts";
 import { entryFile, installRoot } from "../../base/install.ts";
 import type { Diagnostic } from "../events.ts";
-import type { Snapshot } from "../snapshot.ts";
+import { dataDigest, type Snapshot } from "../snapshot.ts";
 import { type DescribedFunction, specText as specDigestText } from "./changes.ts";
 import {
   type EvaluatedSpec,
@@ -217,9 +217,9 @@ export function createTypeScriptDescriber(
     for (const path of bundle.files)
       parts[`${path === file ? "code" : "bundle"} ${path}`] = snapshot.files.get(path)?.digest ?? "";
     const reader = readsFiles(bundle.code);
-    if (reader) parts["files"] = snapshot.digest;
+    if (reader) parts["files"] = reader.programs ? snapshot.digest : dataDigest(snapshot);
     const digest = sha256([bundle.codeDigest, parts["files"] ?? "", specDigestText(spec)].join("\n"));
-    const whole: Record<string, string> = reader ? { files: reader } : {};
+    const whole: Record<string, string> = reader ? { files: reader.why } : {};
     return {
       kind: "function",
       spec,
@@ -240,13 +240,16 @@ export function createTypeScriptDescriber(
   };
 }
 
-/** Why a bundle may read files of the project, or load code that is not in it. */
-function readsFiles(code: string): string | undefined {
-  const reader = /\b(?:require|import)\(["'](?:node:)?(fs|fs\/promises|child_process|worker_threads|module)["']\)/.exec(
-    code,
-  )?.[1];
-  if (reader) return `it uses ${reader}`;
-  return /\bimport\((?!["'])/.test(code) ? "it imports a computed name" : undefined;
+const fileReader = /\b(?:require|import)\(["'](?:node:)?(fs|fs\/promises)["']\)/;
+const programRunner = /\b(?:require|import)\(["'](?:node:)?(child_process|worker_threads|module)["']\)/;
+
+/** Why a bundle may read data files of the project; with `programs`, also run or load code that is not in it. */
+function readsFiles(code: string): { why: string; programs: boolean } | undefined {
+  const runner = programRunner.exec(code)?.[1];
+  if (runner) return { why: `it uses ${runner}`, programs: true };
+  if (/\bimport\((?!["'])/.test(code)) return { why: "it imports a computed name", programs: true };
+  const reader = fileReader.exec(code)?.[1];
+  return reader ? { why: `it uses ${reader}`, programs: false } : undefined;
 }
 
 async function evaluate(code: string, root: string): Promise<Evaluated> {

@@ -76,9 +76,11 @@ describe.skipIf(!rootWithContainers())("the workbench in a terminal", () => {
     await screen.waitFor("the editor with the parameter's name", (text) => text.includes("seconds"));
     screen.press("0.01\r"); // the cursor waits inside the brackets
     await screen.waitFor("the result", (text) => text.includes("waited"));
+    const before = screen.lines().at(-1) ?? "";
     screen.press("?");
-    await screen.waitFor("help", (text) => text.includes("pin"));
+    await screen.waitFor("help", (text) => text.includes("every save") && !text.endsWith(before));
     screen.press("\u001b");
+    await screen.waitFor("the main view again", (text) => text.endsWith(before));
     await quit(screen);
   });
 });

@@ -451,6 +451,18 @@ const uncertain: { name: string; code: string; edit: Files; changes: Record<stri
     changes: { f: "fork: may read any file (open in app.py line 9): other.csv changed" },
   },
   {
+    name: "open of a computed path: sources are not data",
+    code: "def f(x):\n    return open(x).read()",
+    edit: { "spare.py": "SPARE = 2" },
+    changes: "no function reaches spare.py",
+  },
+  {
+    name: "a subprocess: it may run a source",
+    code: "def f(x):\n    subprocess.run(x)",
+    edit: { "spare.py": "SPARE = 2" },
+    changes: { f: "fork: may read any file (subprocess.run in app.py line 8): spare.py changed" },
+  },
+  {
     name: "a path read as text: any file",
     code: "def f(x):\n    return Path(x).read_text()",
     edit: { "other.csv": "2" },

@@ -99,7 +99,7 @@ class Describer:
             "spec": spec,
             "code": code,
             "files": sorted(reached.files),
-            "anyFile": reached.any_file,
+            "any": reached.any,
             "held": bool(reached.modules & broken),
         }
         if self.digests.get((declared.app, name)) != code:

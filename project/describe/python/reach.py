@@ -137,7 +137,7 @@ class Reached:
         self.externals = set()
         self.modules = set()  # executed
         self.whole = {}  # path or "*" -> why
-        self.any_file = ""
+        self.any = {}  # "files" or "programs": why
         self.files = set()
         self._todo = []
 
@@ -208,8 +208,8 @@ class Reached:
             self.whole["*"] = min(why, self.whole.get("*", why))
             for module in list(self.project.modules):
                 self.widen(module, why)
-        elif not self.any_file or why < self.any_file:
-            self.any_file = why
+        else:
+            self.any[level] = min(why, self.any.get(level, why))
 
     def digest(self):
         """Over what is reached, in the order of each module, however it was reached."""
