@@ -6,7 +6,6 @@ import { join } from "node:path";
 
 const home = (variable: string, fallback: string): string => join(process.env[variable] || join(homedir(), fallback), "hob");
 
-export const configFolder = (): string => home("XDG_CONFIG_HOME", ".config");
 export const stateFolder = (): string => home("XDG_STATE_HOME", ".local/state");
 export const cacheFolder = (): string => home("XDG_CACHE_HOME", ".cache");
 

@@ -13,7 +13,13 @@ const dayMs = 24 * 3600 * 1000;
 
 const result = await build({
   absWorkingDir: root,
-  entryPoints: ["cli/main.ts", "fusefs/daemon.ts", "fusefs/worker.ts", "fusefs/image/store-worker.ts", "project/describe/typescript-evaluate.ts"],
+  entryPoints: [
+    "cli/main.ts",
+    "fusefs/daemon.ts",
+    "fusefs/worker.ts",
+    "fusefs/image/store-worker.ts",
+    "project/describe/typescript-evaluate.ts",
+  ],
   outdir: dist,
   outbase: root,
   entryNames: "[dir]/[name]",

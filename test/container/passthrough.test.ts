@@ -1,0 +1,118 @@
+// ⑤ What the kernel does with reads inside a real container: for a blob that is in the store they never reach the FUSE daemon.
+
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { startContainer } from "../../agent/container/container.ts";
+import { createSlots } from "../../agent/container/slots.ts";
+import { makeAgentFolders, makeRunFolder } from "../../agent/run-folder.ts";
+import { runnerCommand } from "../../agent/runner/command.ts";
+import { connectRunner } from "../../agent/runner/connect.ts";
+import { copySdk } from "../../agent/sdk-copy.ts";
+import { systemClock } from "../../base/clock.ts";
+import { openContentFolder, sha256 } from "../../base/content-folder.ts";
+import { installRoot } from "../../base/install.ts";
+import { silentLog } from "../../base/log.ts";
+import { startFuseServer } from "../../fusefs/connect.ts";
+import { captureHostImage } from "../../fusefs/image/host.ts";
+import { probeFuse } from "../../fusefs/probe.ts";
+import { rootWithContainers } from "../drive/requirements.ts";
+
+const probe = await probeFuse();
+if (!probe.passthrough) process.stderr.write(`skipped: ${probe.reason}\n`);
+
+const source = `import hashlib, pathlib, sysconfig
+
+def sweep():
+    folder = pathlib.Path(sysconfig.get_paths()["stdlib"])
+    files = sorted(path for path in folder.glob("*.py") if path.is_file())
+    total = sum(len(path.read_bytes()) for path in files)
+    return [len(files), total, hashlib.sha256(pathlib.Path("data.bin").read_bytes()).hexdigest()]
+`;
+
+describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's reads", () => {
+  it("of image and project files that are in the store cause no READ request at all", async () => {
+    await using undo = new AsyncDisposableStack();
+    const folder = mkdtempSync(join(tmpdir(), "hob-passthrough-"));
+    undo.defer(() => rmSync(folder, { recursive: true, force: true }));
+    const run = mkdtempSync("/run/hob-passthrough-");
+    undo.defer(() => rmSync(run, { recursive: true, force: true }));
+    makeRunFolder(run);
+    const folders = makeAgentFolders(run);
+    copySdk(join(installRoot, "sdk"), folders.sdk);
+    const store = openContentFolder(join(folder, "store"), { durable: false });
+    const fetch = (digest: string) => Promise.reject(new Error(`${digest} should be in the store`));
+    const fuse = undo.use(await startFuseServer({ store: store.root, fetch, logFile: join(folder, "fuse.log") }));
+    const image = await captureHostImage({ store, node: process.execPath, progress: () => {} });
+    const imageMount = join(folders.images, image.digest);
+    mkdirSync(imageMount, { recursive: true });
+    await fuse.mountImage(image.digest, imageMount);
+    undo.defer(() => fuse.unmount(imageMount));
+    await fuse.mountSnapshots(folders.snapshots);
+    undo.defer(() => fuse.unmount(folders.snapshots));
+    const slots = undo.use(createSlots("passthru"));
+
+    const container = await startContainer(
+      {
+        key: "passthru",
+        folders,
+        slots,
+        fuse,
+        connect: connectRunner,
+        command: runnerCommand,
+        clock: systemClock,
+        log: silentLog,
+      },
+      {
+        id: "0badcafe",
+        image: image.digest,
+        imageMount,
+        resourceClass: { cpu: 0, memoryBytes: 256 << 20, language: "python" },
+        events: { output: () => {}, started: () => {}, childCall: () => {}, childCancel: () => {} },
+        changed: () => {},
+      },
+      AbortSignal.timeout(60_000),
+    );
+    undo.defer(() => container.stop("the test is over"));
+
+    const data = Buffer.alloc(3 << 20, "project data");
+    const files = [
+      { path: "app.py", data: Buffer.from(source) },
+      { path: "data.bin", data },
+    ].map((file) => ({ path: file.path, data: file.data, digest: sha256(file.data), size: file.data.length, mode: 0o644 }));
+    for (const file of files) await store.put(file.data);
+    const snapshot = sha256("the test's snapshot");
+    await fuse.addSnapshot(
+      container.id,
+      snapshot,
+      "",
+      files.map(({ data: _, ...entry }) => entry),
+      [],
+    );
+    container.specialise("passthrough");
+    const version = sha256("the test's version");
+    const loaded = await container.runner.load({
+      ...{ app: "passthrough", snapshot, base: "", removed: [], retire: [] },
+      changed: files.map(({ path, digest }) => ({ path, digest })),
+      blobs: [{ digest: files[0]!.digest, data: files[0]!.data }],
+      versions: [{ function: "sweep", digest: version, module: "app.py", qualname: "sweep", bundle: "" }],
+    });
+    expect(loaded.failure).toBeUndefined();
+    const outcome = await container.runner.call({
+      ...{ call: "00000000000000ff", snapshot, version, function: "sweep", timeoutMs: 60_000 },
+      positional: Buffer.from("[]"),
+      keywords: Buffer.alloc(0),
+    });
+    expect(outcome.failure).toBeUndefined();
+    const [count, total, digest] = JSON.parse(Buffer.from(outcome.result!.json).toString()) as [number, number, string];
+    expect(count).toBeGreaterThan(100);
+    expect(total).toBeGreaterThan(1 << 20);
+    expect(digest).toBe(files[1]!.digest);
+
+    const stats = await fuse.stats();
+    expect(stats.requests["READ"] ?? 0).toBe(0);
+    expect(stats.requests["OPEN"] ?? 0).toBeGreaterThan(count);
+    expect(stats.passthroughOpens).toBe(stats.requests["OPEN"]);
+  });
+});
