@@ -52,6 +52,7 @@ export function createShipping(options: ShippingOptions): Shipping {
   const published = new Map<string, DescribedFunction>();
   const serving = new Map<string, string>(); // key → digest
   const sent = new Map<number, Sent>();
+  const underWay = new Map<string, number>(); // by app: publishes that control has not answered
   const held = new Map<string, Buffer>(); // contents by digest
   const settledApps = new Set<string>();
   const refusedApps = new Set<string>(); // a version could not be loaded: control tries again with the next snapshot
@@ -76,6 +77,7 @@ export function createShipping(options: ShippingOptions): Shipping {
         contents,
       });
       sent.set(id, entry);
+      underWay.set(app, (underWay.get(app) ?? 0) + 1);
       refusedApps.delete(app);
       for (const { after } of mine) set(functionKey(after), after);
       for (const was of gone) set(functionKey(was), undefined);
@@ -101,8 +103,11 @@ export function createShipping(options: ShippingOptions): Shipping {
     const entry = sent.get(id);
     if (!entry) return;
     const { receipt, before, sentAtMs } = entry;
+    const others = (underWay.get(app) ?? 1) - 1;
+    underWay.set(app, others);
     if (!failure) {
-      settle(app);
+      // A later publish may bring what this one left to it: calls wait for the last.
+      if (others === 0) settle(app);
       options.shipped({ receipt, sentAtMs, bytes: bytesShipped });
       if (before.size === 0) sent.delete(id);
       return;
@@ -177,6 +182,7 @@ export function createShipping(options: ShippingOptions): Shipping {
       settledApps.clear();
       publisher.lost();
       sent.clear();
+      underWay.clear();
     },
   };
 }

@@ -55,8 +55,10 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   let latest = new Map<string, DescribedFunction>();
   let diagnostics: Diagnostic[] = [];
   let snapshot: Snapshot | undefined; // once the project has been described
+  let faultless: { functions: Map<string, DescribedFunction>; snapshot: Snapshot } | undefined; // the last one
   let paused = false;
   let reconciled = false; // what control has is known, in this session
+  let publishedOnce = false;
   let behind: ProjectChange[] = []; // described, not published
   let receiptIds = 0;
   let shown = "";
@@ -105,12 +107,16 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     }
     if (closed) return;
     snapshot = change.snapshot;
+    const previous = latest;
     latest = functionsOf(description);
+    if (description.diagnostics.length === 0) faultless = { functions: latest, snapshot };
     shipping.hold(change.changed.flatMap(({ entry, content }) => (content ? [[entry.digest, content] as const] : [])));
-    const changes = changesBetween(shipping.published, latest, pathsOf(change));
+    // Before anything was published a save is told by what it changed, not by all that is then new to control.
+    const changes = changesBetween(publishedOnce ? shipping.published : previous, latest, pathsOf(change));
     if (!first) keep(describedReceipt(++receiptIds, change, changes, clock.now()));
-    if (paused || !reconciled) behind.push(change);
-    else shipping.ship(changes, receiptIds, snapshot);
+    if (paused || !reconciled) {
+      if (!first) behind.push(change);
+    } else shipping.ship(changes, receiptIds, snapshot);
     if (session.live) watchApps();
     showProject();
     showDiagnostics(description.diagnostics);
@@ -150,7 +156,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
 
   function pinnedCall({ spec, digest }: DescribedFunction, receipt: number): StartCall | undefined {
     const pin = pins.get(`${spec.app}/${spec.name}`);
-    if (!pin || !receipts.has(receipt)) return undefined; // published at the start or after a loss, not because of a save
+    // What is published at the start or after a loss was not changed by a save.
+    if (!pin || !receipts.get(receipt)?.changes.some(({ function: changed }) => changed === spec.name)) return undefined;
     try {
       checkArguments(spec, pin.positional, pin.keywords);
     } catch (error) {
@@ -255,13 +262,26 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
 
   /** Publishes what has been described and not published; the newest receipt stands for all of it. */
   function catchUp(also: string[]): void {
+    shipHeld();
     const files = [...new Set(behind.flatMap(pathsOf))];
     const changes = changesBetween(shipping.published, latest, files);
-    const receipt = behind.length > 0 ? receiptIds : 0;
     const last = behind.at(-1);
     behind = [];
-    if (last && receipts.has(receipt)) keep({ ...describedReceipt(receipt, last, changes, clock.now()), files });
-    shipping.ship(changes, receipt, snapshot!, also);
+    if (last && publishedOnce && receipts.has(receiptIds))
+      keep({ ...describedReceipt(receiptIds, last, changes, clock.now()), files });
+    const receipt = receipts.get(receiptIds)?.nothing === undefined ? receiptIds : 0;
+    shipping.ship(changes, last ? receipt : 0, snapshot!, also);
+    publishedOnce = true;
+  }
+
+  /** Functions of a file that was broken before control ever had them: their last good version, from the snapshot that it came with. */
+  function shipHeld(): void {
+    if (!faultless) return;
+    const unknown = (key: string): boolean => Boolean(latest.get(key)?.held) && !shipping.published.has(key);
+    const functions = new Map([...faultless.functions].filter(([key]) => unknown(key)));
+    if (functions.size === 0) return;
+    const { changes } = changesBetween(new Map(), functions, []);
+    shipping.ship({ changes, removed: [] }, 0, faultless.snapshot);
   }
 
   function takeCall(call: CallInfo): void {

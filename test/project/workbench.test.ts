@@ -37,7 +37,8 @@ const put = (path: string, text: string | Buffer): void => {
   renameSync(join(root, `${path}.part~`), join(root, path));
 };
 
-async function open(): Promise<void> {
+/** `connected`: control is reached only then. */
+async function open(connected: Promise<void> = Promise.resolve()): Promise<void> {
   events = [];
   waiting = [];
   connects = 0;
@@ -45,6 +46,7 @@ async function open(): Promise<void> {
     root,
     connect: async () => {
       connects++;
+      await connected;
       return control.address;
     },
     build: "test",
@@ -54,7 +56,6 @@ async function open(): Promise<void> {
   ended = (async () => {
     for await (const event of bench.events) {
       events.push(event);
-      writeFileSync("/tmp/p4-events.json", `${Date.now()} ${JSON.stringify(event).slice(0, 150)}\n`, { flag: "a" });
       for (const look of waiting.splice(0)) look();
     }
   })();
@@ -181,6 +182,51 @@ describe("a workbench", () => {
     put("app.py", app.replace("return x", "return x + 1"));
     await event((candidate) => candidate.kind === "diagnostics" && candidate.diagnostics.length === 0);
     expect((await event(receiptIn("loaded"))).changes).toEqual([{ function: "other", tier: "fork", reason: "body changed" }]);
+  });
+
+  // In the field: whoever saved in the first half second saw "there is no function", no pinned call, or every function as new.
+  describe("a save before control is reached", () => {
+    async function openAndSave(edit: (source: string) => string): Promise<{ reach: () => void }> {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      await bench[Symbol.asyncDispose]();
+      await ended;
+      control.publishes.length = 0;
+      control.versions.clear();
+      await open(promise);
+      await event((candidate) => candidate.kind === "project" && candidate.functions.length === 2);
+      bench.pin("images", "other", [7], {});
+      put("app.py", edit(app));
+      await event(
+        (candidate) => candidate.kind === "receipt" || (candidate.kind === "diagnostics" && candidate.diagnostics.length > 0),
+      );
+      return { reach: resolve };
+    }
+
+    it("that breaks a file: its functions serve as they were before", async () => {
+      const { reach } = await openAndSave((source) => source.replace("def embed(", "def embed(("));
+      const call = bench.call("images", "other", [1], {}, "key");
+      reach();
+      await event((candidate) => finished(candidate) && candidate.kind === "call" && candidate.call.id === call && candidate);
+      expect([...control.versions.keys()].sort()).toEqual(["images/embed", "images/other"]);
+    });
+
+    it("that changes the pinned function calls it, and tells just that change", async () => {
+      const { reach } = await openAndSave((source) => source.replace("return x", "return x + 1"));
+      reach();
+      const receipt = await event(receiptIn("loaded"));
+      expect(receipt.changes.map((change) => `${change.function}: ${change.reason}`)).toEqual(["other: body changed"]);
+      expect(control.publishes.flatMap(({ calls }) => calls.map((call) => call.function))).toEqual(["other"]);
+    });
+
+    it("that changes a comment says so, and calls nothing", async () => {
+      const { reach } = await openAndSave((source) => `${source}# a remark\n`);
+      reach();
+      const call = bench.call("images", "embed", ["a"], {}, "key");
+      await event((candidate) => finished(candidate) && candidate.kind === "call" && candidate.call.id === call && candidate);
+      const receipts = events.flatMap((candidate) => (candidate.kind === "receipt" ? [candidate.receipt] : []));
+      expect(receipts.map(({ nothing }) => nothing)).toEqual(["comment or formatting only, or code that no function reaches"]);
+      expect(control.publishes.flatMap(({ calls }) => calls)).toEqual([]);
+    });
   });
 
   it("publishes nothing while paused, and everything since when it goes on", async () => {
