@@ -109,7 +109,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       const args = { positional: asBuffer(positional), keywords: asBuffer(keywords) };
       send({
         $case: "child",
-        value: { id: child.id, app, function: child.function, version: "", arguments: args, parent, origin: "function" },
+        value: { id: child.id, app, function: child.function, version: "", arguments: args, parent, origin: child.origin },
       });
     },
     childCancel: (call) => send({ $case: "cancel", value: { call } }),

@@ -227,10 +227,10 @@ function linesOf(head: FrameHeads["output"], payload: Buffer): OutputLine[] {
 }
 
 function childOf(frame: Frame & { name: "childCall" }): ChildCall {
-  const { id, parent, app, function: name } = frame.head;
+  const { id, parent, app, function: name, origin } = frame.head;
   const [positional = Buffer.alloc(0), keywords = Buffer.alloc(0)] = cutPayload(frame, [
     frame.head.positional,
     frame.head.keywords,
   ]);
-  return { id, parent, app, function: name, positional, keywords };
+  return { id, parent, app, function: name, origin, positional, keywords };
 }

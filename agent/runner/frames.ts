@@ -26,7 +26,15 @@ export interface FrameHeads {
   started: { call: string; timeMs: number };
   output: { call: string; stream: "stdout" | "stderr"; timeMs: number; dropped: number };
   result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure };
-  childCall: { id: string; parent: string; app: string; function: string; positional: number; keywords: number };
+  childCall: {
+    id: string;
+    parent: string;
+    app: string;
+    function: string;
+    origin: "function" | "map" | "spawn";
+    positional: number;
+    keywords: number;
+  };
   childCancel: { id: string };
 }
 

@@ -46,6 +46,7 @@ export interface ChildCall {
   parent: string;
   app: string; // "" means the caller's own
   function: string;
+  origin: "function" | "map" | "spawn"; // what was spawned outlives its caller
   positional: Uint8Array;
   keywords: Uint8Array;
 }

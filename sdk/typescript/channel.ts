@@ -9,9 +9,12 @@ export interface RemoteCall {
   cancel(): void;
 }
 
+/** What made a call: what was spawned outlives the function that spawned it. */
+export type CallOrigin = "function" | "map" | "spawn";
+
 export interface Channel {
-  /** `positional` is a JSON array, `keywords` a JSON object or "". */
-  start(app: string, functionName: string, positional: string, keywords: string): RemoteCall;
+  /** `positional` is a JSON array. */
+  start(app: string, functionName: string, positional: string, origin: CallOrigin): RemoteCall;
 }
 
 const key: symbol = Symbol.for("hob.channel");

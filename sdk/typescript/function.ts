@@ -1,6 +1,6 @@
 // ⑥ Functions as user code sees them: called here, or on the pool, one call or many.
 
-import { type Channel, currentChannel, type RemoteCall } from "./channel.ts";
+import { type CallOrigin, type Channel, currentChannel, type RemoteCall } from "./channel.ts";
 import { remoteError } from "./errors.ts";
 import type { FunctionSpec } from "./spec.ts";
 import { decodeValue, encodeValue } from "./values.ts";
@@ -45,7 +45,7 @@ export interface RemoteFunction<A extends unknown[], R> {
   local(...args: A): R;
   /** Runs it on the pool. */
   remote(...args: A): Promise<Awaited<R>>;
-  /** Starts it on the pool and returns at once. */
+  /** Starts it on the pool and returns at once. The call goes on when the function that made it has returned. */
   spawn(...args: A): Call<Awaited<R>>;
   /** The results for each input. */
   map(inputs: Inputs<A[0]>, options?: MapOptions): AsyncIterable<Awaited<R>>;
@@ -65,14 +65,18 @@ export function makeFunction<A extends unknown[], R>(
     if (!body) throw new Error(`${app}/${spec.name} was looked up by name, so its code is not here; call .remote(...)`);
     return body(...args);
   };
-  const spawn = (...args: A): Call<Awaited<R>> => new Call(start(app, spec.name, args));
+  const begin =
+    (origin: CallOrigin) =>
+    (...args: A): Call<Awaited<R>> =>
+      new Call(start(app, spec.name, args, origin));
+  const [once, one, spawn] = [begin("function"), begin("map"), begin("spawn")];
   const made: RemoteFunction<A, R> = Object.assign((...args: A): R => local(...args), {
     app,
     local,
     spawn,
-    remote: (...args: A) => spawn(...args).get(),
-    map: (inputs: Inputs<A[0]>, options: MapOptions = {}) => each(pairs(inputs), spawn, options),
-    starmap: (inputs: Inputs<A>, options: MapOptions = {}) => each(inputs, spawn, options),
+    remote: (...args: A) => once(...args).get(),
+    map: (inputs: Inputs<A[0]>, options: MapOptions = {}) => each(pairs(inputs), one, options),
+    starmap: (inputs: Inputs<A>, options: MapOptions = {}) => each(inputs, one, options),
     describe: () => ({ ...spec }),
   });
   Object.defineProperty(made, "name", { value: spec.name });
@@ -86,14 +90,14 @@ export function makeFunction<A extends unknown[], R>(
   }
 }
 
-function start(app: string, name: string, args: unknown[]): RemoteCall {
+function start(app: string, name: string, args: unknown[], origin: CallOrigin): RemoteCall {
   const channel: Channel | undefined = currentChannel();
   if (!channel)
     throw new Error(`${name || "this function"}: a remote call needs hob; run it with \`hob run FILE::${name || "NAME"}\``);
   if (!name)
     throw new Error('a function that is called remotely needs a name: export it as a constant, or give the option name: "…"');
   const positional = args.map((argument, at) => encodeValue(argument, `argument ${at + 1} of ${name}`, "pass"));
-  return channel.start(app, name, `[${positional.join(",")}]`, "");
+  return channel.start(app, name, `[${positional.join(",")}]`, origin);
 }
 
 async function* each<A extends unknown[], R>(

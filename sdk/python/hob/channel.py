@@ -45,13 +45,15 @@ class Channel:
         self._wait(lambda: bool(self._requests) or self._ended, None)
         return self._requests.popleft() if self._requests else None
 
-    def start(self, app: str, function: str, positional: bytes, keywords: bytes) -> str:
+    def start(self, app: str, function: str, arguments: tuple[bytes, bytes], origin: str) -> str:
+        """Sends the call; `arguments` are a JSON array and a JSON object or nothing."""
         if os.getpid() != self._pid:
             raise RuntimeError(f"{function}: a process forked by a function cannot make remote calls; make them in the function itself")
         call = os.urandom(8).hex()
         with self._changed:
             self._pending.add(call)
-        head = {"id": call, "parent": self.parent, "app": app, "function": function}
+        head = {"id": call, "parent": self.parent, "app": app, "function": function, "origin": origin}
+        positional, keywords = arguments
         self.send(frames.CHILD_CALL, {**head, "positional": len(positional), "keywords": len(keywords)}, positional, keywords)
         return call
 

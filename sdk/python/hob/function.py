@@ -79,12 +79,13 @@ class Function(Generic[P, R]):
 
     def remote(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs it on the pool and waits for the result."""
-        return self.spawn(*args, **kwargs).get()
+        channel = self._channel()
+        return Call(channel, self._start(channel, args, kwargs, "function")).get()
 
     def spawn(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
-        """Starts it on the pool and returns at once."""
+        """Starts it on the pool and returns at once. The call goes on when the function that made it has returned."""
         channel = self._channel()
-        return Call(channel, self._start(channel, args, kwargs))
+        return Call(channel, self._start(channel, args, kwargs, "spawn"))
 
     def map(self, inputs: Iterable[Any], *, ordered: bool = True, return_exceptions: bool = False) -> Iterator[R]:
         """The results for each input, as they come in the inputs' order; with ordered=False, in the order in which they finish."""
@@ -113,7 +114,7 @@ class Function(Generic[P, R]):
             for args in inputs:
                 if len(waiting) >= IN_FLIGHT:
                     yield next_outcome()
-                waiting.append(self._start(channel, args, {}))
+                waiting.append(self._start(channel, args, {}, "map"))
             while waiting:
                 yield next_outcome()
         finally:
@@ -127,12 +128,12 @@ class Function(Generic[P, R]):
             raise RuntimeError(f"{self.name}: a remote call needs hob; run this program with `hob run {file}`, or `hob run {file}::{self.name}`")
         return channels.current
 
-    def _start(self, channel: channels.Channel, args: tuple, kwargs: dict[str, Any]) -> str:
+    def _start(self, channel: channels.Channel, args: tuple, kwargs: dict[str, Any], origin: str) -> str:
         positional = b",".join(encode(argument, f"argument {at + 1} of {self.name}", "pass") for at, argument in enumerate(args))
         keywords = b",".join(
             encode(name) + b":" + encode(value, f"argument {name} of {self.name}", "pass") for name, value in kwargs.items()
         )
-        return channel.start(self.app, self.name, b"[%s]" % positional, b"{%s}" % keywords if kwargs else b"")
+        return channel.start(self.app, self.name, (b"[%s]" % positional, b"{%s}" % keywords if kwargs else b""), origin)
 
     def __repr__(self) -> str:
         return f"<hob function {self.app}/{self.name}>"

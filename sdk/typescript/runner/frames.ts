@@ -42,7 +42,15 @@ export interface Heads {
   started: { call: string; timeMs: number };
   output: { call: string; stream: string; timeMs: number; dropped: number };
   result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure };
-  childCall: { id: string; parent: string; app: string; function: string; positional: number; keywords: number };
+  childCall: {
+    id: string;
+    parent: string;
+    app: string;
+    function: string;
+    origin: "function" | "map" | "spawn";
+    positional: number;
+    keywords: number;
+  };
   childCancel: { id: string };
 }
 

@@ -178,13 +178,13 @@ function refusedArguments(name: string, body: Body, args: unknown[], keywords: s
 }
 
 installChannel({
-  start(app, functionName, positional, keywords) {
+  start(app, functionName, positional, origin) {
     const id = randomBytes(8).toString("hex");
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     children.set(id, resolve);
-    const pieces = [Buffer.from(positional), Buffer.from(keywords)] as const;
-    const sizes = { positional: pieces[0].byteLength, keywords: pieces[1].byteLength };
-    send("childCall", { id, parent: current, app, function: functionName, ...sizes }, ...pieces);
+    const data = Buffer.from(positional);
+    const sizes = { positional: data.byteLength, keywords: 0 };
+    send("childCall", { id, parent: current, app, function: functionName, origin, ...sizes }, data);
     return { id, outcome: promise, cancel: () => send("childCancel", { id }) };
   },
 });
