@@ -112,7 +112,9 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         value: { id: child.id, app, function: child.function, version: "", arguments: args, parent, origin: child.origin },
       });
     },
-    childCancel: (call) => send({ $case: "cancel", value: { call } }),
+    childCancel(call) {
+      if (children.get(call) === id) send({ $case: "cancel", value: { call } }); // its own, not another container's
+    },
   });
 
   /** Tells the FUSE daemon; where it has forgotten the base meanwhile, the whole list. Nobody waits here: a lookup waits there. */

@@ -1,5 +1,6 @@
 // ⑤ Answers requests about a mount: an immutable tree (an image), or the snapshots of many containers. No state but what it shows.
 
+import { isDigest } from "../base/content-folder.ts";
 import type { BlobFiles } from "./blobs.ts";
 import { digestOf, entryInode, findEntry, type Manifest, sizeOf, targetOf, typeOf } from "./image/manifest.ts";
 import type { Roots } from "./tree-roots.ts";
@@ -92,7 +93,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     const high = roots.snapshot(container, name);
     const binding = mount.bindings[high];
     if (high !== 0 && binding) return replies.replyEntry(reply, binding.manifest, high, 0);
-    if (request.retried) return -errno.ENOENT;
+    if (request.retried || !isDigest(name)) return -errno.ENOENT; // who looks for .git above the project does not wait
     request.need = { kind: "snapshot", container, snapshot: name };
     return DEFERRED;
   }

@@ -28,15 +28,21 @@ export function shipped(receipt: Receipt, sentAtMs: number, nowMs: number, bytes
     ...receipt,
     state: receipt.state === "described" ? "shipped" : receipt.state,
     bytesShipped: receipt.bytesShipped + bytes,
-    ms: { ...receipt.ms, ship: nowMs - sentAtMs, total: later(receipt, nowMs) },
+    ms: {
+      ...receipt.ms,
+      ship: receipt.ms.load === undefined ? nowMs - sentAtMs : (receipt.ms.ship ?? 0),
+      total: later(receipt, nowMs),
+    },
   };
 }
 
-export function loaded(receipt: Receipt, loadMs: number, nowMs: number): Receipt {
+/** The code is in place. `ship` is then all that lay between the message's leaving and the load: control, placing, the way to the node. */
+export function loaded(receipt: Receipt, sentAtMs: number, loadMs: number, nowMs: number): Receipt {
+  const load = Math.max(receipt.ms.load ?? 0, loadMs);
   return {
     ...receipt,
     state: receipt.state === "failed" ? "failed" : "loaded",
-    ms: { ...receipt.ms, load: Math.max(receipt.ms.load ?? 0, loadMs), total: later(receipt, nowMs) },
+    ms: { ...receipt.ms, ship: Math.max(0, nowMs - sentAtMs - load), load, total: later(receipt, nowMs) },
   };
 }
 

@@ -15,7 +15,7 @@ export interface ShippingOptions extends Omit<PublisherOptions, "settled"> {
   /** Control has recorded a publish; `receipt` is 0 for one that no save caused. */
   shipped(step: { receipt: number; sentAtMs: number; bytes: number }): void;
   refused(step: { receipt: number; app: string; functions: string[]; failure: Failure }): void;
-  loaded(step: { receipt: number; loadMs: number }): void;
+  loaded(step: { receipt: number; sentAtMs: number; loadMs: number }): void;
   /** Control has an app's present code: calls of it may go. */
   settled(app: string): void;
 }
@@ -121,7 +121,7 @@ export function createShipping(options: ShippingOptions): Shipping {
   function takeReloaded({ publish, app, functions, loadMs, failure }: Reloaded): void {
     const entry = sent.get(publish);
     if (!entry) return;
-    const { receipt, before } = entry;
+    const { receipt, before, sentAtMs } = entry;
     if (failure) {
       refusedApps.add(app);
       for (const name of functions) {
@@ -129,7 +129,7 @@ export function createShipping(options: ShippingOptions): Shipping {
         if (was) serving.set(`${app}/${name}`, was.digest);
       }
       options.refused({ receipt, app, functions, failure });
-    } else options.loaded({ receipt, loadMs });
+    } else options.loaded({ receipt, sentAtMs, loadMs });
     for (const name of functions) before.delete(`${app}/${name}`);
     if (before.size === 0) sent.delete(publish);
   }

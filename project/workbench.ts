@@ -86,7 +86,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     pinnedCall,
     settled: () => calls.release(sendCall),
     shipped: ({ receipt, sentAtMs, bytes }) => grow(receipt, (known) => shipped(known, sentAtMs, clock.now(), bytes)),
-    loaded: ({ receipt, loadMs }) => grow(receipt, (known) => loaded(known, loadMs, clock.now())),
+    loaded: ({ receipt, sentAtMs, loadMs }) => grow(receipt, (known) => loaded(known, sentAtMs, loadMs, clock.now())),
     refused({ receipt, app, functions, failure }) {
       const known = grow(receipt, (last) => failed(last, failure, clock.now()));
       if (!known) notice("error", `${app}: ${functions.join(", ")} could not be put in place: ${failure.message}`);

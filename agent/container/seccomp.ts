@@ -44,7 +44,9 @@ export interface Seccomp {
 const architectures: Partial<Record<NodeJS.Architecture, string>> = { x64: "SCMP_ARCH_X86_64", arm64: "SCMP_ARCH_AARCH64" };
 const EPERM = 1;
 const ENOSYS = 38;
-const AF_VSOCK = 40; // reaches the hypervisor, past every network namespace
+// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: by exact value, for the kernel looks at 32 bits and the filter at 64. AF_VSOCK would reach the
+// hypervisor past every network namespace.
+const socketDomains = [1, 2, 10, 16];
 const namespaceFlags = 0x7e02_0000; // CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 const personalities = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff]; // Linux, Linux32, with UNAME26, and the query
 
@@ -59,7 +61,9 @@ export function seccompProfile(architecture: NodeJS.Architecture = process.arch)
     architectures: [name],
     syscalls: [
       { names: everywhere.trim().split(/\s+/), action: allow },
-      { names: ["socket"], action: allow, args: [{ index: 0, value: AF_VSOCK, op: "SCMP_CMP_NE" }] },
+      ...socketDomains.map(
+        (value): Rule => ({ names: ["socket"], action: allow, args: [{ index: 0, value, op: "SCMP_CMP_EQ" }] }),
+      ),
       ...personalities.map(
         (value): Rule => ({ names: ["personality"], action: allow, args: [{ index: 0, value, op: "SCMP_CMP_EQ" }] }),
       ),

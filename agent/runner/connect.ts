@@ -3,7 +3,7 @@
 import type { Duplex } from "node:stream";
 import { systemClock } from "../../base/clock.ts";
 import { HobError, sentenceOf } from "../../base/errors.ts";
-import { Failure } from "../../proto/gen/hob/v1/common.ts";
+import type { Failure } from "../../proto/gen/hob/v1/common.ts";
 import { createFrameDecoder, cutPayload, encodeFrame, type Frame, type FrameHeads, protocolVersion } from "./frames.ts";
 import type { CallOutcome, CallRequest, ChildCall, LoadRequest, OutputLine, Runner, RunnerEvents } from "./runner.ts";
 
@@ -17,6 +17,7 @@ type LoadResult = { ms: number; failure?: Failure };
 
 interface PendingCall {
   timeoutMs: number;
+  startedAtMs?: number;
   /** Why it was told to end; the first cause is the outcome, whatever the process made of it. */
   cause?: Failure;
   timer?: NodeJS.Timeout;
@@ -57,7 +58,11 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
     closed.resolve(reason);
   }
 
-  function finishCall(call: string, outcome: CallOutcome): void {
+  /** A process that was ended cannot say how long its call ran: since its start, then. */
+  function finishCall(call: string, told: CallOutcome): void {
+    const startedAtMs = calls.get(call)?.startedAtMs;
+    const outcome =
+      told.failure && told.runMs === 0 && startedAtMs !== undefined ? { ...told, runMs: systemClock.now() - startedAtMs } : told;
     const pending = calls.get(call);
     if (!pending) return;
     calls.delete(call);
@@ -88,6 +93,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
   function started(call: string, timeMs: number): void {
     const pending = calls.get(call);
     if (!pending) return;
+    pending.startedAtMs = systemClock.now();
     if (pending.timeoutMs > 0 && !pending.cause) {
       const message = `the call was still running after ${pending.timeoutMs / 1000} s, its function's timeout`;
       pending.timer = setTimeout(() => stop(pending, { call }, failure("timeout", message)), pending.timeoutMs);
@@ -104,7 +110,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
         finishLoad(frame.head.load, completed(frame.head.failure));
         break;
       case "started":
-        started(frame.head.call, frame.head.timeMs);
+        started(frame.head.call, measure(frame.head.timeMs));
         break;
       case "output":
         events.output(linesOf(frame.head, frame.payload));
@@ -114,7 +120,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
         const reason = completed(frame.head.failure);
         // A copy: the payload is a view of a larger piece, which would live as long as the result.
         const outcome = reason ? { failure: reason } : { result: { json: Buffer.from(frame.payload) } };
-        finishCall(call, { ...outcome, runMs, droppedBytes });
+        finishCall(call, { ...outcome, runMs: measure(runMs), droppedBytes: whole(droppedBytes, Number.MAX_SAFE_INTEGER) });
         break;
       }
       case "childCall":
@@ -214,16 +220,39 @@ function died(reason: string): Failure {
 }
 
 /** A runner may leave out what is empty. */
+// A runner shares its container with user code: what it says is put into the wire's ranges, or one odd line number would end the link.
+const greatestUint32 = 2 ** 32 - 1;
+const whole = (value: unknown, greatest: number): number =>
+  typeof value === "number" && value > 0 ? Math.min(Math.floor(value), greatest) : 0;
+const measure = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+
 function completed(partial: Failure | undefined): Failure | undefined {
-  return partial && Failure.fromPartial(partial);
+  if (!partial) return undefined;
+  const { kind, type, message, traceback, frames } = partial;
+  return {
+    kind: text(kind) || "exception",
+    type: text(type),
+    message: text(message),
+    traceback: text(traceback),
+    frames: (Array.isArray(frames) ? frames : []).map((frame) => ({
+      file: text(frame?.file),
+      line: whole(frame?.line, greatestUint32),
+      function: text(frame?.function),
+      source: text(frame?.source),
+      own: frame?.own === true,
+    })),
+  };
 }
 
 function linesOf(head: FrameHeads["output"], payload: Buffer): OutputLine[] {
-  const { call, stream, timeMs } = head;
+  const { call, stream } = head;
+  const timeMs = measure(head.timeMs);
+  const dropped = whole(head.dropped, greatestUint32);
   return payload
     .toString()
     .split(/\r?\n/)
-    .map((text, at) => ({ call, stream, timeMs, text, dropped: at === 0 ? head.dropped : 0 }));
+    .map((text, at) => ({ call, stream, timeMs, text, dropped: at === 0 ? dropped : 0 }));
 }
 
 function childOf(frame: Frame & { name: "childCall" }): ChildCall {

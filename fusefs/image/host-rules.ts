@@ -22,8 +22,14 @@ const etc = new RegExp(
 /** Certificates that an administrator added: /etc/ssl/certs links to them. */
 const localCertificates = /^\/usr\/local\/share\/ca-certificates\/.*\.crt$/;
 
+/** In the folders of certificates a key may lie beside its certificate. */
+const certificateFolders = /^\/etc\/(ssl\/certs|pki)\//;
+const certificate = /\.(crt|cer|pem|\d+)$/;
+const key = /key|priv/i;
+
 /** Whether a path, with the links of its folders resolved, may enter the image. */
 export function mayEnter(path: string): boolean {
+  if (certificateFolders.test(path) && (!certificate.test(path) || key.test(path))) return false;
   if (path.startsWith("/etc/")) return etc.test(path) && !path.includes("/private/");
   if (localCertificates.test(path)) return true;
   return roots.test(path) && !refused.test(path);

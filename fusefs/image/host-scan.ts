@@ -43,6 +43,7 @@ function createScanner(): Scanner {
     const stat = lstatSync(path, { throwIfNoEntry: false, bigint: true });
     if (!stat) return; // listed, but removed from this machine
     if (stat.isFile()) {
+      if ((Number(stat.mode) & 0o004) === 0) return; // what not everybody here may read is nobody's in an image
       // Set-uid and set-gid are of no use in a container that may not gain privileges.
       const mode = (Number(stat.mode) & 0o777) | 0o444;
       items.set(path, { kind: "file", path, mode, size: Number(stat.size), mtimeNs: stat.mtimeNs, inode: stat.ino });

@@ -76,26 +76,35 @@ describe.skipIf(!probe.fuse).each([{ workers: 1 }, { workers: 2 }])("the snapsho
     });
   });
 
+  it("answers at once for a name that is no digest: who looks for .git above the project does not wait", async () => {
+    await mounted.server.addContainer("a");
+    const asked = performance.now();
+    for (const name of [".git", "package.json"]) await expect(stat(join(root, "a", name))).rejects.toThrow("ENOENT");
+    expect(performance.now() - asked).toBeLessThan(900);
+  });
+
   it("lets a lookup wait for a snapshot that is about to come, and go on with others meanwhile", async () => {
+    const soon = sha256("soon");
     await mounted.server.addContainer("a");
     await mounted.server.addContainer("b");
     const files = [await source("app.py", "here now")];
     await mounted.server.addSnapshot("b", "other", "", files, []);
     const before = (await mounted.server.stats()).requests["LOOKUP"] ?? 0;
-    const early = readFile(join(root, "a/soon/app.py"), "utf8");
-    while (((await mounted.server.stats()).requests["LOOKUP"] ?? 0) < before + 2); // "a", then "soon": it waits now
+    const early = readFile(join(root, "a", soon, "app.py"), "utf8");
+    while (((await mounted.server.stats()).requests["LOOKUP"] ?? 0) < before + 2); // "a", then the snapshot: it waits now
     expect(await readFile(join(root, "b/other/app.py"), "utf8")).toBe("here now");
-    await mounted.server.addSnapshot("a", "soon", "", files, []);
+    await mounted.server.addSnapshot("a", soon, "", files, []);
     expect(await early).toBe("here now");
   });
 
   it("answers that there is no such snapshot after about a second, and does not remember it", async () => {
+    const never = sha256("never");
     await mounted.server.addContainer("a");
     const asked = performance.now();
-    await expect(stat(join(root, "a/never"))).rejects.toThrow("ENOENT");
+    await expect(stat(join(root, "a", never))).rejects.toThrow("ENOENT");
     expect(performance.now() - asked).toBeGreaterThan(900);
-    await mounted.server.addSnapshot("a", "never", "", [await source("f", "after all")], []);
-    expect(await readFile(join(root, "a/never/f"), "utf8")).toBe("after all");
+    await mounted.server.addSnapshot("a", never, "", [await source("f", "after all")], []);
+    expect(await readFile(join(root, "a", never, "f"), "utf8")).toBe("after all");
     await expect(stat(join(root, "nobody"))).rejects.toThrow("ENOENT");
     await mounted.server.addContainer("nobody");
     expect(await readdir(join(root, "nobody"))).toEqual([]);

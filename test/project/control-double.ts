@@ -116,7 +116,7 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
           app,
           functions,
           tier,
-          loadMs: 1.5,
+          loadMs: 0.01,
           containers: 1,
           container: "c",
           node: "n",

@@ -80,6 +80,9 @@ describe("the image's rules", () => {
     "/usr/share/doc/x/README",
     "/usrx/bin/a",
     "/opt/x",
+    // A key that somebody left beside its certificate.
+    "/etc/ssl/certs/server.key",
+    "/etc/ssl/certs/private-server.pem",
   ])("keep %s out", (path) => expect(mayEnter(path)).toBe(false));
 
   it.each([

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { connectRunner } from "../../agent/runner/connect.ts";
 import { createFrameDecoder, encodeFrame, type Frame, type FrameHeads } from "../../agent/runner/frames.ts";
 import type { OutputLine } from "../../agent/runner/runner.ts";
+import { Failure } from "../../proto/gen/hob/v1/common.ts";
 
 /** Both ends of a connection whose runner does what the test says. */
 function pair() {
@@ -73,6 +74,23 @@ describe("connectRunner", () => {
     for (const { failure } of await both)
       expect(failure?.message).toMatch(/the runner is gone: the runner sent what is not a frame/);
     expect(await runner.closed).toMatch(/not a frame/);
+  });
+
+  // In the field: SyntaxError("m", ("t.html", -1, 0, "x")) gave line -1, which the wire refuses; the link broke again at every reconnect.
+  it("puts what a runner says into the ranges of the wire", async () => {
+    const { connecting, say, lines } = pair();
+    say("ready", hello);
+    const runner = await connecting;
+    const outcome = runner.call(request("odd"));
+    say("output", { call: "odd", stream: "stdout", timeMs: Number.NaN, dropped: -5 }, "text");
+    const frame = { file: 7, line: -1, function: null, source: "x", own: "yes" } as unknown as Failure["frames"][number];
+    const told = { kind: "exception", type: "E", message: "m", traceback: "", frames: [frame] };
+    say("result", { call: "odd", runMs: -1, droppedBytes: -1, positional: 0, failure: told } as unknown as FrameHeads["result"]);
+    const { failure, droppedBytes } = await outcome;
+    expect(failure?.frames).toEqual([{ file: "", line: 0, function: "", source: "x", own: false }]);
+    expect(droppedBytes).toBe(0);
+    expect(lines[0]).toMatchObject({ dropped: 0, timeMs: 0 });
+    expect(Failure.decode(Failure.encode(failure!).finish())).toEqual(failure);
   });
 
   it("reports a timeout as a timeout although the process ended with a signal, and starts the clock when the call starts", async () => {

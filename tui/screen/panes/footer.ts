@@ -35,6 +35,13 @@ export function footerLine(state: State, width: number): Line {
     return spread([span(" "), levels[state.notice.level], span(state.notice.text)], quit, width);
   }
   const all = hints(state);
-  const variants = [...all.keys()].reverse().map((index) => [span(" "), ...all.slice(0, index + 1).flat()]);
+  // Where room is short the hint that leads to all others is the last to go.
+  const help = all.findIndex((spans) => spans[0]?.text === "?");
+  const [last = [], rest] = help < 0 ? [[], all] : [all[help], all.toSpliced(help, 1)];
+  const variants = Array.from({ length: rest.length + 1 }, (_, gone) => [
+    span(" "),
+    ...rest.slice(0, rest.length - gone).flat(),
+    ...last,
+  ]);
   return spread(fitting(variants, width - 8), quit, width);
 }

@@ -88,11 +88,23 @@ function diagnosticLines(diagnostics: readonly Diagnostic[], width: number, heig
         : `${first.file}:${first.line}:${first.column}`;
   const more = others.length > 0 ? ` and ${count(others.length)} more` : "";
   const serving = line(`  the versions before keep serving${more === "" ? "" : `;${more}`}`, "dim");
-  const lines: Line[] = [[span("✗ ", "bad"), span(where, "strong"), span(`  ${first.message}`, "bad")]];
-  if (first.sourceLine.trim() !== "") lines.push(...pointed(first, width));
+  const source = first.sourceLine.trim() === "" ? [] : pointed(first, width);
+  const lines = [...faultLines(where, first.message, width, height - source.length - 1), ...source];
   // On a low pane the caret's own line has room for the sentence.
   if (lines.length + 1 > height) return [...lines.slice(0, -1), [...(lines.at(-1) ?? []), ...serving]];
   return [...lines, serving];
+}
+
+/** Place and message on one line where they fit, else the message over as many lines below as there is room for. */
+function faultLines(where: string, message: string, width: number, room: number): Line[] {
+  const head: Line = [span("✗ ", "bad"), span(where, "strong")];
+  if (room < 2 || where.length + message.length + 4 <= width) return [[...head, span(`  ${message}`, "bad")]];
+  return [
+    head,
+    ...wrapped(message, width - 2, "bad")
+      .slice(0, room - 1)
+      .map((spans): Line => [span("  "), ...spans]),
+  ];
 }
 
 /** The source line with a caret under the column, both shifted so that the caret is in view. */
@@ -122,6 +134,11 @@ export function drawSave({ state, width, height }: DrawContext): Drawn {
     const others = receipt && !receipt.files.includes(state.diagnostics[0]?.file ?? "") ? receiptLines(receipt, inner) : [];
     return { title, lines: edge([...faults, ...others].slice(0, height)) };
   }
-  if (receipt) return { title, lines: edge(receiptLines(receipt, inner).slice(0, height)) };
+  if (receipt) {
+    // A save that reloads nothing does not hide what the one before it did.
+    const effective = receipt.nothing === undefined ? undefined : state.receipts.find(({ nothing }) => nothing === undefined);
+    const lines = [...receiptLines(receipt, inner).slice(0, 1), ...(effective ? receiptLines(effective, inner) : [])];
+    return { title, lines: edge((effective ? lines : receiptLines(receipt, inner)).slice(0, height)) };
+  }
   return { title, lines: edge(wrapped("no save yet: change a function in your editor and save", inner, "dim")) };
 }

@@ -42,7 +42,12 @@ def fork(epoll: select.epoll, project: Project, startup_modules: frozenset[str],
     out, out_end = os.pipe()
     err, err_end = os.pipe()
     gc.freeze()  # what exists now is never moved or counted again, so its pages stay shared
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        for fd in (ours, theirs, out, out_end, err, err_end):
+            os.close(fd)
+        raise
     if pid == 0:
         _become_child([*zygote_fds, ours, out, err], (out_end, err_end), lambda: SnapshotProcess(project, theirs, startup_modules).run(spare))
     for fd in (theirs, out_end, err_end):

@@ -44,6 +44,7 @@ class Project:
         for path in head["removed"]:
             files.pop(path, None)
         files.update((file["path"], file["digest"]) for file in head["changed"])
+        self.snapshots.pop(snapshot, None)  # what is told again is the newest
         self.snapshots[snapshot] = files
         return [file["path"] for file in head["changed"]]
 

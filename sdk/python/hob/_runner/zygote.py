@@ -24,6 +24,8 @@ from .project import Project, UnknownBase, owner_names
 _grace_s = 2.0
 #: Work that can wait (compiling, forking the next spare) begins when nothing has come for this long.
 _quiet_s = 0.01
+#: After a fork that failed, for the container's limit of processes is reached.
+_no_fork_s = 1.0
 
 
 class Zygote:
@@ -39,6 +41,7 @@ class Zygote:
         self._output = OutputRelay(self._agent, self._epoll, self._children)
         self._by_snapshot: dict[str, Child] = {}
         self._spare: Child | None = None
+        self._no_spare_until = 0.0
         self._retired: set[str] = set()
         self._callers: dict[str, Child] = {}  # by the calls that their functions made
         self._kills: deque[tuple[float, Child]] = deque()  # (when, whom), soonest first: the grace is one for all
@@ -73,7 +76,9 @@ class Zygote:
 
     def _patience(self) -> float | None:
         """Seconds until something is due by itself."""
-        wait = [self._quiet_s] if self._later or (self._spare is None and self._by_snapshot) else []
+        wait = [self._quiet_s] if self._later else []
+        if self._spare is None and self._by_snapshot:
+            wait.append(max(self._quiet_s, self._no_spare_until - time.monotonic()))
         if self._kills:
             wait.append(max(0.0, self._kills[0][0] - time.monotonic()))
         return min(wait) if wait else None
@@ -137,7 +142,11 @@ class Zygote:
             child, self._spare = self._spare, None  # forked before this frame, so it takes all of it
             self._give_load(child, snapshot, head["load"], frame.raw)
         else:
-            child = child or self._fork()
+            try:
+                child = child or self._fork()
+            except OSError as error:
+                self._send(frames.LOADED, {"load": head["load"], "failure": _no_process(error)})
+                return
             self._give_load(child, snapshot, head["load"], _load_of_known(snapshot, head["load"], head["versions"]))
         self._later.extend((snapshot, path) for path in modules)
         for old in head["retire"]:
@@ -153,7 +162,11 @@ class Zygote:
         snapshot = frame.head["snapshot"]
         child = self._serving(snapshot)
         if child is None and snapshot in self._project.snapshots and snapshot in self._versions:
-            child = self._start_again(snapshot)
+            try:
+                child = self._start_again(snapshot)
+            except OSError as error:
+                self._result(frame.head["call"], _no_process(error))
+                return
         if child is None:
             message = f"{frame.head['function']}: snapshot {snapshot[:12]} has not been loaded here"
             self._result(frame.head["call"], failures.failure("load", message))
@@ -268,12 +281,16 @@ class Zygote:
                     self._project.code(snapshot, path)
                 except (KeyError, SyntaxError, ValueError):
                     pass  # the process that imports it reports it
-        elif self._spare is None and self._by_snapshot:
-            live = set(self._by_snapshot)
+        elif self._spare is None and self._by_snapshot and time.monotonic() >= self._no_spare_until:
+            # What is not retired may be called again, also when its process has ended.
+            live = set(self._by_snapshot) | (set(self._versions) - self._retired)
             self._project.prune(live)
             self._versions = {key: value for key, value in self._versions.items() if key in self._project.snapshots}
             self._retired &= set(self._versions)
-            self._spare = self._fork(spare=True)
+            try:
+                self._spare = self._fork(spare=True)
+            except OSError:
+                self._no_spare_until = time.monotonic() + _no_fork_s
 
     def _end_spare(self) -> None:
         if self._spare is not None:
@@ -348,6 +365,11 @@ class Zygote:
         for child in self._pids.values():
             children.signal_group(child, signal.SIGKILL)
         os._exit(0)
+
+
+def _no_process(error: OSError) -> dict[str, Any]:
+    limit = "the container's limit of processes and threads is reached; end some that your functions have started"
+    return failures.failure("load", f"no process could be started for the code: {error.strerror} ({limit})")
 
 
 def _load_of_known(snapshot: str, load: int, versions: list[dict[str, str]]) -> bytes:
