@@ -48,11 +48,14 @@ async function show(text: string | undefined, flags: LogsFlags): Promise<void> {
   requireKnown(target, [...versions.map((version) => ({ app: version.spec?.app ?? "", function: version.function })), ...calls]);
   const call = flags.call === undefined ? "" : await callId(pool, flags.call);
   const request = { ...target, call, sinceMs, limit: flags.limit, follow: flags.follow ?? false };
+  let shown = 0;
   for await (const lines of pool.logs(request, interrupt.signal)) {
+    shown += lines.length;
     for (const line of lines)
       if (flags.json) printJson(logObject(line));
       else printLine(logText(line));
   }
+  if (!request.follow && shown >= flags.limit) process.stderr.write(`hob: the latest ${shown} lines; --limit shows more\n`);
 }
 
 async function callId(pool: PoolClient, text: string): Promise<string> {

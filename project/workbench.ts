@@ -59,6 +59,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   let paused = false;
   let reconciled = false; // what control has is known, in this session
   let publishedOnce = false;
+  let lostAtMs = 0; // 0: the session with control is there, or never was
   let behind: ProjectChange[] = []; // described, not published
   let receiptIds = 0;
   let shown = "";
@@ -206,6 +207,10 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
 
   function takeLink(state: LinkState, sinceMs: number, detail: string): void {
     emit({ kind: "link", state, sinceMs, detail });
+    if (state === "live" && lostAtMs > 0) {
+      notice("warning", `control was gone for ${((clock.now() - lostAtMs) / 1000).toFixed(1)} s; calls that ran are run again`);
+    }
+    lostAtMs = state === "live" ? 0 : state === "lost" ? lostAtMs || sinceMs : lostAtMs;
     reconciled = false;
     watchedApps = "?"; // each new session is told, even of no apps
     if (state === "live") {

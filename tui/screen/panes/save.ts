@@ -69,9 +69,11 @@ function costLines(receipt: Receipt, width: number): Line[] {
 function receiptLines(receipt: Receipt, width: number): Line[] {
   const lines = [headline(receipt, width), ...costLines(receipt, width)];
   if (!receipt.failure) return lines;
+  const at = receipt.failure.frames.findLast(({ own }) => own);
   return [
     lines[0] ?? [],
     line(`  ${failureSentence(receipt.failure)}`, "bad"),
+    ...(at ? [[span(`  ${at.file}:${at.line}`, "strong"), span(`  ${clean(at.source)}`)]] : []),
     line("  the versions before keep serving", "dim"),
     ...lines.slice(1),
   ];
