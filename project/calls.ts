@@ -16,6 +16,10 @@ export interface CallTracker {
   release(send: (call: StartCall) => boolean): void;
   /** Calls that control has confirmed and not finished: a new session asks for these. */
   confirmed(): string[];
+  /** The code of an app did not reach control: forgets and gives the calls that wait for it, and those that its publish carried. */
+  giveUp(app: string, receipt: number): StartCall[];
+  /** Forgets a call that has not been sent, and gives it; undefined when control has it. */
+  withdraw(id: string): StartCall | undefined;
   /** The connection is lost: what has not been confirmed is sent again. */
   lost(): void;
 }
@@ -48,6 +52,19 @@ export function createCallTracker(): CallTracker {
     },
     release(send) {
       for (const known of calls.values()) if (known.state === "waiting" && send(known.call)) known.state = "sent";
+    },
+    giveUp(app, receipt) {
+      const lost = [...calls.values()].filter(
+        ({ call, state, save }) => call.app === app && (state === "waiting" || (state === "sent" && save?.receipt === receipt)),
+      );
+      for (const { call } of lost) calls.delete(call.id);
+      return lost.map(({ call }) => call);
+    },
+    withdraw(id) {
+      const known = calls.get(id);
+      if (known?.state !== "waiting") return undefined;
+      calls.delete(id);
+      return known.call;
     },
     confirmed: () => [...calls].filter(([, { state }]) => state === "confirmed").map(([id]) => id),
     lost() {

@@ -14,7 +14,8 @@ export interface ShippingOptions extends Omit<PublisherOptions, "settled"> {
   pinnedCall(described: DescribedFunction, receipt: number): StartCall | undefined;
   /** Control has recorded a publish; `receipt` is 0 for one that no save caused. */
   shipped(step: { receipt: number; sentAtMs: number; bytes: number }): void;
-  refused(step: { receipt: number; app: string; functions: string[]; failure: Failure }): void;
+  /** `recorded`: control has the versions and they could not be loaded; else it took nothing, and calls that wait for them cannot go. */
+  refused(step: { receipt: number; app: string; functions: string[]; failure: Failure; recorded: boolean }): void;
   loaded(step: { receipt: number; sentAtMs: number; loadMs: number }): void;
   /** Control has an app's present code: calls of it may go. */
   settled(app: string): void;
@@ -115,7 +116,7 @@ export function createShipping(options: ShippingOptions): Shipping {
     sent.delete(id);
     if (lost) return; // the next session finds out what control has
     for (const [key, was] of before) set(key, was);
-    options.refused({ receipt, app, functions: [...before.keys()], failure });
+    options.refused({ receipt, app, functions: [...before.keys()], failure, recorded: false });
   }
 
   function takeReloaded({ publish, app, functions, loadMs, failure }: Reloaded): void {
@@ -128,7 +129,7 @@ export function createShipping(options: ShippingOptions): Shipping {
         const was = before.get(`${app}/${name}`);
         if (was) serving.set(`${app}/${name}`, was.digest);
       }
-      options.refused({ receipt, app, functions, failure });
+      options.refused({ receipt, app, functions, failure, recorded: true });
     } else options.loaded({ receipt, sentAtMs, loadMs });
     for (const name of functions) before.delete(`${app}/${name}`);
     if (before.size === 0) sent.delete(publish);

@@ -5,7 +5,8 @@ import { createChannel } from "../base/channel.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import type { AppState, CallInfo, SessionEvent } from "../proto/gen/hob/v1/calls.ts";
+import { type AppState, CallInfo, type SessionEvent } from "../proto/gen/hob/v1/calls.ts";
+import type { Failure } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { checkArguments } from "./arguments.ts";
 import { createCallTracker, encodeArguments, isFinal, newCallId } from "./calls.ts";
@@ -88,7 +89,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     settled: () => calls.release(sendCall),
     shipped: ({ receipt, sentAtMs, bytes }) => grow(receipt, (known) => shipped(known, sentAtMs, clock.now(), bytes)),
     loaded: ({ receipt, sentAtMs, loadMs }) => grow(receipt, (known) => loaded(known, sentAtMs, loadMs, clock.now())),
-    refused({ receipt, app, functions, failure }) {
+    refused({ receipt, app, functions, failure, recorded }) {
+      if (!recorded) for (const call of calls.giveUp(app, receipt)) endHere(call, "failed", failure);
       const known = grow(receipt, (last) => failed(last, failure, clock.now()));
       if (!known) notice("error", `${app}: ${functions.join(", ")} could not be put in place: ${failure.message}`);
       showProject();
@@ -303,6 +305,17 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   /** Calls go once control has the code that they are meant for. */
   const sendCall = (call: StartCall): boolean => shipping.isSettled(call.app) && session.send({ $case: "call", value: call });
 
+  /** The end of a call that control never had. */
+  function endHere(call: StartCall, state: "failed" | "cancelled", failure: Failure): void {
+    const nowMs = clock.now();
+    const { id, app, function: name, version, arguments: given, origin } = call;
+    const times = { queuedAtMs: nowMs, startedAtMs: 0, finishedAtMs: nowMs };
+    emit({
+      kind: "call",
+      call: CallInfo.fromPartial({ id, app, function: name, version, arguments: given, origin, state, failure, ...times }),
+    });
+  }
+
   function functionNamed(app: string, name: string): DescribedFunction {
     const found = latest.get(`${app}/${name}`);
     if (found) return found;
@@ -322,7 +335,18 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       calls.start(call, sendCall);
       return call.id;
     },
-    cancel: (call) => void session.send({ $case: "cancel", value: { call } }),
+    cancel(id) {
+      const unsent = calls.withdraw(id);
+      if (unsent) {
+        endHere(unsent, "cancelled", {
+          kind: "cancelled",
+          type: "",
+          message: "cancelled before it was sent",
+          traceback: "",
+          frames: [],
+        });
+      } else session.send({ $case: "cancel", value: { call: id } });
+    },
     pin(app, name, positional, keywords) {
       checkArguments(functionNamed(app, name).spec, positional, keywords);
       pins.set(`${app}/${name}`, { positional, keywords });

@@ -43,7 +43,8 @@ export function createDescriber({ root, read }: DescriberOptions): Describer {
         const changed = change.changed
           .filter(({ entry }) => mine(entry.path))
           .map(({ entry, content }) => ({ path: entry.path, source: (content ?? read(entry.path))?.toString("utf8") ?? "" }));
-        return describer.describe({ changed, removed: change.removed.filter(mine) }, change.snapshot);
+        const others = [...change.changed.map(({ entry }) => entry.path), ...change.removed].filter((path) => !mine(path));
+        return describer.describe({ changed, removed: change.removed.filter(mine), others }, change.snapshot);
       }),
     );
     const functions = new Map<string, DescribedFunction>();

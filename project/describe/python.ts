@@ -15,6 +15,8 @@ import { type DescribedFunction, specText } from "./changes.ts";
 export interface SourceChanges {
   changed: { path: string; source: string }[];
   removed: string[];
+  /** Files of other kinds that have changed, come or gone: a bundle may hold one of them. */
+  others?: string[];
 }
 
 export interface LanguageDescription {

@@ -49,6 +49,9 @@ export interface BundlerOptions {
   load(path: string): string | undefined;
 }
 
+/** An imported file of another kind (JSON, text): not of a package, of a namespace of ours, or outside the project. */
+const ofProject = /^(?!\.\.\/|node_modules\/|.*\/node_modules\/)[^:<]+$/;
+
 const loaders: Record<string, Loader> = {
   ".ts": "ts",
   ".mts": "ts",
@@ -149,7 +152,7 @@ export function createBundler({ root, sdk, load }: BundlerOptions): Bundler {
     const data = Buffer.from(contents);
     const code = text.slice(0, text.lastIndexOf("//# sourceMappingURL="));
     const files = Object.entries(metafile.outputs[output]!.inputs)
-      .filter(([path, { bytesInOutput }]) => bytesInOutput > 0 && load(path) !== undefined)
+      .filter(([path, { bytesInOutput }]) => bytesInOutput > 0 && (load(path) !== undefined || ofProject.test(path)))
       .map(([path]) => path)
       .sort();
     return { data, digest: sha256(data), codeDigest: sha256(code), code, files };

@@ -50,7 +50,7 @@ export function createTypeScriptDescriber(
   let served = new Map<string, DescribedFunction>();
 
   /** The files whose code, and those whose options (or what they may reach), are others than before; undefined when any may be. */
-  function take({ changed, removed }: SourceChanges): { code: string[] | undefined; spec: string[] | undefined } {
+  function take({ changed, removed, others = [] }: SourceChanges): { code: string[] | undefined; spec: string[] | undefined } {
     const code: string[] = [];
     const spec: string[] = [];
     let anew = removed.length > 0; // what an import means may be another file now
@@ -71,7 +71,8 @@ export function createTypeScriptDescriber(
       if (before?.code !== module.code) code.push(path);
       if (before?.spec !== module.spec) spec.push(path);
     }
-    return anew ? { code: undefined, spec: undefined } : { code, spec };
+    anew ||= others.some((path) => configuration.test(path));
+    return anew ? { code: undefined, spec: undefined } : { code: [...code, ...others], spec: [...spec, ...others] };
   }
 
   function resolveFile(importer: string, from: string): string | undefined {
@@ -239,6 +240,9 @@ export function createTypeScriptDescriber(
     },
   };
 }
+
+/** What says how a bundle is made. */
+const configuration = /(^|\/)(tsconfig[^/]*|package)\.json$/;
 
 const fileReader = /\b(?:require|import)\(["'](?:node:)?(fs|fs\/promises)["']\)/;
 const programRunner = /\b(?:require|import)\(["'](?:node:)?(child_process|worker_threads|module)["']\)/;

@@ -22,6 +22,8 @@ export class App {
    * from `export const NAME = app.function(…)`.
    */
   function<A extends unknown[], R>(options: FunctionOptions, body: (...args: A) => R, constantName = ""): RemoteFunction<A, R> {
+    if (typeof options === "function")
+      throw new TypeError("app.function(options, fn): the options are missing; write app.function({}, fn)");
     if (typeof body !== "function") throw new TypeError("app.function(options, fn): fn is not a function");
     const made = makeFunction(this.name, makeSpec(options.name ?? (constantName || body.name), options), body);
     this.functions.push(made as unknown as RemoteFunction<never[], unknown>);

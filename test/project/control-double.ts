@@ -29,6 +29,8 @@ export interface ControlDouble extends AsyncDisposable {
   file(path: string): string | undefined;
   /** Set by a test: refuses to load. */
   loadFailure: Failure | undefined;
+  /** Set by a test: refuses every publish. */
+  publishFailure: Failure | undefined;
   /** Set by a test: calls are accepted and stay running. */
   holdCalls: boolean;
   finish(call: string, value: unknown): void;
@@ -56,6 +58,7 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
     blobs,
     versions,
     loadFailure: undefined,
+    publishFailure: undefined,
     holdCalls: false,
     file: (path) => blobs.get(snapshots.get(latest)?.files.get(path)?.digest ?? "")?.toString(),
     send,
@@ -82,6 +85,10 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
     publishes.push(publish);
     const { id, app, snapshot, bundles } = publish;
     if (!snapshot) throw new Error("a publish without a snapshot");
+    if (control.publishFailure) {
+      send({ $case: "published", value: { id, app, snapshot: snapshot.digest, missing: [], failure: control.publishFailure } });
+      return;
+    }
     for (const { digest, data } of [...snapshot.blobs, ...bundles]) {
       if (sha256(data) !== digest) throw new Error(`blob ${digest} is not what it says`);
       blobs.set(digest, data);

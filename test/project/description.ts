@@ -32,7 +32,8 @@ export function projectOf(describer: LanguageDescriber): Project {
   async function describe(files: Files): Promise<LanguageDescription> {
     const changed = Object.entries(files).filter(([path, source]) => isSource(path) && last[path] !== source);
     const removed = Object.keys(last).filter((path) => isSource(path) && !(path in files));
-    const changes = { changed: changed.map(([path, source]) => ({ path, source })), removed };
+    const others = [...Object.keys(files), ...Object.keys(last)].filter((path) => !isSource(path) && files[path] !== last[path]);
+    const changes = { changed: changed.map(([path, source]) => ({ path, source })), removed, others };
     const description = await describer.describe(changes, snapshotOfFiles(files));
     last = files;
     before = new Map(description.functions.map((described) => [functionKey(described), described]));

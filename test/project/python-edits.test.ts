@@ -463,6 +463,24 @@ const uncertain: { name: string; code: string; edit: Files; changes: Record<stri
     changes: { f: "fork: may read any file (subprocess.run in app.py line 8): spare.py changed" },
   },
   {
+    name: "a path opened with a mode: the mode is no file's name",
+    code: "def f(x):\n    return Path(x).open('r').read()",
+    edit: { "other.csv": "2" },
+    changes: { f: "fork: may read any file (.open() in app.py line 9): other.csv changed" },
+  },
+  {
+    name: "a module imported into a global",
+    code: "def f(x):\n    global late\n    import helpers as late\n    return late.one()",
+    edit: { "helpers.py": "def one():\n    return 5" },
+    changes: { f: "fork: helpers.py is used as a whole: all of helpers.py counts" },
+  },
+  {
+    name: "a changed sys.path: any module may be another",
+    code: "def f(x):\n    return x\nsys.path.insert(0, 'lib')",
+    edit: { "spare.py": "SPARE = 2" },
+    changes: { f: "fork: sys.path.insert in app.py line 10: all of spare.py counts" },
+  },
+  {
     name: "a path read as text: any file",
     code: "def f(x):\n    return Path(x).read_text()",
     edit: { "other.csv": "2" },

@@ -217,6 +217,17 @@ describe("an edit of a TypeScript project", () => {
     });
   });
 
+  // In the field: a save of an imported JSON file reloaded nothing, for only sources were told to the bundler.
+  it("a file of another kind that a bundle holds changes its function", async () => {
+    const source =
+      'import { app } from "./shared/app.ts";\nimport table from "./table.json";\nexport const total = app.function({}, () => table.a);\n';
+    const more = { ...inProject, "total.ts": source, "table.json": '{"a":1}' };
+    put(more);
+    await project.describe(more);
+    put({ "table.json": '{"a":2}' });
+    expect(await project.edit({ ...more, "table.json": '{"a":2}' })).toEqual({ total: "fork: reaches table.json" });
+  });
+
   it("an import that leads nowhere is a diagnostic at its line", async () => {
     const { diagnostics } = await project.describe({
       ...inProject,

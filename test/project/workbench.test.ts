@@ -344,6 +344,28 @@ describe("a workbench", () => {
     expect(control.publishes.at(-1)!.versions).toEqual([]);
   });
 
+  // In the field: `hob run` waited for ever when control's disk was full, and a signal only asked control to cancel what it never had.
+  it("a publish that control refuses ends the calls that wait for it, and a call that was not sent can be cancelled", async () => {
+    await bench[Symbol.asyncDispose]();
+    await ended;
+    control.publishFailure = { kind: "infrastructure", type: "", message: "the disk is full", traceback: "", frames: [] };
+    control.versions.clear();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    await open(promise);
+    await event((candidate) => candidate.kind === "project" && candidate.functions.length === 2);
+    const given = (id: string) => (candidate: WorkbenchEvent) =>
+      candidate.kind === "call" && candidate.call.id === id && candidate.call;
+    const early = bench.call("images", "other", [1], {}, "cli");
+    bench.cancel(early);
+    expect((await event(given(early))).state).toBe("cancelled");
+    const waits = bench.call("images", "other", [2], {}, "cli");
+    resolve();
+    expect(await event(given(waits))).toMatchObject({
+      state: "failed",
+      failure: { kind: "infrastructure", message: "the disk is full" },
+    });
+  });
+
   it("refuses calls that name no function or do not fit, with the signature", async () => {
     await open();
     await ready();

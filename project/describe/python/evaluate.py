@@ -45,7 +45,9 @@ class Specs:
             return {"spec": {"name": declared.name}}
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = _run(self.reach.project, declared, wanted)
+            found = _run(self.reach.project, declared, wanted)
+            if "spec" in found or not found.get("late"):  # a machine that was busy for a moment is asked again
+                self._known[key] = found
         return found
 
 
@@ -154,7 +156,7 @@ def _run(project, declared, wanted):
         pass  # it has ended by itself before it had a group of its own
     os.waitpid(pid, 0)
     if not answer:
-        return {"error": "what they depend on did not finish within %g s" % LIMIT_S}
+        return {"error": "what they depend on did not finish within %g s" % LIMIT_S, "late": True}
     return json.loads(answer)
 
 

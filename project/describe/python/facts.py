@@ -7,7 +7,7 @@ everything, because this is on the way from a save to its result.
 import ast
 import hashlib
 
-from doubts import ANY_FILE_NAMES, PROJECT_ATTRIBUTES, READER_ROOTS, READERS, WHOLE_MODULE, WHOLE_PROJECT
+from doubts import ANY_FILE_NAMES, OPENER_ROOTS, OPENERS, PROJECT_ATTRIBUTES, READER_ROOTS, READERS, WHOLE_MODULE, WHOLE_PROJECT
 from names import chain_of, kind_is_store, locals_of, root_of
 
 # A reference is ("name", root, attribute, ...), looked up in the module, or ("import", level, module, name, attribute, ...).
@@ -213,8 +213,12 @@ class _Walker:
             return True
         if function.attr in READERS or (chain is not None and chain[-2:] in READER_ROOTS):
             inner = function.value
+            if function.attr in OPENERS and (chain is None or chain[0] not in OPENER_ROOTS):
+                text = None  # path.open("r"), path.read_text("utf-8"): the name is in the path
+                if not (isinstance(inner, ast.Call) and chain_of(inner.func) in (("Path",), ("pathlib", "Path"))):
+                    inner = None
             if text is None and isinstance(inner, ast.Call) and len(inner.args) == 1 and isinstance(inner.args[0], ast.Constant):
-                if isinstance(inner.args[0].value, str) and not node.args:  # Path("data.csv").read_text()
+                if isinstance(inner.args[0].value, str):  # Path("data.csv").read_text()
                     text = inner.args[0].value
             if function.attr in ("iterdir", "glob", "iglob", "rglob", "listdir", "scandir") or text is None:
                 self.widen("files", "." + function.attr + "()", node)
@@ -335,6 +339,10 @@ class _Walker:
         self.out.append("import " + ",".join("%s as %s" % (a.name, a.asname) for a in node.names))
         for alias in node.names:
             (self.facts.imports if self.running else self.facts.lazy_imports).add((0, alias.name, ""))
+            name = alias.asname or alias.name.split(".")[0]
+            if self.scopes and self.local(name) != (True, (0, alias.name if alias.asname else name, "")):
+                # A name of several meanings, or a global: where it is used it cannot be followed, so the module counts whole.
+                self.facts.refs.add(("import", 0, alias.name, ""))
             if not self.scopes:
                 if not self.inside_class:
                     self.facts.binds.add(alias.asname or alias.name.split(".")[0])

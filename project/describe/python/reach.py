@@ -199,7 +199,10 @@ class Reached:
         for known in (parts[:1], parts[:2]):
             level = OUTSIDE.get(known)
             if level is not None:
-                self.doubt(level, path, "%s in %s line %d" % (".".join(parts), path, statement.line))
+                why = "%s in %s line %d" % (".".join(parts), path, statement.line)
+                self.doubt(level, path, why)
+                if parts[0] in ("importlib", "pkgutil"):  # a package's data files too
+                    self.doubt("files", path, why)
 
     def doubt(self, level, path, why):
         if level == "module":
