@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { cgroupFolders, removeCgroups } from "../../agent/container/cgroup.ts";
 import { startContainer } from "../../agent/container/container.ts";
 import { createSlots } from "../../agent/container/slots.ts";
 import { makeAgentFolders, makeRunFolder } from "../../agent/run-folder.ts";
@@ -52,6 +53,7 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
     await fuse.mountSnapshots(folders.snapshots);
     undo.defer(() => fuse.unmount(folders.snapshots));
     const slots = undo.use(createSlots("passthru"));
+    undo.defer(async () => removeCgroups(await cgroupFolders("hob-passthru")));
 
     const container = await startContainer(
       {
