@@ -17,17 +17,14 @@ const roles = {
 } as const;
 type Role = keyof typeof roles;
 
-/** Every role dies first at least once, and the chain dies from both its ends. */
-const orders: Role[][] = [
-  ["screen"],
-  ["control"],
-  ["agent"],
-  ["fuse"],
-  ["screen", "control", "agent", "fuse"],
-  ["fuse", "agent", "control", "screen"],
-  ["agent", "screen", "fuse", "control"],
-  ["control", "fuse", "screen", "agent"],
-];
+const everybody = Object.keys(roles) as Role[];
+const permutations = (left: Role[]): Role[][] =>
+  left.length === 0
+    ? [[]]
+    : left.flatMap((role) => permutations(left.filter((other) => other !== role)).map((rest) => [role, ...rest]));
+
+/** Each part alone, and all of them in every order. */
+const orders: Role[][] = [...everybody.map((role) => [role]), ...permutations(everybody)];
 
 function kill(place: Workplace, role: Role): void {
   for (const { pid, command } of processesOf(place)) {
@@ -59,7 +56,7 @@ describe.skipIf(!rootWithContainers())("death", () => {
       using place = makeWorkplace({ "app.py": source(1) });
       const first = startDev(place.project, ["--pin", "wait", "--args", "[]"], place.environment);
       await first.next("a call that runs", (line) => line.event === "log" && line["text"] === "waiting");
-      for (const role of Object.keys(roles) as Role[]) {
+      for (const role of everybody) {
         expect(
           processesOf(place).some(({ command }) => roles[role].test(command)),
           `${role} is there to be killed`,
