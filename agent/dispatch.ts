@@ -9,7 +9,7 @@ import type { Failure, LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common
 import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
 import { explain, failure } from "./failures.ts";
-import type { RunnerEvents } from "./runner/runner.ts";
+import type { Runner, RunnerEvents } from "./runner/runner.ts";
 import {
   createSnapshotLists,
   differenceFor,
@@ -112,6 +112,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         value: { id: child.id, app, function: child.function, version: "", arguments: args, parent, origin: child.origin },
       });
     },
+    unloaded() {},
     childCancel(call) {
       if (children.get(call) === id) send({ $case: "cancel", value: { call } }); // its own, not another container's
     },
@@ -136,7 +137,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
   }
 
   /** Resolves once the load is on its way to the runner, with the answer to come. */
-  async function sendLoad(inside: Inside, load: Load): Promise<{ answer: Promise<{ failure?: Failure }> }> {
+  async function sendLoad(inside: Inside, load: Load): Promise<{ answer: ReturnType<Runner["load"]> }> {
     const { container, told } = inside;
     const delta = load.snapshot;
     if (!delta) throw new HobError("internal", `load ${load.id}: it names no snapshot`);
@@ -156,11 +157,16 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       changed: difference.changed.map(({ path, digest }) => ({ path, digest })),
       removed: difference.removed,
       blobs: needed.map((digest, index) => ({ digest, data: data[index] ?? new Uint8Array() })),
-      versions: load.versions.map(({ function: name, digest, bundle, spec }) => ({
-        ...{ function: name, digest, bundle },
+      versions: load.versions.map(({ function: name, digest, bundle, spec, keepsState }) => ({
+        ...{ function: name, digest, bundle, keepsState },
         module: spec?.module ?? "",
         qualname: spec?.qualname ?? "",
+        className: spec?.className ?? "",
+        concurrency: spec?.concurrency || 1,
+        secrets: spec?.secrets ?? [],
       })),
+      patches: load.patches.map((patch) => ({ ...patch, keep: patch.keep === "all" ? "all" : "loaded" })),
+      secrets: load.secrets,
       retire: load.retire,
     });
     return { answer };
@@ -190,22 +196,29 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     load: Load,
     { begin, killsBefore, sending }: { begin: number; killsBefore: number; sending: ReturnType<typeof sendLoad> },
   ): BegunLoad["done"] {
+    let how = { tier: "fork", reason: "" };
     try {
-      const { failure: seen } = await (await sending).answer;
+      const { failure: seen, tier, reason } = await (await sending).answer;
+      how = { tier: load.tier === "container" ? load.tier : tier, reason };
       if (seen) return endLoad(load, begin, explainIn(inside, seen, killsBefore));
     } catch (error) {
       return endLoad(load, begin, failure("infrastructure", sentenceOf(error)));
     }
     const snapshot = load.snapshot?.digest ?? "";
     inside.snapshots = [...inside.snapshots.filter((known) => known !== snapshot && !load.retire.includes(known)), snapshot];
-    return endLoad(load, begin, undefined);
+    return endLoad(load, begin, undefined, how);
   }
 
-  function endLoad(load: Load, begin: number, failed: Failure | undefined): Awaited<BegunLoad["done"]> {
+  function endLoad(
+    load: Load,
+    begin: number,
+    failed: Failure | undefined,
+    how = { tier: load.tier, reason: "" },
+  ): Awaited<BegunLoad["done"]> {
     const ms = clock.now() - begin;
     flushLines();
     const { id, container, snapshot } = load;
-    send({ $case: "loaded", value: { load: id, container, snapshot: snapshot?.digest ?? "", ms, failure: failed } });
+    send({ $case: "loaded", value: { load: id, container, snapshot: snapshot?.digest ?? "", ms, failure: failed, ...how } });
     return { ms, failure: failed };
   }
 

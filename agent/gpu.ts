@@ -16,7 +16,7 @@ export function parseGpuLine(line: string): { index: number; gpu: Gpu } | undefi
   if (cells.length !== fields.length || !Number.isInteger(index) || !uuid.startsWith("GPU-")) return undefined;
   const number = (text: string): number => Number.parseFloat(text) || 0;
   const gpu: Gpu = {
-    ...{ uuid, name, functions: [] },
+    ...{ uuid, name, functions: [], processes: [] },
     utilisation: number(utilisation) / 100,
     memoryUsedBytes: number(used) * MiB,
     memoryTotalBytes: number(total) * MiB,

@@ -48,7 +48,7 @@ export interface Node extends AsyncDisposable {
   calls(): string[];
 }
 
-const defaultClass: ResourceClass = { cpu: 0, memoryBytes: 0, language: "python" };
+const defaultClass: ResourceClass = { cpu: 0, memoryBytes: 0, language: "python", gpu: "", network: "internet" };
 
 /** Starts the FUSE daemon and everything that stands on it. Disposing ends all containers at once, then the mounts, then the daemon. */
 export async function openNode(host: NodeHost): Promise<Node> {
@@ -208,6 +208,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       app: container.state.name === "specialised" ? container.state.app : "",
       snapshots: dispatcher.snapshotsOf(id),
       calls: dispatcher.callsOf(id),
+      gpus: [],
     };
   }
 
@@ -258,6 +259,6 @@ export async function openNode(host: NodeHost): Promise<Node> {
 }
 
 function startingInfo(id: string, image: string, resourceClass: ResourceClass, startedAtMs: number): ContainerInfo {
-  const nothing = { app: "", snapshots: [], calls: [], memoryBytes: 0, cpuCores: 0, pids: 0 };
+  const nothing = { app: "", snapshots: [], calls: [], memoryBytes: 0, cpuCores: 0, pids: 0, gpus: [] };
   return { ...{ id, image, resourceClass, startedAtMs }, ...nothing, state: "starting" };
 }

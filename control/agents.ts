@@ -78,7 +78,10 @@ export function createAgents(parts: AgentsParts): Agents {
     const snapshot = calls.active(call)?.snapshot;
     const pending = snapshot === undefined ? undefined : node.containers.get(id)?.loading.has(snapshot);
     if (!pending || failure === "load" || failure === "infrastructure") return;
-    const outcome = scheduler.loadFinished(node, { load: 0, container: id, snapshot: snapshot!, ms, failure: undefined });
+    const outcome = scheduler.loadFinished(node, {
+      ...{ load: 0, container: id, snapshot: snapshot!, ms, failure: undefined },
+      ...{ tier: "fork", reason: "" },
+    });
     if (outcome) publishes.loaded(outcome);
   }
 
@@ -127,7 +130,7 @@ export function createAgents(parts: AgentsParts): Agents {
     streams.set(node, stream);
     sessions.trouble("");
     node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build } });
-    if (closing) node.send({ $case: "shutdown", value: {} });
+    if (closing) node.send({ $case: "shutdown", value: { patienceMs: 0 } });
     if (!node.images.has(hostImage)) resolveHost(node);
     calls.nodeLinked(node, hello.calls);
     log.info({ node: node.name, containers: node.containers.size, calls: hello.calls.length }, "node linked");
@@ -176,7 +179,7 @@ export function createAgents(parts: AgentsParts): Agents {
   async function shutdown(): Promise<void> {
     closing = true;
     const waiting = [...streams].map(async ([node, stream]) => {
-      node.send({ $case: "shutdown", value: {} });
+      node.send({ $case: "shutdown", value: { patienceMs: 0 } });
       await once(stream, "close", { signal: AbortSignal.timeout(shutdownMs) });
     });
     const results = await Promise.allSettled(waiting);

@@ -6,7 +6,7 @@ import type { Log } from "../base/log.ts";
 import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
 import { type CallsServer, CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
-import { FleetService } from "../proto/gen/hob/v1/fleet.ts";
+import { FleetService, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
@@ -74,8 +74,11 @@ function wire(
   const groups = createGroups<Call>();
   for (const app of registry.apps()) groups.update(app, registry.current(app), []);
   const nodes = createNodes((info, node) => {
-    const { cpu, memoryBytes, language } = info.resourceClass ?? { cpu: 0, memoryBytes: 0, language: "" };
-    return groups.adopt(info.app, { cpu, memoryBytes, language }, (imageKey) => node.images.get(imageKey) === info.image);
+    return groups.adopt(
+      info.app,
+      info.resourceClass ?? ResourceClass.create(),
+      (imageKey) => node.images.get(imageKey) === info.image,
+    );
   });
   const calls = createCalls({
     store: engine.calls,

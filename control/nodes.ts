@@ -1,7 +1,7 @@
 // ④⑤ The nodes that are linked and their containers, as control knows them: what agents report, and what control has sent since.
 
 import type { AgentCommand, Load } from "../proto/gen/hob/v1/agents.ts";
-import { ContainerInfo, type ImageInfo, NodeInfo, type ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
+import { ContainerInfo, type ImageInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import type { ContainerView, NodeView } from "./scheduler/decide.ts";
 import { classKeyOf, hostImage } from "./scheduler/pools.ts";
 
@@ -57,7 +57,7 @@ type State = ContainerView["state"];
 const states: readonly State[] = ["starting", "warm", "specialised", "stopping"];
 const stateOf = (text: string): State => states.find((state) => state === text) ?? "starting";
 
-const noClass: ResourceClass = { cpu: 0, memoryBytes: 0, language: "" };
+const noClass = ResourceClass.create();
 
 /** `groupFor` finds the group of a container that was specialised before this control knew it. */
 export function createNodes(groupFor: (info: ContainerInfo, node: Node) => string): Nodes {

@@ -162,6 +162,7 @@ export function createPublishes(parts: PublishesParts): Publishes {
         container: container.id,
         node: container.node,
         failure: message.failure,
+        reason: message.reason,
       };
       turn.toClient(() => entry.publisher.reloaded(event));
     }

@@ -118,7 +118,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
     const versions = request.versions.filter((version) => current(version.function));
     const gone = request.removed.filter(current);
     const snapshot = { digest: request.snapshot.digest, base: base?.digest ?? "", changed, removed, blobs };
-    options.send({ id: entry.id, app, snapshot, versions, removed: gone, bundles, changes, calls });
+    options.send({ id: entry.id, app, snapshot, versions, removed: gone, bundles, changes, calls, patches: [] });
   }
 
   /** Asks what control lacks, puts what does not fit into the message, and sends that. */

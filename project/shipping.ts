@@ -194,5 +194,5 @@ function unread({ digest, spec }: Version): DescribedFunction {
 }
 
 function versionOf({ spec, digest, bundle }: DescribedFunction, snapshot: Snapshot): Version {
-  return { function: spec.name, digest, snapshot: snapshot.digest, bundle: bundle?.digest ?? "", spec };
+  return { function: spec.name, digest, snapshot: snapshot.digest, bundle: bundle?.digest ?? "", spec, keepsState: false };
 }

@@ -13,7 +13,7 @@ const loadLimitMs = 300_000;
 /** The runner kills a process 2 s after a cancel; when it has not even answered by then, it is itself broken. */
 const answerLimitMs = 8_000;
 
-type LoadResult = { ms: number; failure?: Failure };
+type LoadResult = Awaited<ReturnType<Runner["load"]>>;
 
 interface PendingCall {
   timeoutMs: number;
@@ -71,14 +71,15 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
     else pending.resolve({ failure: pending.cause, runMs: outcome.runMs, droppedBytes: outcome.droppedBytes });
   }
 
-  function finishLoad(load: number, failure: Failure | undefined): void {
+  function finishLoad(load: number, failure: Failure | undefined, how?: FrameHeads["loaded"]): void {
     const pending = loads.get(load);
     if (!pending) return;
     loads.delete(load);
     clearTimeout(pending.timer);
     const reason = failure && pending.cause ? pending.cause : failure;
     const ms = systemClock.now() - pending.beganAtMs;
-    pending.resolve(reason ? { ms, failure: reason } : { ms });
+    const done = { ms, tier: how?.tier === "patch" ? ("patch" as const) : ("fork" as const), reason: text(how?.reason) };
+    pending.resolve(reason ? { ...done, failure: reason } : done);
   }
 
   /** Asks for the end of a call or a load, and ends the runner when it does not answer. */
@@ -107,7 +108,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
         ready.resolve(frame.head);
         break;
       case "loaded":
-        finishLoad(frame.head.load, completed(frame.head.failure));
+        finishLoad(frame.head.load, completed(frame.head.failure), frame.head);
         break;
       case "started":
         started(frame.head.call, measure(frame.head.timeMs));
@@ -128,6 +129,9 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
         break;
       case "childCancel":
         events.childCancel(frame.head.id);
+        break;
+      case "unloaded":
+        events.unloaded(text(frame.head.snapshot));
         break;
       default:
         throw new HobError("corrupt", `the runner sent a ${frame.name} frame, which only the agent sends`);
@@ -156,7 +160,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
   }
 
   function load(request: LoadRequest): Promise<LoadResult> {
-    if (endReason !== undefined) return Promise.resolve({ ms: 0, failure: died(endReason) });
+    if (endReason !== undefined) return Promise.resolve({ ms: 0, tier: "fork", reason: "", failure: died(endReason) });
     const { promise, resolve } = Promise.withResolvers<LoadResult>();
     const id = ++lastLoad;
     const message = `importing the project had not finished after ${loadLimitMs / 1000} s`;
@@ -200,6 +204,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
       const pending = calls.get(call);
       if (pending) stop(pending, { call }, failure("cancelled", "the call was cancelled"));
     },
+    finish: () => send("finish", {}),
     childFinished(id, outcome) {
       if (outcome.failure) send("childResult", { id, failure: outcome.failure });
       else send("childResult", { id }, [outcome.result?.json ?? Buffer.from("null")]);

@@ -2,6 +2,7 @@
 
 import { HobError } from "../../base/errors.ts";
 import type { Failure } from "../../proto/gen/hob/v1/common.ts";
+import type { LoadedVersion, Patch } from "./runner.ts";
 
 /** One row a frame: its number on the wire, and its head. Bytes that are not ours to read travel as payload, their sizes in the head. */
 export interface FrameHeads {
@@ -14,15 +15,18 @@ export interface FrameHeads {
     changed: { path: string; digest: string }[];
     removed: string[];
     blobs: { digest: string; size: number }[];
-    versions: { function: string; digest: string; module: string; qualname: string; bundle: string }[];
+    versions: LoadedVersion[];
+    patches: Patch[];
+    secrets: Record<string, string>;
     retire: string[];
   };
   call: { call: string; snapshot: string; version: string; function: string; positional: number; keywords: number };
   cancel: { call: string } | { load: number };
   childResult: { id: string; failure?: Failure };
+  finish: Record<string, never>;
   // runner → agent
   ready: { protocol: number; language: "python" | "typescript"; interpreter: string };
-  loaded: { load: number; failure?: Failure };
+  loaded: { load: number; tier?: "patch" | "fork"; reason?: string; failure?: Failure };
   started: { call: string; timeMs: number };
   output: { call: string; stream: "stdout" | "stderr"; timeMs: number; dropped: number };
   result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure };
@@ -36,6 +40,7 @@ export interface FrameHeads {
     keywords: number;
   };
   childCancel: { id: string };
+  unloaded: { snapshot: string };
 }
 
 export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
@@ -43,6 +48,7 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   call: 2,
   cancel: 3,
   childResult: 4,
+  finish: 5,
   ready: 65,
   loaded: 66,
   started: 67,
@@ -50,6 +56,7 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   result: 69,
   childCall: 70,
   childCancel: 71,
+  unloaded: 72,
 };
 
 export const protocolVersion = 1;

@@ -2,6 +2,32 @@
 
 import type { Failure, Value } from "../../proto/gen/hob/v1/common.ts";
 
+/** One function as a runner is told of it. */
+export interface LoadedVersion {
+  function: string;
+  digest: string;
+  module: string;
+  qualname: string;
+  bundle: string;
+  /** The class of which it is a method, else "". */
+  className: string;
+  /** Its calls may leave something behind in the process. */
+  keepsState: boolean;
+  /** Calls at a time; at least 1. */
+  concurrency: number;
+  /** Names of secrets in its environment. */
+  secrets: string[];
+}
+
+/** common.proto, Patch: how a process that serves `base` goes on with new code. */
+export interface Patch {
+  base: string;
+  functions: string[];
+  keep: "all" | "loaded";
+  units: { path: string; name: string; line: number; endLine: number }[];
+  bundle: string;
+}
+
 export interface LoadRequest {
   app: string;
   snapshot: string;
@@ -11,7 +37,10 @@ export interface LoadRequest {
   removed: string[];
   /** Contents that the runner lacks, by digest: Python sources (all of the project's at first, then the changed), or bundles. */
   blobs: { digest: string; data: Uint8Array }[];
-  versions: { function: string; digest: string; module: string; qualname: string; bundle: string }[];
+  versions: LoadedVersion[];
+  /** Versions that are in none are forked. */
+  patches: Patch[];
+  secrets: Record<string, string>;
   /** Snapshots whose process ends once it is idle. */
   retire: string[];
 }
@@ -56,6 +85,8 @@ export interface RunnerEvents {
   started(call: string, timeMs: number): void;
   childCall(child: ChildCall): void;
   childCancel(id: string): void;
+  /** No process has this snapshot any more. */
+  unloaded(snapshot: string): void;
 }
 
 /** A connected runner. Every promise ends: with the runner's death as `failure.kind` "exit" or "signal". */
@@ -63,10 +94,13 @@ export interface Runner extends AsyncDisposable {
   readonly language: "python" | "typescript";
   /** Its interpreter, for people: "Python 3.11.2". */
   readonly interpreter: string;
-  load(request: LoadRequest): Promise<{ ms: number; failure?: Failure }>;
+  /** `tier` and `reason`: how it was done, and why not as asked ("" when it was). */
+  load(request: LoadRequest): Promise<{ ms: number; tier: "patch" | "fork"; reason: string; failure?: Failure }>;
   call(request: CallRequest): Promise<CallOutcome>;
   /** SIGTERM to the process of that call, SIGKILL 2 s later; the call's outcome is then a failure of kind `cancelled`. */
   cancel(call: string): void;
+  /** Runs the exit hooks of what it has loaded and ends its processes; `closed` resolves when that is done. */
+  finish(): void;
   childFinished(id: string, outcome: { result?: Value; failure?: Failure }): void;
   /** Resolves when the connection has ended, with the reason. */
   readonly closed: Promise<string>;

@@ -5,8 +5,8 @@ import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
 
 /** Names a kind of container: those of one kind can stand in for each other. */
 export function kindOf(image: string, resourceClass: ResourceClass | undefined): string {
-  const { language = "", cpu = 0, memoryBytes = 0 } = resourceClass ?? {};
-  return `${image} ${language} ${cpu} ${memoryBytes}`;
+  const { language = "", cpu = 0, memoryBytes = 0, network = "", gpu = "" } = resourceClass ?? {};
+  return [image, language, cpu, memoryBytes, network || "internet", gpu].join(" ");
 }
 
 export interface GenericContainer {

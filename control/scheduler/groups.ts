@@ -41,7 +41,8 @@ export const supportsImage = (image: ImageRef | undefined): boolean => {
 };
 
 function classOf(spec: FunctionSpec): ResourceClass {
-  return { cpu: spec.cpu, memoryBytes: spec.memoryBytes || defaultMemoryBytes, language: spec.language };
+  const { cpu, language, gpu } = spec;
+  return { cpu, memoryBytes: spec.memoryBytes || defaultMemoryBytes, language, gpu, network: spec.network || "internet" };
 }
 
 /** A function with a limit of its own has containers of its own: then the limit is the group's, and nobody else uses them. */

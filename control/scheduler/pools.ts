@@ -16,15 +16,16 @@ export const defaultMemoryBytes = 512 * 2 ** 20;
 /** The key of an image that each node has made of itself. */
 export const hostImage = "source:host";
 
-export const classKeyOf = (wanted: ResourceClass): string => `${wanted.cpu} ${wanted.memoryBytes} ${wanted.language}`;
+export const classKeyOf = ({ cpu, memoryBytes, language, gpu, network }: ResourceClass): string =>
+  [cpu, memoryBytes, language, network || "internet", gpu].join(" "); // last the GPU: its model's name may have spaces
 
 export function classOfKey(key: string): ResourceClass {
-  const [cpu, memoryBytes, language] = key.split(" ");
-  return { cpu: Number(cpu), memoryBytes: Number(memoryBytes), language: language! };
+  const [cpu, memoryBytes, language = "", network = "", ...gpu] = key.split(" ");
+  return { cpu: Number(cpu), memoryBytes: Number(memoryBytes), language, network, gpu: gpu.join(" ") };
 }
 
 const standardClasses: readonly string[] = ["python", "typescript"].map((language) =>
-  classKeyOf({ cpu: 0, memoryBytes: defaultMemoryBytes, language }),
+  classKeyOf({ cpu: 0, memoryBytes: defaultMemoryBytes, language, gpu: "", network: "internet" }),
 );
 
 /** The wish list of each node, sorted, so that equal wishes are equal texts. A reserve that is always there, and one for each call that waits and may have a container. */

@@ -80,6 +80,8 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
             served.map((version) => version.function),
           ),
       retire: [...container.loaded].filter((digest) => digest !== snapshot && !used.has(digest)),
+      patches: [],
+      secrets: {},
     };
   }
 
@@ -146,14 +148,14 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     for (const { container: view, reason } of plan.stops) {
       const container = view as Container;
       container.state = "stopping";
-      turn.toNode(() => container.owner.send({ $case: "stop", value: { container: container.id, reason } }));
+      turn.toNode(() => container.owner.send({ $case: "stop", value: { container: container.id, reason, graceMs: 0 } }));
     }
     for (const [name, wishes] of plan.pools) {
       const node = nodes.all.get(name)!;
       const text = JSON.stringify(wishes);
       if (text === node.pools || wishes.length === 0) continue;
       node.pools = text;
-      const pools = wishes.map(({ image, classKey, warm }) => ({ image, resourceClass: classOfKey(classKey), warm }));
+      const pools = wishes.map(({ image, classKey, warm }) => ({ image, resourceClass: classOfKey(classKey), warm, reserve: 0 }));
       turn.toNode(() => node.send({ $case: "pools", value: { pools } }));
     }
     forgetPlaced(containers);

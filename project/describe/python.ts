@@ -59,6 +59,12 @@ export interface EvaluatedSpec {
   retries?: number | null;
   min_containers?: number | null;
   max_containers?: number | null;
+  gpu?: string | null;
+  buffer_containers?: number | null;
+  concurrency?: number | null;
+  idle_timeout_ms?: number | null;
+  network?: string | null;
+  secrets?: string[] | null;
 }
 
 interface Answer {
@@ -214,5 +220,11 @@ export function toFunctionSpec(spec: EvaluatedSpec, declared: Partial<FunctionSp
     retries: spec.retries ?? 0,
     minContainers: spec.min_containers ?? 0,
     maxContainers: spec.max_containers ?? 0,
+    gpu: spec.gpu ?? "",
+    bufferContainers: spec.buffer_containers ?? 0,
+    concurrency: spec.concurrency ?? 1,
+    idleTimeoutMs: spec.idle_timeout_ms ?? 0,
+    network: spec.network ?? "internet",
+    secrets: spec.secrets ?? [],
   });
 }

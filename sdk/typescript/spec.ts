@@ -22,6 +22,7 @@ export interface FunctionOptions {
   cpu?: number;
   /** "512MiB", or bytes: the container's hard limit. */
   memory?: string | number;
+  /** "any", a model ("H100"), each with a count ("H100:2"). */
   gpu?: string;
   /** Seconds, for each attempt. */
   timeout?: number;
@@ -29,6 +30,15 @@ export interface FunctionOptions {
   retries?: number;
   minContainers?: number;
   maxContainers?: number;
+  /** Kept ready beyond those that are busy. */
+  bufferContainers?: number;
+  /** Calls that one container runs at a time. */
+  concurrency?: number;
+  /** Seconds: a container with nothing to do for so long ends. */
+  idleTimeout?: number;
+  network?: "internet" | "none";
+  /** Names, found in the environment. */
+  secrets?: readonly string[];
 }
 
 /** Names as in the Python SDK and on the wire. */
@@ -42,6 +52,11 @@ export interface FunctionSpec {
   retries: number;
   min_containers: number;
   max_containers: number;
+  buffer_containers: number;
+  concurrency: number;
+  idle_timeout_ms: number;
+  network: string;
+  secrets: string[];
 }
 
 const known: Record<keyof FunctionOptions, true> = {
@@ -54,6 +69,11 @@ const known: Record<keyof FunctionOptions, true> = {
   retries: true,
   minContainers: true,
   maxContainers: true,
+  bufferContainers: true,
+  concurrency: true,
+  idleTimeout: true,
+  network: true,
+  secrets: true,
 };
 
 /** Throws TypeError or RangeError, with one sentence that quotes the option as it was written. */
@@ -63,13 +83,22 @@ export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
       throw new TypeError(`"${option}" is not an option of a function; there are ${Object.keys(known).join(", ")}`);
   }
   const { image = Image.host(), gpu = "", minContainers = 0, maxContainers = 0 } = options;
+  const { network = "internet", secrets = [] } = options;
   // Not instanceof: each bundle has its own copy of the class.
   if (typeof image?.source !== "string") throw new TypeError("image is not an image; write for example Image.host()");
-  if (typeof gpu !== "string") throw new TypeError('gpu is not the name of a GPU; write for example "any"');
+  if (typeof gpu !== "string" || !gpuText.test(gpu))
+    throw new TypeError(`gpu "${gpu}" is not a GPU; write for example "any", "H100" or "H100:2"`);
+  if (network !== "internet" && network !== "none")
+    throw new TypeError(`network "${network}" is not a network; there are "internet" and "none"`);
+  if (!Array.isArray(secrets) || !secrets.every((secret) => typeof secret === "string" && secretName.test(secret)))
+    throw new TypeError(`secrets is not a list of names; write for example ["API_KEY"]`);
   const least = count("minContainers", minContainers);
   const most = count("maxContainers", maxContainers);
   if (most > 0 && least > most)
     throw new RangeError(`minContainers ${least} is more than maxContainers ${most}; lower the one or raise the other`);
+  const concurrency = count("concurrency", options.concurrency ?? 1);
+  if (concurrency < 1 || concurrency > 64)
+    throw new RangeError(`concurrency ${concurrency} is out of range; give 1 to 64 calls at a time`);
   return {
     name,
     image: { source: image.source },
@@ -80,9 +109,16 @@ export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
     retries: count("retries", options.retries ?? 0),
     min_containers: least,
     max_containers: most,
+    buffer_containers: count("bufferContainers", options.bufferContainers ?? 0),
+    concurrency,
+    idle_timeout_ms: Math.round(number("idleTimeout", options.idleTimeout, "seconds", 300) * 1000),
+    network,
+    secrets: [...new Set(secrets)].sort(),
   };
 }
 
+const gpuText = /^(?:|(?:any|[A-Za-z][A-Za-z0-9._ -]*?)(?::[1-9]\d{0,2})?)$/;
+const secretName = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 const powers: Record<string, number> = { B: 0, K: 1, M: 2, G: 3, T: 4 };
 const smallestMemory = 16 << 20; // below it no interpreter starts
 

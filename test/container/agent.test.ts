@@ -97,13 +97,13 @@ const names = ["double", "status", "attempt", "surroundings", "loopback", "scrat
 
 describe.skipIf(cannotRun)("the agent", () => {
   const store = mkdtempSync(join(tmpdir(), "hob-agent-store-"));
-  const resourceClass = { cpu: 0, memoryBytes: 256 * MiB, language: "python" };
+  const resourceClass = { cpu: 0, memoryBytes: 256 * MiB, language: "python", gpu: "", network: "none" };
   let image: ImageInfo;
   let agent: AgentUnderTest;
   let calls = 0;
 
   const pool = (warm: number): void =>
-    agent.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass, warm }] } });
+    agent.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass, warm, reserve: 0 }] } });
   const warmOnes = (containers: ContainerInfo[], language = "python"): ContainerInfo[] =>
     containers.filter(({ state, resourceClass: kind }) => state === "warm" && kind?.language === language);
 
@@ -213,7 +213,7 @@ describe.skipIf(cannotRun)("the agent", () => {
 
   it("runs a TypeScript bundle the same way", async () => {
     const typescript = { ...resourceClass, language: "typescript" };
-    agent.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass: typescript, warm: 1 }] } });
+    agent.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass: typescript, warm: 1, reserve: 0 }] } });
     const present = await agent.containersFit((containers) => warmOnes(containers, "typescript").length > 0);
     const bundle = 'exports.default = async (x) => { console.log("twice", x); return x * 2; };';
     const load = typescriptLoad(warmOnes(present, "typescript")[0]?.id ?? "", bundle, "twice");
@@ -239,7 +239,7 @@ describe.skipIf(cannotRun)("the agent", () => {
     await agent.heard("logs", ({ lines }) =>
       lines.some(({ container, text }) => container === load.container && text === "hanging"),
     );
-    agent.send({ $case: "stop", value: { container: load.container, reason: "scaled down" } });
+    agent.send({ $case: "stop", value: { container: load.container, reason: "scaled down", graceMs: 0 } });
     await hanging;
     await agent.heard("container", ({ container, gone }) => gone && container?.id === load.container);
   });
@@ -314,7 +314,7 @@ describe.skipIf(cannotRun)("the agent", () => {
   it("leaves nothing when it ends while containers are starting", async () => {
     const neighbour = await startAgent(store);
     await neighbour.heard("hello");
-    neighbour.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass, warm: 8 }] } });
+    neighbour.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass, warm: 8, reserve: 0 }] } });
     await neighbour.containersFit((containers) => warmOnes(containers).length === 2);
     await neighbour[Symbol.asyncDispose]();
     await expectNothingLeft(neighbour.options);

@@ -70,8 +70,8 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
         id: "0badcafe",
         image: image.digest,
         imageMount,
-        resourceClass: { cpu: 0, memoryBytes: 256 << 20, language: "python" },
-        events: { output: () => {}, started: () => {}, childCall: () => {}, childCancel: () => {} },
+        resourceClass: { cpu: 0, memoryBytes: 256 << 20, language: "python", gpu: "", network: "none" },
+        events: { output: () => {}, started: () => {}, childCall: () => {}, childCancel: () => {}, unloaded: () => {} },
         changed: () => {},
       },
       AbortSignal.timeout(60_000),
@@ -95,10 +95,15 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
     container.specialise("passthrough");
     const version = sha256("the test's version");
     const loaded = await container.runner.load({
-      ...{ app: "passthrough", snapshot, base: "", removed: [], retire: [] },
+      ...{ app: "passthrough", snapshot, base: "", removed: [], retire: [], patches: [], secrets: {} },
       changed: files.map(({ path, digest }) => ({ path, digest })),
       blobs: [{ digest: files[0]!.digest, data: files[0]!.data }],
-      versions: [{ function: "sweep", digest: version, module: "app.py", qualname: "sweep", bundle: "" }],
+      versions: [
+        {
+          ...{ function: "sweep", digest: version, module: "app.py", qualname: "sweep", bundle: "" },
+          ...{ className: "", keepsState: false, concurrency: 1, secrets: [] },
+        },
+      ],
     });
     expect(loaded.failure).toBeUndefined();
     const outcome = await container.runner.call({

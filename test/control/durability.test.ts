@@ -150,7 +150,7 @@ test("a call that its node still runs when control comes back is not run again",
   const second = await spawnControl(place);
   try {
     using session = openSession(place.socket, { calls: [id] });
-    const resourceClass = { cpu: 0, memoryBytes: megabytes512, language: "python" };
+    const resourceClass = { cpu: 0, memoryBytes: megabytes512, language: "python", gpu: "", network: "internet" };
     const info = { id: container, image: hostDigest, resourceClass, state: "specialised", app: "shop", calls: [id] };
     using agent = linkAgent(place.socket, { calls: [id], containers: [ContainerInfo.fromPartial(info)] });
     await agent.commands.of((item) => item.$case === "pools");

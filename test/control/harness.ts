@@ -297,7 +297,10 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
       specialise(load);
       const { id, container, snapshot } = load;
       containers.get(container)?.snapshots.push(snapshot!.digest);
-      send({ $case: "loaded", value: { load: id, container, snapshot: snapshot!.digest, ms: 1, failure: undefined } });
+      send({
+        $case: "loaded",
+        value: { load: id, container, snapshot: snapshot!.digest, ms: 1, failure: undefined, tier: load.tier, reason: "" },
+      });
     },
     succeed(dispatch, value = null) {
       const { call, container, attempt } = dispatch;

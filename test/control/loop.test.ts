@@ -105,7 +105,10 @@ test("a version that cannot be loaded leaves the last good one serving, and is t
       if (load.snapshot!.digest !== bad.snapshot!.digest) return self.loaded(load);
       const failure = { kind: "exception", type: "ZeroDivisionError", message: "division by zero", traceback: "", frames: [] };
       const { id, container, snapshot } = load;
-      self.send({ $case: "loaded", value: { load: id, container, snapshot: snapshot!.digest, ms: 1, failure } });
+      self.send({
+        $case: "loaded",
+        value: { load: id, container, snapshot: snapshot!.digest, ms: 1, failure, tier: "fork", reason: "" },
+      });
     },
   });
   await publishAndLoad(session, good);

@@ -127,6 +127,7 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
           containers: 1,
           container: "c",
           node: "n",
+          reason: "",
           failure: control.loadFailure,
         },
       });

@@ -75,6 +75,7 @@ export async function startHarness(language: Language): Promise<Harness> {
     started: [] as string[],
     childCalls: [] as ChildCall[],
     childCancels: [] as string[],
+    unloaded: [] as string[],
   };
   const runner = await connectRunner(child.stdio[3] as Duplex, {
     output(lines) {
@@ -89,6 +90,7 @@ export async function startHarness(language: Language): Promise<Harness> {
       full.answer(request);
     },
     childCancel: (id) => harness.childCancels.push(id),
+    unloaded: (snapshot) => harness.unloaded.push(snapshot),
   });
 
   const known = new Map<string, string>();
@@ -119,6 +121,7 @@ export async function startHarness(language: Language): Promise<Harness> {
         module,
         qualname: name,
         bundle: bundle?.digest ?? "",
+        ...{ className: "", keepsState: false, concurrency: 1, secrets: [] },
       };
       versions.set(`${snapshot} ${name}`, version.digest);
       loaded.push(version);
@@ -133,7 +136,7 @@ export async function startHarness(language: Language): Promise<Harness> {
       blobs,
     };
     base = snapshot;
-    return { ...request, versions: loaded, retire };
+    return { ...request, versions: loaded, retire, patches: [], secrets: {} };
   }
   const texts = new Map<string, string>();
 

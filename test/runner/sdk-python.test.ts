@@ -39,6 +39,7 @@ describe("the python sdk", () => {
         retries: 1,
         min_containers: 0,
         max_containers: 3,
+        ...{ buffer_containers: 0, concurrency: 1, idle_timeout_ms: 0, network: "internet", secrets: [] },
       },
       "test",
       8,

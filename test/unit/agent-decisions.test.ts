@@ -79,7 +79,14 @@ describe("snapshots", () => {
     const difference = { base: "", changed: first.changed, removed: [] };
     const told = [{ digest: "s0", files: new Map([["old.py", entry("old.py", "c")]]) }];
     expect(neededBlobs("python", difference, [], told)).toEqual([digestOf("a")]);
-    const version: Version = { function: "f", digest: "v", snapshot: "s1", bundle: digestOf("e"), spec: undefined };
+    const version: Version = {
+      function: "f",
+      digest: "v",
+      snapshot: "s1",
+      bundle: digestOf("e"),
+      spec: undefined,
+      keepsState: false,
+    };
     expect(neededBlobs("typescript", difference, [version, version], [])).toEqual([digestOf("e")]);
   });
 });

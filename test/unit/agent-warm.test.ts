@@ -6,8 +6,8 @@ import { createKeeper } from "../../agent/warm/keeper.ts";
 import { type GenericContainer, kindOf, planWarm, retryAt, type WarmSnapshot } from "../../agent/warm/policy.ts";
 import type { Pool } from "../../proto/gen/hob/v1/agents.ts";
 
-const resourceClass = { cpu: 0, memoryBytes: 0, language: "python" };
-const pool = (image: string, warm: number): Pool => ({ image, resourceClass, warm });
+const resourceClass = { cpu: 0, memoryBytes: 0, language: "python", gpu: "", network: "internet" };
+const pool = (image: string, warm: number): Pool => ({ image, resourceClass, warm, reserve: 0 });
 const kind = (image: string): string => kindOf(image, resourceClass);
 
 const images = fc.constantFrom("a", "b", "c");

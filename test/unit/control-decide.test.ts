@@ -17,8 +17,8 @@ import { classKeyOf, hostImage } from "../../control/scheduler/pools.ts";
 
 type Container = { -readonly [K in keyof ContainerView]: ContainerView[K] } & { loaded: Set<string>; loading: Set<string> };
 
-const python = classKeyOf({ cpu: 0, memoryBytes: 512 * 2 ** 20, language: "python" });
-const large = classKeyOf({ cpu: 0, memoryBytes: 2 ** 31, language: "python" });
+const python = classKeyOf({ cpu: 0, memoryBytes: 512 * 2 ** 20, language: "python", gpu: "", network: "internet" });
+const large = classKeyOf({ cpu: 0, memoryBytes: 2 ** 31, language: "python", gpu: "", network: "internet" });
 const nowMs = 1_000_000_000;
 
 const nodeNames = ["n1", "n2"];

@@ -25,6 +25,7 @@ function pair() {
     started: () => {},
     childCall: () => {},
     childCancel: () => {},
+    unloaded: () => {},
   };
   return {
     ours,
@@ -68,7 +69,18 @@ describe("connectRunner", () => {
     say("ready", hello);
     const runner = await connecting;
     expect(runner.interpreter).toBe("Python 3.99");
-    const load = { app: "a", snapshot: "s", base: "", changed: [], removed: [], blobs: [], versions: [], retire: [] };
+    const load = {
+      app: "a",
+      snapshot: "s",
+      base: "",
+      changed: [],
+      removed: [],
+      blobs: [],
+      versions: [],
+      retire: [],
+      patches: [],
+      secrets: {},
+    };
     const both = Promise.all([runner.call(request("one")), runner.load(load)]);
     theirs.write(Buffer.alloc(64, 0xff));
     for (const { failure } of await both)

@@ -72,6 +72,11 @@ describe("app.function", () => {
       retries: 1,
       min_containers: 0,
       max_containers: 3,
+      buffer_containers: 0,
+      concurrency: 1,
+      idle_timeout_ms: 0,
+      network: "internet",
+      secrets: [],
     });
     expect(app.describe().functions.map((spec) => spec.name)).toContain("made");
   });

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .function import Function
 from .image import Image
-from .spec import default_memory, make_spec
+from .spec import Options, make_spec
 
 if TYPE_CHECKING:
-    from typing import ParamSpec
+    from typing import ParamSpec, Unpack
 
     P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,42 +35,11 @@ class App:
     def function(self, function: Callable[P, R], /) -> Function[P, R]: ...
 
     @overload
-    def function(
-        self,
-        *,
-        name: str | None = None,
-        image: Image | None = None,
-        cpu: float | None = None,
-        memory: str | int = default_memory,
-        gpu: str | None = None,
-        timeout: float | None = None,
-        retries: int = 0,
-        min_containers: int = 0,
-        max_containers: int | None = None,
-    ) -> Callable[[Callable[P, R]], Function[P, R]]: ...
+    def function(self, *, name: str | None = None, **options: Unpack[Options]) -> Callable[[Callable[P, R]], Function[P, R]]: ...
 
-    def function(
-        self,
-        function: Any = None,
-        /,
-        *,
-        name: str | None = None,
-        image: Image | None = None,
-        cpu: float | None = None,
-        memory: str | int = default_memory,
-        gpu: str | None = None,
-        timeout: float | None = None,
-        retries: int = 0,
-        min_containers: int = 0,
-        max_containers: int | None = None,
-    ) -> Any:
-        """
-        Makes a function of this app.
-
-        cpu: cores; memory: "512MiB" or bytes, the container's hard limit; timeout: seconds for each attempt; retries: attempts beyond the
-        first; min_containers, max_containers: how far the pool scales it. Options are checked where they are written.
-        """
-        spec = make_spec(name or "", image, cpu, memory, gpu, timeout, retries, min_containers, max_containers)
+    def function(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+        """Makes a function of this app. The options are those of `hob.spec.Options`; they are checked where they are written."""
+        spec = make_spec(name or "", options)  # type: ignore[arg-type]
 
         def decorate(target: Callable[..., Any]) -> Function[..., Any]:
             if not isinstance(target, types.FunctionType):

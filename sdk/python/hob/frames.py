@@ -10,6 +10,7 @@ LOAD = 1
 CALL = 2
 CANCEL = 3
 CHILD_RESULT = 4
+FINISH = 5
 # Runner → agent.
 READY = 65
 LOADED = 66
@@ -18,12 +19,14 @@ OUTPUT = 68
 RESULT = 69
 CHILD_CALL = 70
 CHILD_CANCEL = 71
+UNLOADED = 72
 
 NAMES = {
     LOAD: "load",
     CALL: "call",
     CANCEL: "cancel",
     CHILD_RESULT: "childResult",
+    FINISH: "finish",
     READY: "ready",
     LOADED: "loaded",
     STARTED: "started",
@@ -31,6 +34,7 @@ NAMES = {
     RESULT: "result",
     CHILD_CALL: "childCall",
     CHILD_CANCEL: "childCancel",
+    UNLOADED: "unloaded",
 }
 
 PROTOCOL = 1

@@ -3,45 +3,74 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 from .image import Image
 
 _size = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)\s*", re.IGNORECASE)
 _factors = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+_gpu = re.compile(r"(any|[A-Za-z][A-Za-z0-9._ -]*?)(?::([1-9]\d{0,2}))?")
+_networks = ("internet", "none")
+_secret = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _smallest_memory = 16 << 20  # below it no interpreter starts
 default_memory = "512MiB"
 
 
-def make_spec(
-    name: str,
-    image: Image | None,
-    cpu: float | None,
-    memory: str | int,
-    gpu: str | None,
-    timeout: float | None,
-    retries: int,
-    min_containers: int,
-    max_containers: int | None,
-) -> dict[str, Any]:
+class Options(TypedDict, total=False):
+    """What a function or a class may declare. Sizes as text or bytes, times in seconds."""
+
+    image: Image | None
+    cpu: float | None  # cores
+    memory: str | int  # the container's hard limit: "512MiB", or bytes
+    gpu: str | None  # "any", a model ("H100"), each with a count ("H100:2")
+    timeout: float | None  # of each attempt
+    retries: int  # attempts beyond the first
+    min_containers: int
+    max_containers: int | None
+    buffer_containers: int  # kept ready beyond those that are busy
+    concurrency: int  # calls that one container runs at a time
+    idle_timeout: float | None  # a container with nothing to do for so long ends
+    network: str  # "internet" or "none"
+    secrets: Sequence[str]  # names, found in the environment
+
+
+def make_spec(name: str, options: Options) -> dict[str, Any]:
     """Raises TypeError or ValueError, with one sentence that quotes the option as it was written."""
+    unknown = next((option for option in options if option not in Options.__annotations__), None)
+    if unknown is not None:
+        raise TypeError(f"{unknown} is not an option; there are {', '.join(Options.__annotations__)}")
+    image, gpu = options.get("image"), options.get("gpu")
+    network, secrets = options.get("network", "internet"), options.get("secrets", ())
     if image is not None and not isinstance(image, Image):
         raise TypeError(f"image={image!r} is not an image; write for example hob.Image.host()")
-    if gpu is not None and not isinstance(gpu, str):
-        raise TypeError(f'gpu={gpu!r} is not the name of a GPU; write for example "any"')
-    least, most = _count("min_containers", min_containers), _count("max_containers", max_containers or 0)
+    if gpu is not None and not (isinstance(gpu, str) and _gpu.fullmatch(gpu)):
+        raise TypeError(f'gpu={gpu!r} is not a GPU; write for example "any", "H100" or "H100:2"')
+    if network not in _networks:
+        raise ValueError(f'network={network!r} is not a network; there are "internet" and "none"')
+    if isinstance(secrets, str) or not all(isinstance(secret, str) and _secret.fullmatch(secret) for secret in secrets):
+        raise TypeError(f'secrets={secrets!r} is not a list of names; write for example ["API_KEY"]')
+    least, most = _count("min_containers", options.get("min_containers", 0)), _count("max_containers", options.get("max_containers") or 0)
     if most and least > most:
         raise ValueError(f"min_containers={least} is more than max_containers={most}; lower the one or raise the other")
+    concurrency = _count("concurrency", options.get("concurrency", 1))
+    if not 1 <= concurrency <= 64:
+        raise ValueError(f"concurrency={concurrency} is out of range; give 1 to 64 calls at a time")
     return {
         "name": name,
         "image": {"source": (image or Image.host()).source},
-        "cpu": _number("cpu", cpu, "cores", 0.5),
-        "memory_bytes": memory_bytes(memory),
+        "cpu": _number("cpu", options.get("cpu"), "cores", 0.5),
+        "memory_bytes": memory_bytes(options.get("memory", default_memory)),
         "gpu": gpu or "",
-        "timeout_ms": round(_number("timeout", timeout, "seconds", 30) * 1000),
-        "retries": _count("retries", retries),
+        "timeout_ms": round(_number("timeout", options.get("timeout"), "seconds", 30) * 1000),
+        "retries": _count("retries", options.get("retries", 0)),
         "min_containers": least,
         "max_containers": most,
+        "buffer_containers": _count("buffer_containers", options.get("buffer_containers", 0)),
+        "concurrency": concurrency,
+        "idle_timeout_ms": round(_number("idle_timeout", options.get("idle_timeout"), "seconds", 300) * 1000),
+        "network": network,
+        "secrets": sorted(set(secrets)),
     }
 
 

@@ -5,6 +5,7 @@ export const frameNumbers = {
   call: 2,
   cancel: 3,
   childResult: 4,
+  finish: 5,
   ready: 65,
   loaded: 66,
   started: 67,
@@ -12,6 +13,7 @@ export const frameNumbers = {
   result: 69,
   childCall: 70,
   childCancel: 71,
+  unloaded: 72,
 } as const;
 
 export type FrameName = keyof typeof frameNumbers;
@@ -38,7 +40,7 @@ export interface Heads {
   cancel: { call?: string; load?: number };
   childResult: { id: string; failure?: Failure };
   ready: { protocol: number; language: string; interpreter: string };
-  loaded: { load: number; failure?: Failure };
+  loaded: { load: number; tier?: "patch" | "fork"; reason?: string; failure?: Failure };
   started: { call: string; timeMs: number };
   output: { call: string; stream: string; timeMs: number; dropped: number };
   result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure };
@@ -52,6 +54,8 @@ export interface Heads {
     keywords: number;
   };
   childCancel: { id: string };
+  finish: Record<string, never>;
+  unloaded: { snapshot: string };
 }
 
 /** `raw` is the whole frame: passing it on costs nothing. */

@@ -18,7 +18,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { CallInfo, CancelCall, LogLines, Progress } from "./calls.ts";
-import { Arguments, Blob, Failure, ImageRef, SnapshotDelta, Value, Version } from "./common.ts";
+import { Arguments, Blob, Failure, ImageRef, Patch, SnapshotDelta, Value, Version } from "./common.ts";
 import { ContainerInfo, ImageInfo, NodeInfo, ResourceClass } from "./fleet.ts";
 import { StartCall } from "./registry.ts";
 
@@ -73,7 +73,13 @@ export interface LoadFinished {
   container: string;
   snapshot: string;
   ms: number;
-  failure: Failure | undefined;
+  failure:
+    | Failure
+    | undefined;
+  /** as it was carried out: "patch" | "fork" */
+  tier: string;
+  /** why not as asked; "" when it was */
+  reason: string;
 }
 
 export interface CallStarted {
@@ -129,10 +135,12 @@ export interface SetPools {
   pools: Pool[];
 }
 
+/** `reserve` more are created but not started; one is started the moment that the warm ones are taken. */
 export interface Pool {
   image: string;
   resourceClass: ResourceClass | undefined;
   warm: number;
+  reserve: number;
 }
 
 export interface ResolveImage {
@@ -155,6 +163,15 @@ export interface Load {
   tier: string;
   /** snapshots that serve no current version any more: end their processes once idle */
   retire: string[];
+  /** versions that are in none are forked */
+  patches: Patch[];
+  /** name → value, of the versions' specs; handed to the runner through its socket and to nobody else */
+  secrets: { [key: string]: string };
+}
+
+export interface Load_SecretsEntry {
+  key: string;
+  value: string;
 }
 
 /** Runs one attempt. With `load` set the two are one message: the call starts the moment that the load is done. */
@@ -173,12 +190,15 @@ export interface ChildFinished {
   call: CallInfo | undefined;
 }
 
+/** With a grace, calls in flight may finish for that long, and nothing new begins. */
 export interface StopContainer {
   container: string;
   reason: string;
+  graceMs: number;
 }
 
 export interface AgentShutdown {
+  patienceMs: number;
 }
 
 function createBaseAgentMessage(): AgentMessage {
@@ -661,7 +681,7 @@ export const ImageResolved: MessageFns<ImageResolved> = {
 };
 
 function createBaseLoadFinished(): LoadFinished {
-  return { load: 0, container: "", snapshot: "", ms: 0, failure: undefined };
+  return { load: 0, container: "", snapshot: "", ms: 0, failure: undefined, tier: "", reason: "" };
 }
 
 export const LoadFinished: MessageFns<LoadFinished> = {
@@ -680,6 +700,12 @@ export const LoadFinished: MessageFns<LoadFinished> = {
     }
     if (message.failure !== undefined) {
       Failure.encode(message.failure, writer.uint32(42).fork()).join();
+    }
+    if (message.tier !== "") {
+      writer.uint32(50).string(message.tier);
+    }
+    if (message.reason !== "") {
+      writer.uint32(58).string(message.reason);
     }
     return writer;
   },
@@ -737,6 +763,22 @@ export const LoadFinished: MessageFns<LoadFinished> = {
             message.failure = Failure.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.tier = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -761,6 +803,8 @@ export const LoadFinished: MessageFns<LoadFinished> = {
     message.failure = (object.failure !== undefined && object.failure !== null)
       ? Failure.fromPartial(object.failure)
       : undefined;
+    message.tier = object.tier ?? "";
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -1344,7 +1388,7 @@ export const SetPools: MessageFns<SetPools> = {
 };
 
 function createBasePool(): Pool {
-  return { image: "", resourceClass: undefined, warm: 0 };
+  return { image: "", resourceClass: undefined, warm: 0, reserve: 0 };
 }
 
 export const Pool: MessageFns<Pool> = {
@@ -1357,6 +1401,9 @@ export const Pool: MessageFns<Pool> = {
     }
     if (message.warm !== 0) {
       writer.uint32(24).uint32(message.warm);
+    }
+    if (message.reserve !== 0) {
+      writer.uint32(32).uint32(message.reserve);
     }
     return writer;
   },
@@ -1398,6 +1445,14 @@ export const Pool: MessageFns<Pool> = {
             message.warm = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.reserve = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1420,6 +1475,7 @@ export const Pool: MessageFns<Pool> = {
       ? ResourceClass.fromPartial(object.resourceClass)
       : undefined;
     message.warm = object.warm ?? 0;
+    message.reserve = object.reserve ?? 0;
     return message;
   },
 };
@@ -1482,7 +1538,18 @@ export const ResolveImage: MessageFns<ResolveImage> = {
 };
 
 function createBaseLoad(): Load {
-  return { id: 0, container: "", app: "", snapshot: undefined, versions: [], bundles: [], tier: "", retire: [] };
+  return {
+    id: 0,
+    container: "",
+    app: "",
+    snapshot: undefined,
+    versions: [],
+    bundles: [],
+    tier: "",
+    retire: [],
+    patches: [],
+    secrets: {},
+  };
 }
 
 export const Load: MessageFns<Load> = {
@@ -1511,6 +1578,12 @@ export const Load: MessageFns<Load> = {
     for (const v of message.retire) {
       writer.uint32(66).string(v!);
     }
+    for (const v of message.patches) {
+      Patch.encode(v!, writer.uint32(74).fork()).join();
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      Load_SecretsEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
+    });
     return writer;
   },
 
@@ -1591,6 +1664,25 @@ export const Load: MessageFns<Load> = {
             message.retire.push(reader.string());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.patches.push(Patch.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            const entry10 = Load_SecretsEntry.decode(reader, reader.uint32());
+            if (entry10.value !== undefined) {
+              message.secrets[entry10.key] = entry10.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1618,6 +1710,83 @@ export const Load: MessageFns<Load> = {
     message.bundles = object.bundles?.map((e) => Blob.fromPartial(e)) || [];
     message.tier = object.tier ?? "";
     message.retire = object.retire?.map((e) => e) || [];
+    message.patches = object.patches?.map((e) => Patch.fromPartial(e)) || [];
+    message.secrets = (globalThis.Object.entries(object.secrets ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseLoad_SecretsEntry(): Load_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const Load_SecretsEntry: MessageFns<Load_SecretsEntry> = {
+  encode(message: Load_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Load_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoad_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Load_SecretsEntry>): Load_SecretsEntry {
+    return Load_SecretsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Load_SecretsEntry>): Load_SecretsEntry {
+    const message = createBaseLoad_SecretsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -1830,7 +1999,7 @@ export const ChildFinished: MessageFns<ChildFinished> = {
 };
 
 function createBaseStopContainer(): StopContainer {
-  return { container: "", reason: "" };
+  return { container: "", reason: "", graceMs: 0 };
 }
 
 export const StopContainer: MessageFns<StopContainer> = {
@@ -1840,6 +2009,9 @@ export const StopContainer: MessageFns<StopContainer> = {
     }
     if (message.reason !== "") {
       writer.uint32(18).string(message.reason);
+    }
+    if (message.graceMs !== 0) {
+      writer.uint32(24).uint32(message.graceMs);
     }
     return writer;
   },
@@ -1873,6 +2045,14 @@ export const StopContainer: MessageFns<StopContainer> = {
             message.reason = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.graceMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1892,16 +2072,20 @@ export const StopContainer: MessageFns<StopContainer> = {
     const message = createBaseStopContainer();
     message.container = object.container ?? "";
     message.reason = object.reason ?? "";
+    message.graceMs = object.graceMs ?? 0;
     return message;
   },
 };
 
 function createBaseAgentShutdown(): AgentShutdown {
-  return {};
+  return { patienceMs: 0 };
 }
 
 export const AgentShutdown: MessageFns<AgentShutdown> = {
-  encode(_: AgentShutdown, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: AgentShutdown, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.patienceMs !== 0) {
+      writer.uint32(8).uint32(message.patienceMs);
+    }
     return writer;
   },
 
@@ -1918,6 +2102,14 @@ export const AgentShutdown: MessageFns<AgentShutdown> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.patienceMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1933,8 +2125,9 @@ export const AgentShutdown: MessageFns<AgentShutdown> = {
   create(base?: DeepPartial<AgentShutdown>): AgentShutdown {
     return AgentShutdown.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<AgentShutdown>): AgentShutdown {
+  fromPartial(object: DeepPartial<AgentShutdown>): AgentShutdown {
     const message = createBaseAgentShutdown();
+    message.patienceMs = object.patienceMs ?? 0;
     return message;
   },
 };

@@ -58,6 +58,20 @@ export interface FunctionSpec {
   minContainers: number;
   /** annotation's source text, "" when none */
   returns: string;
+  /** "" | "any" | MODEL, each with ":COUNT" when more than one: "any:2", "H100:2" */
+  gpu: string;
+  /** calls that one container runs at a time; 0 means 1 */
+  concurrency: number;
+  /** kept ready beyond those that are busy */
+  bufferContainers: number;
+  /** a container with nothing to do for this long ends; 0 means the scheduler's default */
+  idleTimeoutMs: number;
+  /** "internet" | "none"; "" means "internet" */
+  network: string;
+  /** names of secrets that the function's processes find in their environment */
+  secrets: string[];
+  /** the class of which this is a method; "" for a plain function */
+  className: string;
 }
 
 export interface FileEntry {
@@ -99,7 +113,38 @@ export interface Version {
   snapshot: string;
   /** TypeScript: digest of the bundle's blob; "" for Python */
   bundle: string;
-  spec: FunctionSpec | undefined;
+  spec:
+    | FunctionSpec
+    | undefined;
+  /** its calls may leave something behind in the process: module globals, caches, attributes of an instance */
+  keepsState: boolean;
+}
+
+/**
+ * How the process that serves these functions from `base` goes on to serve their new versions without losing what it has loaded. Made by
+ * the describer, which knows that nothing that loading made depends on what changed.
+ */
+export interface Patch {
+  /** the snapshot that the functions' former versions came with */
+  base: string;
+  /** by name */
+  functions: string[];
+  /** "all": what calls left behind stays too | "loaded": only what loading made, for calls may have stored what the changed code computed */
+  keep: string;
+  /** Python: the definitions of which the body changed */
+  units: PatchedUnit[];
+  /** TypeScript: digest of the blob that is evaluated in place */
+  bundle: string;
+}
+
+export interface PatchedUnit {
+  path: string;
+  /** qualified: "embed", "Model.predict" */
+  name: string;
+  /** 1-based, in the new source, of its first decorator or its def */
+  line: number;
+  /** its last line */
+  endLine: number;
 }
 
 /** A value on its way: JSON (UTF-8). bytes are {"$bytes": base64}, NaN and infinities {"$float": "nan" | "inf" | "-inf"}. */
@@ -340,6 +385,13 @@ function createBaseFunctionSpec(): FunctionSpec {
     maxContainers: 0,
     minContainers: 0,
     returns: "",
+    gpu: "",
+    concurrency: 0,
+    bufferContainers: 0,
+    idleTimeoutMs: 0,
+    network: "",
+    secrets: [],
+    className: "",
   };
 }
 
@@ -392,6 +444,27 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
     }
     if (message.returns !== "") {
       writer.uint32(130).string(message.returns);
+    }
+    if (message.gpu !== "") {
+      writer.uint32(138).string(message.gpu);
+    }
+    if (message.concurrency !== 0) {
+      writer.uint32(144).uint32(message.concurrency);
+    }
+    if (message.bufferContainers !== 0) {
+      writer.uint32(152).uint32(message.bufferContainers);
+    }
+    if (message.idleTimeoutMs !== 0) {
+      writer.uint32(160).uint32(message.idleTimeoutMs);
+    }
+    if (message.network !== "") {
+      writer.uint32(170).string(message.network);
+    }
+    for (const v of message.secrets) {
+      writer.uint32(178).string(v!);
+    }
+    if (message.className !== "") {
+      writer.uint32(186).string(message.className);
     }
     return writer;
   },
@@ -537,6 +610,62 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
             message.returns = reader.string();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.gpu = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.concurrency = reader.uint32();
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.bufferContainers = reader.uint32();
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.idleTimeoutMs = reader.uint32();
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.secrets.push(reader.string());
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.className = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -572,6 +701,13 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
     message.maxContainers = object.maxContainers ?? 0;
     message.minContainers = object.minContainers ?? 0;
     message.returns = object.returns ?? "";
+    message.gpu = object.gpu ?? "";
+    message.concurrency = object.concurrency ?? 0;
+    message.bufferContainers = object.bufferContainers ?? 0;
+    message.idleTimeoutMs = object.idleTimeoutMs ?? 0;
+    message.network = object.network ?? "";
+    message.secrets = object.secrets?.map((e) => e) || [];
+    message.className = object.className ?? "";
     return message;
   },
 };
@@ -838,7 +974,7 @@ export const SnapshotDelta: MessageFns<SnapshotDelta> = {
 };
 
 function createBaseVersion(): Version {
-  return { function: "", digest: "", snapshot: "", bundle: "", spec: undefined };
+  return { function: "", digest: "", snapshot: "", bundle: "", spec: undefined, keepsState: false };
 }
 
 export const Version: MessageFns<Version> = {
@@ -857,6 +993,9 @@ export const Version: MessageFns<Version> = {
     }
     if (message.spec !== undefined) {
       FunctionSpec.encode(message.spec, writer.uint32(42).fork()).join();
+    }
+    if (message.keepsState !== false) {
+      writer.uint32(48).bool(message.keepsState);
     }
     return writer;
   },
@@ -914,6 +1053,14 @@ export const Version: MessageFns<Version> = {
             message.spec = FunctionSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.keepsState = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -938,6 +1085,201 @@ export const Version: MessageFns<Version> = {
     message.spec = (object.spec !== undefined && object.spec !== null)
       ? FunctionSpec.fromPartial(object.spec)
       : undefined;
+    message.keepsState = object.keepsState ?? false;
+    return message;
+  },
+};
+
+function createBasePatch(): Patch {
+  return { base: "", functions: [], keep: "", units: [], bundle: "" };
+}
+
+export const Patch: MessageFns<Patch> = {
+  encode(message: Patch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.base !== "") {
+      writer.uint32(10).string(message.base);
+    }
+    for (const v of message.functions) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.keep !== "") {
+      writer.uint32(26).string(message.keep);
+    }
+    for (const v of message.units) {
+      PatchedUnit.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.bundle !== "") {
+      writer.uint32(42).string(message.bundle);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Patch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.base = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.functions.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.keep = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.units.push(PatchedUnit.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.bundle = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Patch>): Patch {
+    return Patch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Patch>): Patch {
+    const message = createBasePatch();
+    message.base = object.base ?? "";
+    message.functions = object.functions?.map((e) => e) || [];
+    message.keep = object.keep ?? "";
+    message.units = object.units?.map((e) => PatchedUnit.fromPartial(e)) || [];
+    message.bundle = object.bundle ?? "";
+    return message;
+  },
+};
+
+function createBasePatchedUnit(): PatchedUnit {
+  return { path: "", name: "", line: 0, endLine: 0 };
+}
+
+export const PatchedUnit: MessageFns<PatchedUnit> = {
+  encode(message: PatchedUnit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.line !== 0) {
+      writer.uint32(24).uint32(message.line);
+    }
+    if (message.endLine !== 0) {
+      writer.uint32(32).uint32(message.endLine);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PatchedUnit {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePatchedUnit();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.line = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.endLine = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PatchedUnit>): PatchedUnit {
+    return PatchedUnit.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PatchedUnit>): PatchedUnit {
+    const message = createBasePatchedUnit();
+    message.path = object.path ?? "";
+    message.name = object.name ?? "";
+    message.line = object.line ?? 0;
+    message.endLine = object.endLine ?? 0;
     return message;
   },
 };

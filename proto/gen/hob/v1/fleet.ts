@@ -45,6 +45,10 @@ export interface ResourceClass {
   memoryBytes: number;
   /** which runner waits in it */
   language: string;
+  /** as in FunctionSpec */
+  gpu: string;
+  /** "internet" | "none"; "" means "internet" */
+  network: string;
 }
 
 export interface ContainerInfo {
@@ -55,7 +59,7 @@ export interface ContainerInfo {
   resourceClass:
     | ResourceClass
     | undefined;
-  /** "starting" | "warm" | "specialised" | "stopping" */
+  /** "starting" | "created" (of the reserve: made, not started) | "warm" | "specialised" | "stopping" */
   state: string;
   /** "" while generic */
   app: string;
@@ -68,6 +72,8 @@ export interface ContainerInfo {
   /** used, over the last sample */
   cpuCores: number;
   pids: number;
+  /** uuids of the devices that it holds */
+  gpus: string[];
 }
 
 export interface Gpu {
@@ -78,6 +84,14 @@ export interface Gpu {
   temperatureC: number;
   uuid: string;
   functions: string[];
+  processes: GpuProcess[];
+}
+
+export interface GpuProcess {
+  pid: number;
+  name: string;
+  memoryBytes: number;
+  container: string;
 }
 
 export interface ImageInfo {
@@ -355,7 +369,7 @@ export const ShutdownResponse: MessageFns<ShutdownResponse> = {
 };
 
 function createBaseResourceClass(): ResourceClass {
-  return { cpu: 0, memoryBytes: 0, language: "" };
+  return { cpu: 0, memoryBytes: 0, language: "", gpu: "", network: "" };
 }
 
 export const ResourceClass: MessageFns<ResourceClass> = {
@@ -368,6 +382,12 @@ export const ResourceClass: MessageFns<ResourceClass> = {
     }
     if (message.language !== "") {
       writer.uint32(26).string(message.language);
+    }
+    if (message.gpu !== "") {
+      writer.uint32(34).string(message.gpu);
+    }
+    if (message.network !== "") {
+      writer.uint32(42).string(message.network);
     }
     return writer;
   },
@@ -409,6 +429,22 @@ export const ResourceClass: MessageFns<ResourceClass> = {
             message.language = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.gpu = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -429,6 +465,8 @@ export const ResourceClass: MessageFns<ResourceClass> = {
     message.cpu = object.cpu ?? 0;
     message.memoryBytes = object.memoryBytes ?? 0;
     message.language = object.language ?? "";
+    message.gpu = object.gpu ?? "";
+    message.network = object.network ?? "";
     return message;
   },
 };
@@ -446,6 +484,7 @@ function createBaseContainerInfo(): ContainerInfo {
     memoryBytes: 0,
     cpuCores: 0,
     pids: 0,
+    gpus: [],
   };
 }
 
@@ -483,6 +522,9 @@ export const ContainerInfo: MessageFns<ContainerInfo> = {
     }
     if (message.pids !== 0) {
       writer.uint32(88).uint32(message.pids);
+    }
+    for (const v of message.gpus) {
+      writer.uint32(98).string(v!);
     }
     return writer;
   },
@@ -588,6 +630,14 @@ export const ContainerInfo: MessageFns<ContainerInfo> = {
             message.pids = reader.uint32();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.gpus.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -618,6 +668,7 @@ export const ContainerInfo: MessageFns<ContainerInfo> = {
     message.memoryBytes = object.memoryBytes ?? 0;
     message.cpuCores = object.cpuCores ?? 0;
     message.pids = object.pids ?? 0;
+    message.gpus = object.gpus?.map((e) => e) || [];
     return message;
   },
 };
@@ -631,6 +682,7 @@ function createBaseGpu(): Gpu {
     temperatureC: 0,
     uuid: "",
     functions: [],
+    processes: [],
   };
 }
 
@@ -656,6 +708,9 @@ export const Gpu: MessageFns<Gpu> = {
     }
     for (const v of message.functions) {
       writer.uint32(58).string(v!);
+    }
+    for (const v of message.processes) {
+      GpuProcess.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -729,6 +784,14 @@ export const Gpu: MessageFns<Gpu> = {
             message.functions.push(reader.string());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.processes.push(GpuProcess.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -753,6 +816,98 @@ export const Gpu: MessageFns<Gpu> = {
     message.temperatureC = object.temperatureC ?? 0;
     message.uuid = object.uuid ?? "";
     message.functions = object.functions?.map((e) => e) || [];
+    message.processes = object.processes?.map((e) => GpuProcess.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGpuProcess(): GpuProcess {
+  return { pid: 0, name: "", memoryBytes: 0, container: "" };
+}
+
+export const GpuProcess: MessageFns<GpuProcess> = {
+  encode(message: GpuProcess, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pid !== 0) {
+      writer.uint32(8).uint32(message.pid);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.memoryBytes !== 0) {
+      writer.uint32(24).uint64(message.memoryBytes);
+    }
+    if (message.container !== "") {
+      writer.uint32(34).string(message.container);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GpuProcess {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGpuProcess();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pid = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.memoryBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GpuProcess>): GpuProcess {
+    return GpuProcess.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GpuProcess>): GpuProcess {
+    const message = createBaseGpuProcess();
+    message.pid = object.pid ?? 0;
+    message.name = object.name ?? "";
+    message.memoryBytes = object.memoryBytes ?? 0;
+    message.container = object.container ?? "";
     return message;
   },
 };

@@ -18,7 +18,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Arguments, Blob, Failure, SnapshotDelta, Version } from "./common.ts";
+import { Arguments, Blob, Failure, Patch, SnapshotDelta, Version } from "./common.ts";
 
 /** Apps, functions and their versions. */
 
@@ -48,6 +48,8 @@ export interface Publish {
   changes: Change[];
   /** calls to make with the new versions: load and call travel as one message to the node */
   calls: StartCall[];
+  /** of the versions whose change has the tier "patch": one for each base */
+  patches: Patch[];
 }
 
 export interface Change {
@@ -73,6 +75,7 @@ export interface Reloaded {
   publish: number;
   app: string;
   functions: string[];
+  /** as it was carried out */
   tier: string;
   /** as measured at the node: from the load's arrival to the runner's answer */
   loadMs: number;
@@ -80,7 +83,11 @@ export interface Reloaded {
   container: string;
   node: string;
   /** e.g. an exception while the module was imported; the old version keeps serving */
-  failure: Failure | undefined;
+  failure:
+    | Failure
+    | undefined;
+  /** why the tier is not the one that the publish named; "" when it is */
+  reason: string;
 }
 
 export interface StartCall {
@@ -210,7 +217,17 @@ export const ListFunctionsResponse: MessageFns<ListFunctionsResponse> = {
 };
 
 function createBasePublish(): Publish {
-  return { id: 0, app: "", snapshot: undefined, versions: [], removed: [], bundles: [], changes: [], calls: [] };
+  return {
+    id: 0,
+    app: "",
+    snapshot: undefined,
+    versions: [],
+    removed: [],
+    bundles: [],
+    changes: [],
+    calls: [],
+    patches: [],
+  };
 }
 
 export const Publish: MessageFns<Publish> = {
@@ -238,6 +255,9 @@ export const Publish: MessageFns<Publish> = {
     }
     for (const v of message.calls) {
       StartCall.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.patches) {
+      Patch.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -319,6 +339,14 @@ export const Publish: MessageFns<Publish> = {
             message.calls.push(StartCall.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.patches.push(Patch.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -346,6 +374,7 @@ export const Publish: MessageFns<Publish> = {
     message.bundles = object.bundles?.map((e) => Blob.fromPartial(e)) || [];
     message.changes = object.changes?.map((e) => Change.fromPartial(e)) || [];
     message.calls = object.calls?.map((e) => StartCall.fromPartial(e)) || [];
+    message.patches = object.patches?.map((e) => Patch.fromPartial(e)) || [];
     return message;
   },
 };
@@ -545,6 +574,7 @@ function createBaseReloaded(): Reloaded {
     container: "",
     node: "",
     failure: undefined,
+    reason: "",
   };
 }
 
@@ -576,6 +606,9 @@ export const Reloaded: MessageFns<Reloaded> = {
     }
     if (message.failure !== undefined) {
       Failure.encode(message.failure, writer.uint32(74).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(82).string(message.reason);
     }
     return writer;
   },
@@ -665,6 +698,14 @@ export const Reloaded: MessageFns<Reloaded> = {
             message.failure = Failure.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -693,6 +734,7 @@ export const Reloaded: MessageFns<Reloaded> = {
     message.failure = (object.failure !== undefined && object.failure !== null)
       ? Failure.fromPartial(object.failure)
       : undefined;
+    message.reason = object.reason ?? "";
     return message;
   },
 };
