@@ -36,6 +36,7 @@ describe("texts", () => {
         uuid: "GPU-1a2b",
         name: "NVIDIA H200",
         functions: [],
+        processes: [],
         utilisation: 0.37,
         memoryUsedBytes: 2 ** 30,
         memoryTotalBytes: 143771 * 2 ** 20,
