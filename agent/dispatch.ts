@@ -20,6 +20,9 @@ import {
   toldKept,
 } from "./snapshots.ts";
 
+/** Of more the daemon is told the whole list: it forgets what nobody shows any more, too. */
+const mountedKept = 64;
+
 type Message = NonNullable<AgentMessage["message"]>;
 
 interface Call {
@@ -35,6 +38,8 @@ interface Inside {
   snapshots: string[]; // loaded, newest last
   told: Told[]; // what its runner was told last, newest last
   calls: Map<string, Call>;
+  loading: Map<string, number>; // snapshots with loads that have not been answered, and how many
+  failed: string[]; // snapshots whose load failed: control does not count them among the container's, so it retires none
   /** Ends when what was to be sent to the runner before has been sent. */
   sending: Promise<void>;
 }
@@ -47,7 +52,7 @@ interface BegunLoad {
 
 export interface DispatchHost {
   content: Content;
-  fuse(): Pick<FuseServer, "addSnapshot">;
+  fuse(): Pick<FuseServer, "addSnapshot" | "removeSnapshot">;
   send(message: Message): void;
   clock: Clock;
   log: Log;
@@ -112,7 +117,15 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         value: { id: child.id, app, function: child.function, version: "", arguments: args, parent, origin: child.origin },
       });
     },
-    unloaded() {},
+    unloaded(snapshot) {
+      const inside = insides.get(id);
+      if (!inside || inside.loading.has(snapshot)) return; // on its way in again: an undone edit
+      inside.snapshots = inside.snapshots.filter((known) => known !== snapshot);
+      host
+        .fuse()
+        .removeSnapshot(id, snapshot)
+        .catch((error) => host.log.debug({ id, snapshot, error: sentenceOf(error) }, "removing a snapshot"));
+    },
     childCancel(call) {
       if (children.get(call) === id) send({ $case: "cancel", value: { call } }); // its own, not another container's
     },
@@ -124,7 +137,9 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     const add = ({ base, changed, removed }: SnapshotDifference): Promise<void> =>
       fuse.addSnapshot(container.id, delta.digest, base, changed, removed);
     const seen = differenceFor((snapshot) => mounted.has(snapshot), delta, files);
+    mounted.delete(delta.digest); // so that the newest is last
     mounted.add(delta.digest);
+    if (mounted.size > mountedKept) mounted.delete(mounted.values().next().value as string);
     add(seen)
       .catch((error) => {
         if (seen.base === "") throw error;
@@ -167,8 +182,9 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       })),
       patches: load.patches.map((patch) => ({ ...patch, keep: patch.keep === "all" ? "all" : "loaded" })),
       secrets: load.secrets,
-      retire: load.retire,
+      retire: [...load.retire, ...inside.failed.filter((snapshot) => snapshot !== delta.digest)],
     });
+    inside.failed = [];
     return { answer };
   }
 
@@ -182,13 +198,20 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         done: Promise.resolve(endLoad(load, begin, failure("infrastructure", gone(load.container)))),
       };
     const killsBefore = inside.container.meter.oomKills();
+    const snapshot = load.snapshot?.digest ?? "";
+    inside.loading.set(snapshot, (inside.loading.get(snapshot) ?? 0) + 1);
     const sending = inside.sending.then(() => sendLoad(inside, load));
     const sent = sending.then(
       () => true,
       () => false, // `done` tells why
     );
     inside.sending = sent.then(() => {});
-    return { sent, done: awaitLoad(inside, load, { begin, killsBefore, sending }) };
+    const done = awaitLoad(inside, load, { begin, killsBefore, sending }).finally(() => {
+      const left = (inside.loading.get(snapshot) ?? 1) - 1;
+      if (left > 0) inside.loading.set(snapshot, left);
+      else inside.loading.delete(snapshot);
+    });
+    return { sent, done };
   }
 
   async function awaitLoad(
@@ -196,15 +219,18 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     load: Load,
     { begin, killsBefore, sending }: { begin: number; killsBefore: number; sending: ReturnType<typeof sendLoad> },
   ): BegunLoad["done"] {
+    const snapshot = load.snapshot?.digest ?? "";
     let how = { tier: "fork", reason: "" };
     try {
       const { failure: seen, tier, reason } = await (await sending).answer;
       how = { tier: load.tier === "container" ? load.tier : tier, reason };
-      if (seen) return endLoad(load, begin, explainIn(inside, seen, killsBefore));
+      if (seen) {
+        if (!inside.snapshots.includes(snapshot)) inside.failed.push(snapshot);
+        return endLoad(load, begin, explainIn(inside, seen, killsBefore));
+      }
     } catch (error) {
       return endLoad(load, begin, failure("infrastructure", sentenceOf(error)));
     }
-    const snapshot = load.snapshot?.digest ?? "";
     inside.snapshots = [...inside.snapshots.filter((known) => known !== snapshot && !load.retire.includes(known)), snapshot];
     return endLoad(load, begin, undefined, how);
   }
@@ -275,6 +301,8 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         snapshots: [],
         told: [],
         calls: new Map(),
+        loading: new Map(),
+        failed: [],
         sending: Promise.resolve(),
       }),
     remove(id) {

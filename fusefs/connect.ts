@@ -100,6 +100,7 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
     mountSnapshots: async (...args) => void (await call("mountSnapshots", args)),
     addContainer: async (...args) => void (await call("addContainer", args)),
     addSnapshot: async (...args) => void (await call("addSnapshot", args)),
+    removeSnapshot: async (...args) => void (await call("removeSnapshot", args)),
     removeContainer: async (...args) => void (await call("removeContainer", args)),
     unmount: async (...args) => void (await call("unmount", args)),
     stats: async () => (await call("stats", [])) as FuseStats,

@@ -4,7 +4,15 @@ import { type ErrorKind, HobError, sentenceOf } from "../base/errors.ts";
 import type { FuseServer } from "./server.ts";
 
 /** What the agent may call; the arguments and results are those of the contract in server.ts. */
-export type Method = "mountImage" | "mountSnapshots" | "addContainer" | "addSnapshot" | "removeContainer" | "unmount" | "stats";
+export type Method =
+  | "mountImage"
+  | "mountSnapshots"
+  | "addContainer"
+  | "addSnapshot"
+  | "removeSnapshot"
+  | "removeContainer"
+  | "unmount"
+  | "stats";
 
 export interface DaemonOptions {
   store: string;

@@ -15,6 +15,7 @@ import type { FuseServer } from "./server.ts";
 import { cloneSession, openSession } from "./session.ts";
 import { createSnapshots, share } from "./snapshots.ts";
 import { detach, write } from "./syscalls.ts";
+import { FIRST_CONTAINER, ROOT_NODE } from "./tree-roots.ts";
 import { NOTIFY_INVAL_ENTRY } from "./wire/constants.ts";
 import { notifyInvalEntryOut, outHeader } from "./wire/structs.ts";
 import type { FromWorker, SharedBinding } from "./worker-messages.ts";
@@ -33,6 +34,7 @@ export interface MountsOptions {
 }
 
 interface Container {
+  number: number;
   snapshots: Map<string, number>; // name → binding
 }
 
@@ -162,16 +164,23 @@ export function createMounts(options: MountsOptions): Mounts {
     throw new HobError("precondition", `${operation}: the snapshots are not mounted`);
   }
 
-  /** The kernel forgets the container's name and all below it. */
-  function invalidate(mount: SnapshotsMount, container: string): void {
-    const name = Buffer.from(`${container}\0`, "utf8");
+  /** The kernel forgets that name and all below it. `parent`: lower half of a node id, tree-roots.ts. */
+  function invalidate(mount: SnapshotsMount, parent: number, child: string): void {
+    const name = Buffer.from(`${child}\0`, "utf8");
     const message = Buffer.alloc(outHeader.sizeof + notifyInvalEntryOut.sizeof + name.length);
     message.writeUInt32LE(message.length, outHeader.len);
     message.writeInt32LE(NOTIFY_INVAL_ENTRY, outHeader.error);
-    message.writeUInt32LE(1, outHeader.sizeof + notifyInvalEntryOut.parent);
+    message.writeUInt32LE(parent, outHeader.sizeof + notifyInvalEntryOut.parent);
     message.writeUInt32LE(name.length - 1, outHeader.sizeof + notifyInvalEntryOut.namelen);
     name.copy(message, outHeader.sizeof + notifyInvalEntryOut.sizeof);
     write(mount.fds[0] as number, message, message.length); // ENOENT: the kernel never asked for it
+  }
+
+  function forget(mount: SnapshotsMount, snapshot: string, high: number): void {
+    workers.broadcast({ kind: "unbind", mount: mount.id, high });
+    closeBackings(mount.fds[0] as number, mount.backings.get(high) as Int32Array);
+    mount.backings.delete(high);
+    snapshots.release(snapshot);
   }
 
   async function unmount(mountPoint: string): Promise<void> {
@@ -198,8 +207,9 @@ export function createMounts(options: MountsOptions): Mounts {
     async addContainer(container) {
       const mount = theSnapshots(`adding container ${container}`);
       if (mount.containers.has(container)) return;
-      mount.containers.set(container, { snapshots: new Map() });
-      workers.broadcast({ kind: "addContainer", mount: mount.id, container, number: nextContainer++ });
+      const number = nextContainer++;
+      mount.containers.set(container, { number, snapshots: new Map() });
+      workers.broadcast({ kind: "addContainer", mount: mount.id, container, number });
     },
     async addSnapshot(container, snapshot, base, changed, removed) {
       const mount = theSnapshots(`adding snapshot ${snapshot.slice(0, 12)}`);
@@ -213,19 +223,24 @@ export function createMounts(options: MountsOptions): Mounts {
       workers.broadcast({ kind: "addSnapshot", mount: mount.id, container, snapshot, high });
       deferrals.snapshotAdded(mount.id, container, snapshot);
     },
+    async removeSnapshot(container, snapshot) {
+      const mount = theSnapshots(`removing snapshot ${snapshot.slice(0, 12)}`);
+      const entry = mount.containers.get(container);
+      const high = entry?.snapshots.get(snapshot);
+      if (!entry || high === undefined) return;
+      entry.snapshots.delete(snapshot);
+      workers.broadcast({ kind: "removeSnapshot", mount: mount.id, container, snapshot });
+      forget(mount, snapshot, high);
+      invalidate(mount, FIRST_CONTAINER + entry.number, snapshot);
+    },
     async removeContainer(container) {
       const mount = theSnapshots(`removing container ${container}`);
       const entry = mount.containers.get(container);
       if (!entry) return;
       mount.containers.delete(container);
       workers.broadcast({ kind: "removeContainer", mount: mount.id, container });
-      for (const [snapshot, high] of entry.snapshots) {
-        workers.broadcast({ kind: "unbind", mount: mount.id, high });
-        closeBackings(mount.fds[0] as number, mount.backings.get(high) as Int32Array);
-        mount.backings.delete(high);
-        snapshots.release(snapshot);
-      }
-      invalidate(mount, container);
+      for (const [snapshot, high] of entry.snapshots) forget(mount, snapshot, high);
+      invalidate(mount, ROOT_NODE, container);
     },
     unmount,
     stats: async () => ({ ...workers.counts(), mounts: [...mounts.values()].filter(({ detached }) => !detached).length }),

@@ -26,6 +26,8 @@ export interface FuseServer extends AsyncDisposable {
    * `removed` are what differs. A lookup of a snapshot that is not there yet waits for up to a second before it fails.
    */
   addSnapshot(container: string, snapshot: string, base: string, changed: FileEntry[], removed: string[]): Promise<void>;
+  /** The container lacks that snapshot from now on, even for somebody who stands in it. Nothing happens where it lacks it already. */
+  removeSnapshot(container: string, snapshot: string): Promise<void>;
   removeContainer(container: string): Promise<void>;
   unmount(mountPoint: string): Promise<void>;
   stats(): Promise<FuseStats>;

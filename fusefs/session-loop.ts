@@ -164,6 +164,7 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
     else if (message.kind === "addContainer") mount.roots?.addContainer(message.container, message.number);
     else if (message.kind === "removeContainer") mount.roots?.removeContainer(message.container);
     else if (message.kind === "addSnapshot") mount.roots?.addSnapshot(message.container, message.snapshot, message.high);
+    else if (message.kind === "removeSnapshot") mount.roots?.removeSnapshot(message.container, message.snapshot);
     else resumptions.push({ key: `${message.mount}:${message.unique}`, failed: message.errno });
   }
 

@@ -1,12 +1,14 @@
 // ⑤ The upper two levels of the snapshots mount, which change while it is mounted: containers, and the snapshots of each.
 
 /** Node ids with 0 in the upper half: 1 is the root, 2 + N is container N. Numbers are never used again. */
-const FIRST_CONTAINER = 2;
+export const ROOT_NODE = 1;
+export const FIRST_CONTAINER = 2;
 
 export interface Roots {
   addContainer(name: string, number: number): void;
   removeContainer(name: string): void;
   addSnapshot(container: string, snapshot: string, high: number): void;
+  removeSnapshot(container: string, snapshot: string): void;
   /** Node id (lower half) of a container, or 0. */
   container(name: string): number;
   /** The container that has this node id. */
@@ -33,6 +35,7 @@ export function createRoots(): Roots {
     addSnapshot(container, snapshot, high) {
       containers.get(container)?.snapshots.set(snapshot, high);
     },
+    removeSnapshot: (container, snapshot) => void containers.get(container)?.snapshots.delete(snapshot),
     container: (name) => containers.get(name)?.low ?? 0,
     containerName: (low) => names.get(low),
     snapshot: (container, snapshot) => containers.get(container)?.snapshots.get(snapshot) ?? 0,

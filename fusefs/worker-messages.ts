@@ -18,6 +18,7 @@ export type ToWorker =
   | { kind: "addContainer"; mount: number; container: string; number: number }
   | { kind: "removeContainer"; mount: number; container: string }
   | { kind: "addSnapshot"; mount: number; container: string; snapshot: string; high: number }
+  | { kind: "removeSnapshot"; mount: number; container: string; snapshot: string }
   /** Answers a deferred request: with that errno, or by trying once more when it is 0. */
   | { kind: "resume"; mount: number; unique: number; errno: number }
   | { kind: "stop" };

@@ -133,6 +133,23 @@ describe.skipIf(!probe.fuse).each([{ workers: 1 }, { workers: 2 }])("the snapsho
     await expect(mounted.server.addSnapshot("a", "s", "", [], [])).rejects.toMatchObject({ kind: "notFound" });
   });
 
+  it("shows nothing of a snapshot that was removed, forgets it, and shows it again when it is added again", async () => {
+    const files = [await source("package/f", "text")];
+    await mounted.server.addContainer("a");
+    await mounted.server.addContainer("b");
+    for (const container of ["a", "b"]) await mounted.server.addSnapshot(container, "s", "", files, []);
+    for (const container of ["a", "b"]) expect(await readFile(join(root, container, "s/package/f"), "utf8")).toBe("text");
+    await mounted.server.removeSnapshot("a", "s");
+    await expect(readFile(join(root, "a/s/package/f"))).rejects.toThrow("ENOENT");
+    expect(await readdir(join(root, "a"))).toEqual([]);
+    expect(await readFile(join(root, "b/s/package/f"), "utf8")).toBe("text");
+    await mounted.server.addSnapshot("a", "s", "s", [], []); // known still, through the other container
+    expect(await readFile(join(root, "a/s/package/f"), "utf8")).toBe("text");
+    for (const gone of ["s", "s", "never"]) await mounted.server.removeSnapshot("a", gone);
+    await mounted.server.removeSnapshot("nobody", "s");
+    expect(await readdir(join(root, "a"))).toEqual([]);
+  });
+
   it("fetches a blob of a snapshot that the store lacks", async () => {
     await mounted[Symbol.asyncDispose]();
     const late = Buffer.from("late");
