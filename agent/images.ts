@@ -2,6 +2,7 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as after } from "node:timers/promises";
 import type { Clock } from "../base/clock.ts";
 import type { ContentFolder } from "../base/content-folder.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
@@ -36,12 +37,15 @@ export interface Images {
   resolve(reference: ImageRef): Promise<ImageResolved>;
   /** Where the image is mounted; mounts it if it is not. */
   mountPoint(digest: string): Promise<string>;
+  /** Resolves when nothing is being captured or mounted any more, or after five seconds: a fetch may wait for a control that is gone. */
+  settled(): Promise<void>;
   /** The FUSE daemon is gone: detaches what it served. */
   forgetMounts(): void;
   list(): ImageInfo[];
 }
 
 const progressEveryMs = 100;
+const settlePatienceMs = 5_000;
 
 export function createImages(host: ImagesHost): Images {
   const known = new Map<string, ImageInfo>();
@@ -78,6 +82,7 @@ export function createImages(host: ImagesHost): Images {
 
   async function mountNow(digest: string): Promise<string> {
     await host.content.ensure([digest]);
+    host.signal.throwIfAborted(); // who ends unmounts what is there, and nothing may come after it
     const target = join(host.folder, digest.slice(0, 16));
     mkdirSync(target, { recursive: true, mode: 0o711 });
     await host.fuse().mountImage(digest, target);
@@ -109,6 +114,11 @@ export function createImages(host: ImagesHost): Images {
       }
     },
     mountPoint,
+    settled: async () =>
+      void (await Promise.race([
+        Promise.allSettled([capture, ...mounts.values()]),
+        after(settlePatienceMs, undefined, { ref: false }),
+      ])),
     forgetMounts() {
       for (const digest of mounts.keys()) unmount(join(host.folder, digest.slice(0, 16)));
       mounts.clear();

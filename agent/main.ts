@@ -8,15 +8,16 @@ import { installRoot } from "../base/install.ts";
 import { openLog } from "../base/log.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { channelOptions, clientCredentials } from "../proto/transport.ts";
-import { identify, isRunning } from "./container/process.ts";
+import { identify } from "./container/process.ts";
 import { adoptOrphans } from "./container/system-calls.ts";
 import { openControlLink } from "./control-link.ts";
 import { openNode } from "./node.ts";
 import type { Message } from "./outbox.ts";
 import { requireAgentMachine } from "./requirements.ts";
-import { agentPaths, makeAgentFolders, makeRunFolder, readOwner, writeOwner } from "./run-folder.ts";
+import { agentPaths, makeAgentFolders, makeRunFolder, writeOwner } from "./run-folder.ts";
+import { isLock, lockRunFolder, type RunLock } from "./run-lock.ts";
 import { copySdk } from "./sdk-copy.ts";
-import { clearContainers, removeAgentFolders, sweep } from "./sweep.ts";
+import { clearContainers, removeAgentFolders, sweep, sweepRunFolder } from "./sweep.ts";
 
 export interface AgentOptions {
   /** "unix:PATH" */
@@ -38,7 +39,10 @@ export interface AgentOptions {
 }
 
 const sampleEveryMs = 500;
+/** For a predecessor that ends, or is out of breath. */
 const predecessorPatienceMs = 10_000;
+/** For one that serves: its parent may have ended a moment ago, and started us. */
+const servingPatienceMs = 1_500;
 
 /** Runs until `signal`, control's wish, or (embedded) the parent's end; then ends everything in order and resolves. */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
@@ -57,7 +61,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
 
   await using stack = new AsyncDisposableStack();
   if (options.embedded) stack.defer(() => void process.stdin.destroy()); // it would keep the process alive
-  await takeRunFolder(options);
+  const lock = stack.use(await takeRunFolder(options)); // let go of last
   stack.defer(async () => void (await removeAgentFolders(options.run)));
   const paths = makeAgentFolders(options.run);
   copySdk(join(installRoot, "sdk"), paths.sdk);
@@ -91,27 +95,31 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const sampling = setInterval(() => send({ $case: "sample", value: node.info() }), sampleEveryMs);
   stack.defer(() => clearInterval(sampling));
   await link.ended;
+  lock.use("ends");
   log.info({ reason: sentenceOf(ending.signal.reason) }, "ending");
   if (fault) throw fault;
 }
 
-/** Makes the run folder ours. A predecessor may still be on its way out; one that stays is an error. */
-async function takeRunFolder(options: AgentOptions): Promise<void> {
-  const deadline = performance.now() + predecessorPatienceMs;
-  for (;;) {
-    const owner = readOwner(options.run);
-    if (!owner || !isRunning(owner.agent)) break;
-    if (performance.now() > deadline) {
-      throw new HobError("precondition", `another agent (pid ${owner.agent.pid}) uses ${options.run}`, {
-        remedy: "end it first",
-      });
+/** Makes the run folder ours, and clears what a predecessor has left in it. One may still be on its way out; one that stays is an error. */
+async function takeRunFolder(options: AgentOptions): Promise<RunLock> {
+  const { run, key } = options;
+  const begin = performance.now();
+  let lock = await lockRunFolder(run, "serves");
+  while (!isLock(lock)) {
+    const patienceMs = lock !== "unknown" && lock.use === "serves" ? servingPatienceMs : predecessorPatienceMs;
+    if (performance.now() - begin > patienceMs) {
+      const who = lock === "unknown" ? "" : ` (pid ${lock.pid})`;
+      throw new HobError("precondition", `another agent${who} uses ${run}`, { remedy: "end it first" });
     }
     await after(50);
+    lock = await lockRunFolder(run, "serves");
   }
-  await sweep(dirname(options.run));
-  await clearContainers(options.key, agentPaths(options.run).runc); // whatever bears our key, even where the run folder was lost
-  makeRunFolder(options.run);
+  await sweepRunFolder(run);
+  await sweep(dirname(run)); // those of others
+  await clearContainers(key, agentPaths(run).runc); // whatever bears our key, even where the run folder was lost
+  makeRunFolder(run);
   const agent = identify(process.pid);
   if (!agent) throw new HobError("internal", "this process is not in /proc", { remedy: "mount /proc" });
-  writeOwner(options.run, { key: options.key, agent });
+  writeOwner(run, { key, agent });
+  return lock;
 }

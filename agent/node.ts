@@ -250,6 +250,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       ending.abort(new HobError("cancelled", "the agent is ending"));
       keeper.hold(true);
       await endContainers("the agent is ending");
+      await images.settled(); // a mount made after the next line would hold the run folder
       images.forgetMounts();
       unmount(paths.snapshots);
       await life.disposeAsync();

@@ -11,6 +11,7 @@ import { awaitEnd, identify, isRunning, kill } from "./container/process.ts";
 import { readRuncState } from "./container/runc.ts";
 import { unmount } from "./container/system-calls.ts";
 import { agentPaths, ownerFile, readOwner } from "./run-folder.ts";
+import { isLock, lockRunFolder } from "./run-lock.ts";
 
 export interface Swept {
   containers: number;
@@ -18,42 +19,55 @@ export interface Swept {
   folders: number;
 }
 
-/** Sweeps every run folder below `runRoot` (RUNROOT/KEY) whose agent is dead. Says what it has removed. */
+/** Sweeps every run folder below `runRoot` (RUNROOT/KEY) whose agent is dead; a folder that somebody holds is theirs to sweep. Says what went. */
 export async function sweep(runRoot: string): Promise<Swept> {
-  const swept: Swept = { containers: 0, cgroups: 0, folders: 0 };
+  const all: Swept = { containers: 0, cgroups: 0, folders: 0 };
   for (const name of await foldersOf(runRoot)) {
     const run = join(runRoot, name);
-    const owner = readOwner(run);
-    if (!owner || isRunning(owner.agent)) continue;
-    if (owner.fuse) {
-      kill(owner.fuse);
-      await awaitEnd(owner.fuse);
-    }
-    const removed = await clearContainers(owner.key || basename(run), agentPaths(run).runc);
-    swept.containers += removed.containers;
-    swept.cgroups += removed.cgroups;
-    for (const target of mountsBelow(run, readFileSync("/proc/self/mountinfo", "utf8"))) unmount(target);
-    swept.folders += await removeAgentFolders(run);
+    if (!existsSync(ownerFile(run))) continue;
+    const lock = await lockRunFolder(run, "sweeps");
+    if (!isLock(lock)) continue;
+    await using _held = lock;
+    const swept = await sweepRunFolder(run);
+    for (const what of ["containers", "cgroups", "folders"] as const) all[what] += swept[what];
+    await removeIfEmpty(run);
   }
-  return swept;
+  return all;
+}
+
+/** Clears what a dead agent has left in a run folder; its lock is the caller's. */
+export async function sweepRunFolder(run: string): Promise<Swept> {
+  const owner = readOwner(run);
+  if (!owner || isRunning(owner.agent)) return { containers: 0, cgroups: 0, folders: 0 };
+  if (owner.fuse) {
+    kill(owner.fuse);
+    await awaitEnd(owner.fuse);
+  }
+  const cleared = await clearContainers(owner.key || basename(run), agentPaths(run).runc);
+  for (const target of mountsBelow(run, readFileSync("/proc/self/mountinfo", "utf8"))) unmount(target);
+  return { ...cleared, folders: await removeContents(run) };
 }
 
 /** Removes what an agent has below its run folder, and the folder itself if nothing else is in it. */
-export async function removeAgentFolders(run: string): Promise<number> {
-  let removed = 0;
-  for (const folder of Object.values(agentPaths(run))) {
-    if (!existsSync(folder)) continue;
-    await rm(folder, { recursive: true, force: true });
-    removed += 1;
-  }
+export async function removeAgentFolders(run: string): Promise<void> {
+  await removeContents(run);
+  await removeIfEmpty(run);
+}
+
+async function removeContents(run: string): Promise<number> {
+  const present = Object.values(agentPaths(run)).filter((folder) => existsSync(folder));
+  for (const folder of present) await rm(folder, { recursive: true, force: true });
   await rm(ownerFile(run), { force: true });
+  return present.length;
+}
+
+async function removeIfEmpty(run: string): Promise<void> {
   try {
     await rmdir(run);
   } catch (error) {
     const code = errnoOf(error);
     if (code !== "ENOTEMPTY" && code !== "EEXIST" && code !== "ENOENT") throw systemError(`removing ${run}`, error); // control's files stay
   }
-  return removed;
 }
 
 async function foldersOf(root: string): Promise<string[]> {
@@ -102,9 +116,9 @@ export async function clearContainers(key: string, runcRoot: string): Promise<{ 
   for (const parent of parents) {
     for (const name of await foldersOf(parent)) {
       ids.add(name);
+      cgroups += 1;
       await emptyCgroup(join(parent, name));
       await removeCgroups([join(parent, name)]);
-      cgroups += 1;
     }
   }
   await removeCgroups(parents);
