@@ -14,6 +14,7 @@ import { endQuietlyOnClosedPipe } from "./output.ts";
 import { addPool } from "./pool.ts";
 import { addPs } from "./ps.ts";
 import { addRun } from "./run.ts";
+import { addSecrets } from "./secrets.ts";
 
 const usageCode = 2;
 
@@ -30,7 +31,8 @@ function createProgram(): Command {
       "after",
       "\nExit codes: 0 done, 1 your function failed, 2 usage, 3 the pool or control could not do it.\nhob COMMAND --help shows examples.",
     );
-  for (const add of [addDev, addRun, addPs, addCalls, addLogs, addPool, addImages, addDoctor, addControl, addAgent]) add(program);
+  for (const add of [addDev, addRun, addPs, addCalls, addLogs, addPool, addImages, addSecrets, addDoctor, addControl, addAgent])
+    add(program);
   return program;
 }
 

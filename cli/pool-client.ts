@@ -11,6 +11,7 @@ import {
   type ShutdownResponse,
 } from "../proto/gen/hob/v1/fleet.ts";
 import { type ListFunctionsResponse, RegistryClient } from "../proto/gen/hob/v1/registry.ts";
+import { type ListSecretsResponse, type SecretInfo, SecretsClient, type SetSecretResponse } from "../proto/gen/hob/v1/secrets.ts";
 import { fromServiceError } from "../proto/status.ts";
 import { channelOptions, clientCredentials } from "../proto/transport.ts";
 
@@ -22,6 +23,10 @@ export interface PoolClient extends Disposable {
   fleet(): Promise<FleetSample>;
   images(): Promise<ImageInfo[]>;
   shutdown(): Promise<void>;
+  secrets(app: string): Promise<SecretInfo[]>;
+  /** Both say how many containers had the former value, and are replaced. */
+  setSecret(app: string, name: string, value: string): Promise<number>;
+  removeSecret(app: string, name: string): Promise<number>;
 }
 
 /** A question that control does not answer in this time has no answer. */
@@ -34,6 +39,7 @@ export function openPoolClient(address: string): PoolClient {
   const shared = { ...channelOptions, channelOverride: calls.getChannel() };
   const fleet = new FleetClient(address, credentials, shared);
   const registry = new RegistryClient(address, credentials, shared);
+  const secrets = new SecretsClient(address, credentials, shared);
 
   return {
     functions: async (app) => (await ask<ListFunctionsResponse>((done) => registry.listFunctions({ app }, done))).versions,
@@ -54,6 +60,11 @@ export function openPoolClient(address: string): PoolClient {
     fleet: () => ask<FleetSample>((done) => fleet.get({}, done)),
     images: async () => (await ask<ListImagesResponse>((done) => fleet.listImages({}, done))).images,
     shutdown: async () => void (await ask<ShutdownResponse>((done) => fleet.shutdown({}, done))),
+    secrets: async (app) => (await ask<ListSecretsResponse>((done) => secrets.listSecrets({ app }, done))).secrets,
+    setSecret: async (app, name, value) =>
+      (await ask<SetSecretResponse>((done) => secrets.setSecret({ app, name, value }, done))).containers,
+    removeSecret: async (app, name) =>
+      (await ask<SetSecretResponse>((done) => secrets.removeSecret({ app, name }, done))).containers,
     [Symbol.dispose]: () => calls.close(),
   };
 }

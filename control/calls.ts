@@ -57,7 +57,7 @@ export interface Calls {
   started(message: CallStarted): void;
   attemptFinished(node: Node, message: CallFinished): void;
   /** No container can ever run it. */
-  impossible(call: Call, message: string): void;
+  impossible(call: Call, message: string, kind: "infrastructure" | "load"): void;
   /** The container is gone, with all that ran in it. */
   containerGone(container: Container, reason: string): void;
   /** A node has linked and says which calls it still runs; those that it does not are run again. */
@@ -367,7 +367,7 @@ export function createCalls(parts: CallsParts): Calls {
       if (call && call.info.attempt === message.attempt) call.info.startedAtMs = clock.now();
     },
     attemptFinished,
-    impossible: (call, message) => fail(call, "infrastructure", message),
+    impossible: (call, message, kind) => fail(call, kind, message),
     containerGone(container, reason) {
       for (const id of container.calls.keys()) {
         const call = active.get(id);

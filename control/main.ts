@@ -8,6 +8,7 @@ import { type CallsServer, CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
 import { FleetService, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
+import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
 import { type Call, type Calls, createCalls } from "./calls.ts";
@@ -22,6 +23,7 @@ import { createPublishes } from "./publishes.ts";
 import { createRegistry, type Registry } from "./registry.ts";
 import { createGroups } from "./scheduler/groups.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
+import { createSecrets, type Secrets } from "./secrets.ts";
 import { listen } from "./server.ts";
 import { createSessions, type Sessions } from "./sessions.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
@@ -56,6 +58,7 @@ interface Plane {
   logs: Logs;
   fleet: Fleet;
   registry: Registry;
+  secrets: Secrets;
 }
 
 /** Wires the parts. Everything happens in this one thread; `turn` ends each event-loop turn with one transaction. */
@@ -95,8 +98,15 @@ function wire(
   const shutdown = embedded ? () => end("a client asked for it") : undefined;
   const fleet = createFleet({ nodes, calls, clients, clock, shutdown });
   const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes });
-  const { tierOf } = publishes;
-  const scheduler = createScheduler({ turn, nodes, groups, registry, snapshots, calls, clock, log, tierOf });
+  const secrets = createSecrets({
+    ...{ records: engine.records, state: options.state, now: clock.now, recorded: turn.toClient },
+    changed: (app, name) => scheduler.secretChanged(app, name),
+  });
+  const { tierOf, unloadable } = publishes;
+  const { secretsFor } = secrets;
+  const scheduler = createScheduler({
+    ...{ turn, nodes, groups, registry, snapshots, calls, clock, log, tierOf, unloadable, secretsFor },
+  });
   const logs = createLogs(engine.logs, calls, turn, clients);
   const sessions = createSessions({
     calls,
@@ -125,7 +135,7 @@ function wire(
     commit: () => engine.commit(),
     onStuck: (error) => sessions.notice("error", error.sentence),
   });
-  return { turn, calls, sessions, agents, logs, fleet, registry };
+  return { turn, calls, sessions, agents, logs, fleet, registry, secrets };
 }
 
 type End = (reason: string) => void;
@@ -162,6 +172,7 @@ async function serve(options: ControlOptions, plane: Plane, engine: Engine, snap
     [RegistryService, registryService(plane.registry)],
     [ContentService, createContent(engine.blobs, snapshots)],
     [FleetService, plane.fleet.service],
+    [SecretsService, plane.secrets.service],
     [AgentsService, { link: plane.agents.serve }],
   ];
   return listen(options.socket, services, options.log);

@@ -2,7 +2,7 @@
 
 import { HobError, sentenceOf } from "../base/errors.ts";
 import { Failure, type Version } from "../proto/gen/hob/v1/common.ts";
-import type { Publish, Published, Reloaded } from "../proto/gen/hob/v1/registry.ts";
+import { type Publish, type Published, Reloaded } from "../proto/gen/hob/v1/registry.ts";
 import { lossesAllowed } from "./call-states.ts";
 import type { Call, Calls } from "./calls.ts";
 import type { Nodes } from "./nodes.ts";
@@ -36,6 +36,8 @@ export interface Publishes {
   take(message: Publish, publisher: Publisher): void;
   tierOf(app: string, snapshot: string, functions: string[]): string;
   loaded(outcome: LoadOutcome): void;
+  /** No container has been tried: what these versions need is not there. They stay current, and load once it is. */
+  unloadable(app: string, snapshot: string, versions: Version[], sentence: string): void;
   forget(publisher: Publisher): void;
 }
 
@@ -168,10 +170,24 @@ export function createPublishes(parts: PublishesParts): Publishes {
     }
   }
 
+  function unloadable(app: string, snapshot: string, versions: Version[], sentence: string): void {
+    const names = new Set(versions.map((version) => version.function));
+    for (const entry of tracked.get(app) ?? []) {
+      if (entry.snapshot !== snapshot) continue;
+      const functions = [...entry.functions].filter((name) => names.delete(name));
+      if (functions.length === 0) continue;
+      for (const name of functions) entry.functions.delete(name);
+      const failure = Failure.fromPartial({ kind: "load", message: sentence });
+      const event = { publish: entry.id, app, functions, tier: tierOf(app, snapshot, functions), failure };
+      turn.toClient(() => entry.publisher.reloaded(Reloaded.fromPartial(event)));
+    }
+  }
+
   return {
     take,
     tierOf,
     loaded,
+    unloadable,
     forget(publisher) {
       for (const [app, list] of tracked) {
         for (const entry of list) if (entry.publisher === publisher) entry.publisher = { published() {}, reloaded() {} };

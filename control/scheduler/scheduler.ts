@@ -8,6 +8,7 @@ import type { Version } from "../../proto/gen/hob/v1/common.ts";
 import type { Call, Calls } from "../calls.ts";
 import type { Container, Node, Nodes } from "../nodes.ts";
 import type { Registry } from "../registry.ts";
+import { MissingSecret } from "../secrets.ts";
 import type { Snapshots } from "../snapshots.ts";
 import type { Turn } from "../turn.ts";
 import { decide } from "./decide.ts";
@@ -25,6 +26,10 @@ interface SchedulerParts {
   log: Log;
   /** The tier that a publish gave to these functions at this snapshot. */
   tierOf(app: string, snapshot: string, functions: string[]): string;
+  /** Throws for the first that is not set. */
+  secretsFor(app: string, names: Iterable<string>): Record<string, string>;
+  /** These versions cannot be loaded before somebody has done something about it. */
+  unloadable(app: string, snapshot: string, versions: Version[], sentence: string): void;
 }
 
 /** A load has been answered. */
@@ -44,7 +49,11 @@ export interface Scheduler {
   loadFinished(node: Node, message: LoadFinished): LoadOutcome | undefined;
   /** The container is gone: what was being loaded into it alone is wanted elsewhere. */
   containerGone(container: Container): void;
+  /** A secret has changed (`app` "": that of every app): containers that may have the former value are replaced. Says how many. */
+  secretChanged(app: string, name: string): number;
 }
+
+const drainMs = 60_000; // what calls that began with the former secret have to finish
 
 export function createScheduler(parts: SchedulerParts): Scheduler {
   const { turn, nodes, groups, registry, snapshots, calls, clock, log } = parts;
@@ -55,9 +64,33 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     return [...container.loaded].reverse().find((digest) => snapshots.table(digest) !== undefined) ?? "";
   }
 
+  /** The versions whose secrets are all set, with those; throws when there is none. */
+  function withSecrets(
+    group: Group<Call>,
+    snapshot: string,
+    versions: Version[],
+  ): { served: Version[]; secrets: Load["secrets"] } {
+    const served: Version[] = [];
+    const secrets: Load["secrets"] = {};
+    let lacking: MissingSecret | undefined;
+    for (const version of versions) {
+      try {
+        Object.assign(secrets, parts.secretsFor(group.app, version.spec?.secrets ?? []));
+        served.push(version);
+      } catch (error) {
+        if (!(error instanceof MissingSecret)) throw error;
+        lacking ??= error;
+        parts.unloadable(group.app, snapshot, [version], error.sentence);
+      }
+    }
+    if (served.length === 0 && lacking) throw lacking;
+    return { served, secrets };
+  }
+
   function loadMessage(group: Group<Call>, container: Container, snapshot: string, extra: Version[]): Load {
-    const served = group.versions.filter((version) => version.snapshot === snapshot);
-    for (const version of extra) if (!served.some((other) => other.function === version.function)) served.push(version);
+    const wanted = group.versions.filter((version) => version.snapshot === snapshot);
+    for (const version of extra) if (!wanted.some((other) => other.function === version.function)) wanted.push(version);
+    const { served, secrets } = withSecrets(group, snapshot, wanted);
     const bundles = served.flatMap(({ bundle }) => {
       const data = bundle ? snapshots.content(bundle) : undefined;
       return data ? [{ digest: bundle, data }] : [];
@@ -81,7 +114,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
           ),
       retire: [...container.loaded].filter((digest) => digest !== snapshot && !used.has(digest)),
       patches: [],
-      secrets: {},
+      secrets,
     };
   }
 
@@ -98,6 +131,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
 
   function dispatch(call: Call, group: Group<Call>, container: Container): void {
     const version = call.version!;
+    parts.secretsFor(group.app, version.spec?.secrets ?? []); // one may have been removed since its code was loaded
     const load = container.loaded.has(call.snapshot) ? undefined : loadInto(group, container, call.snapshot, [version]);
     calls.dispatched(call, container);
     const { id, info } = call;
@@ -112,13 +146,13 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
   }
 
   /** A snapshot that cannot be read any more ends what needs it, with a sentence, and nothing else. */
-  function guarded(step: () => void, impossible: (sentence: string) => void): void {
+  function guarded(step: () => void, impossible: (error: HobError) => void): void {
     try {
       step();
     } catch (error) {
       if (!(error instanceof HobError)) throw error;
       log.error({ error: error.sentence }, "placing failed");
-      impossible(error.sentence);
+      impossible(error);
     }
   }
 
@@ -135,7 +169,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
       const call = step.call as Call;
       guarded(
         () => dispatch(call, groups.all.get(step.group)!, step.container as Container),
-        (sentence) => calls.impossible(call, sentence),
+        (error) => calls.impossible(call, error.sentence, error instanceof MissingSecret ? "load" : "infrastructure"),
       );
     }
     for (const { group: key, snapshot, container } of plan.loads) {
@@ -186,9 +220,28 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     return { app, group: pending.group, versions, tier, container, message };
   }
 
+  function secretChanged(app: string, name: string): number {
+    let replaced = 0;
+    for (const group of groups.all.values()) {
+      if (app !== "" && group.app !== app) continue;
+      if (!group.versions.some(({ spec }) => spec?.secrets.includes(name))) continue;
+      if (group.newest) group.eager.add(group.newest);
+      for (const container of nodes.containers()) {
+        if (container.group !== group.key || container.state !== "specialised") continue;
+        container.state = "stopping";
+        replaced++;
+        const reason = `secret ${name} has changed`;
+        turn.toNode(() => container.owner.send({ $case: "stop", value: { container: container.id, reason, graceMs: drainMs } }));
+      }
+    }
+    turn.wake();
+    return replaced;
+  }
+
   return {
     run,
     loadFinished,
+    secretChanged,
     containerGone(container) {
       for (const [snapshot, { group: key }] of container.loading) {
         const group = groups.all.get(key);

@@ -205,6 +205,7 @@ interface FunctionWish {
   maxContainers?: number;
   minContainers?: number;
   memoryBytes?: number;
+  secrets?: string[];
 }
 
 /** A whole snapshot of one file, and versions of these functions in it. */
