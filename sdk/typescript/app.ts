@@ -1,5 +1,6 @@
 // ② Apps: named sets of functions, declared in code.
 
+import { makeClass, type RemoteClass } from "./class.ts";
 import { makeFunction, type RemoteFunction } from "./function.ts";
 import { type FunctionOptions, type FunctionSpec, makeSpec } from "./spec.ts";
 
@@ -27,6 +28,22 @@ export class App {
     if (typeof body !== "function") throw new TypeError("app.function(options, fn): fn is not a function");
     const made = makeFunction(this.name, makeSpec(options.name ?? (constantName || body.name), options), body);
     this.functions.push(made as unknown as RemoteFunction<never[], unknown>);
+    return made;
+  }
+
+  /**
+   * Makes a class of this app: `app.cls({ memory: "1GiB" }, class { enter() {…} predict(x: number) {…} exit() {…} })`. One instance a process;
+   * `enter` runs before its first call and is part of the load, `exit` when the process ends. The methods are functions: `Model.predict.remote(1)`.
+   */
+  cls<T extends object>(options: FunctionOptions, body: new () => T, constantName = ""): RemoteClass<T> {
+    if (typeof options === "function")
+      throw new TypeError("app.cls(options, class): the options are missing; write app.cls({}, class { … })");
+    if (typeof body !== "function" || body.prototype === undefined)
+      throw new TypeError("app.cls(options, class): the second argument is not a class");
+    if (body.length > 0)
+      throw new TypeError(`${constantName || body.name}: its constructor takes arguments, and hob has none to give; set up in enter()`);
+    const { made, methods } = makeClass(this.name, options, body, options.name ?? (constantName || body.name));
+    this.functions.push(...methods);
     return made;
   }
 

@@ -59,8 +59,9 @@ export interface RemoteFunction<A extends unknown[], R> {
 export function makeFunction<A extends unknown[], R>(
   app: string,
   spec: FunctionSpec,
-  body: ((...args: A) => R) | undefined,
+  given: ((...args: A) => R) | undefined,
 ): RemoteFunction<A, R> {
+  let body = given;
   const local = (...args: A): R => {
     if (!body) throw new Error(`${app}/${spec.name} was looked up by name, so its code is not here; call .remote(...)`);
     return body(...args);
@@ -82,7 +83,13 @@ export function makeFunction<A extends unknown[], R>(
   Object.defineProperty(made, "name", { value: spec.name });
   Object.defineProperty(made, "length", { value: body?.length ?? 0 });
   // For the runner: what it calls and whose parameters it shows. A symbol, since the runner is not in the bundle.
-  Object.defineProperty(made, Symbol.for("hob.function"), { value: body });
+  // Set when a patch puts a new body in place: whoever holds the function then calls the new one.
+  Object.defineProperty(made, Symbol.for("hob.function"), {
+    get: () => body,
+    set: (next: (...args: A) => R) => {
+      body = next;
+    },
+  });
   return made;
 
   async function* pairs(inputs: Inputs<A[0]>): AsyncGenerator<A> {

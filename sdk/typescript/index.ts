@@ -1,6 +1,7 @@
 // ② What users import as "hob".
 
 export { App, functionFromName } from "./app.ts";
+export type { RemoteClass } from "./class.ts";
 export { ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError } from "./errors.ts";
 export type { Call, MapOptions, RemoteFunction } from "./function.ts";
 export { type FunctionOptions, type FunctionSpec, Image } from "./spec.ts";

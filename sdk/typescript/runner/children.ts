@@ -3,21 +3,31 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { createFrameDecoder, type Frame } from "./frames.ts";
+import { createFrameDecoder, type Frame, type Heads } from "./frames.ts";
 import { createLineCutter, type LineCutter, type Lines } from "./output.ts";
+
+export type CallFrame = Frame & { name: "call" };
 
 export interface Child {
   readonly process: ChildProcess;
   readonly socket: Duplex;
   readonly cutters: Record<"stdout" | "stderr", LineCutter>;
-  snapshot: string; // "" while it is a spare
-  loads: number[]; // not answered yet; 0 is one that the agent did not ask for
-  running: string; // the call that it was given
-  dropped: number; // bytes of this call's output
-  queue: (Frame & { name: "call" })[];
-  retired: boolean; // ends once it has nothing to do
+  readonly serves: Map<string, Set<string>>; // snapshot → its versions; none while it is a spare
+  loads: PendingLoad[]; // not answered yet
+  readonly running: Map<string, CallFrame>; // the calls that it was given
+  readonly dropped: Map<string, number>; // bytes of a call's output
+  readonly ran: Set<string>; // versions that may have left state behind
+  queue: CallFrame[];
+  patched: boolean; // its code is no longer that of one snapshot
   ending: boolean; // is given nothing more
   expected: boolean; // we asked it to end
+}
+
+/** What one process was asked of a load. `patch`: it may be done by another process instead. */
+export interface PendingLoad {
+  load: number; // 0 is one that the agent did not ask for
+  patch: boolean;
+  head: Pick<Heads["load"], "snapshot" | "versions">;
 }
 
 export interface ChildEvents {
@@ -32,7 +42,7 @@ const graceMs = 2_000;
 const entry = fileURLToPath(new URL("./process.ts", import.meta.url));
 
 export function startChild(events: ChildEvents): Child {
-  const started = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", entry], {
+  const started = spawn(process.execPath, ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning", entry], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
     detached: true, // a process group of its own, with what it starts
   });
@@ -40,12 +50,13 @@ export function startChild(events: ChildEvents): Child {
     process: started,
     socket: started.stdio[3] as Duplex,
     cutters: { stdout: createLineCutter(), stderr: createLineCutter() },
-    snapshot: "",
+    serves: new Map(),
     loads: [],
-    running: "",
-    dropped: 0,
+    running: new Map(),
+    dropped: new Map(),
+    ran: new Set(),
     queue: [],
-    retired: false,
+    patched: false,
     ending: false,
     expected: false,
   };

@@ -6,12 +6,16 @@ import { dirname, join, posix } from "node:path";
 import { compileFunction, constants } from "node:vm";
 import type { Failure } from "./frames.ts";
 
-interface Bundle {
-  file: string; // as V8 knows the script
+interface Script {
   folder: string; // the project's
-  text: string;
+  path: string; // in it; "" where a source map says which source a line is of
+  text: string; // with that map
   map: SourceMap | undefined | "not read yet";
+  moves: LineMove[][]; // since it was compiled, oldest first
 }
+
+/** From line, to line, by how many lower. */
+type LineMove = readonly [number, number, number];
 
 interface Place {
   file: string; // relative to the project where it is one of its files
@@ -23,10 +27,11 @@ interface Place {
 
 type TraceFrame = NonNullable<Failure["frames"]>[number];
 
-const bundles = new Map<string, Bundle>();
+const scripts = new Map<string, Script>(); // by the file that V8 knows them as
 const framesOf = new WeakMap<object, TraceFrame[]>();
 const mapPrefix = "//# sourceMappingURL=data:application/json;base64,";
 const runnerFolder = new URL(".", import.meta.url).href;
+const sdkFolder = new URL("..", import.meta.url).href;
 /** esbuild names sources outside of the project by a path that climbs out of it. */
 const sdkSource = /^\.\.\/(?:.*\/)?sdk\/typescript\/[a-z]+\.ts$/;
 
@@ -35,7 +40,7 @@ export function evaluateBundle(text: string, folder: string, module: string, nam
   const moduleFile = join(folder, module);
   // Two functions of one module are two scripts, each with its own map.
   const file = `${moduleFile}#${name}`;
-  bundles.set(file, { file, folder, text, map: "not read yet" });
+  registerScript(file, { folder, path: "", text });
   const wrapped = compileFunction(text, ["exports", "require", "module", "__filename", "__dirname"], {
     filename: file,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
@@ -43,6 +48,20 @@ export function evaluateBundle(text: string, folder: string, module: string, nam
   const holder = { exports: {} as Record<string, unknown> };
   wrapped.call(holder.exports, holder.exports, createRequire(moduleFile), holder, moduleFile, dirname(moduleFile));
   return holder.exports;
+}
+
+/** Tells how positions in a script become positions in a source. Without `text` the script's lines and columns are the source's own. */
+export function registerScript(file: string, { folder, path, text = "" }: { folder: string; path: string; text?: string }): void {
+  scripts.set(file, { folder, path, text, map: "not read yet", moves: [] });
+}
+
+/** A patch has moved lines of a source: what goes on running was compiled from where they were. */
+export function moveLines(path: string, folder: string, moves: LineMove[]): void {
+  for (const script of scripts.values()) {
+    if (script.path !== path) continue;
+    script.moves.push(moves);
+    script.folder = folder;
+  }
 }
 
 /** Outermost first. Empty when the error's stack was made by somebody else. */
@@ -57,14 +76,15 @@ export function installStackTraces(): void {
     const lines: string[] = [];
     const frames: TraceFrame[] = [];
     for (const site of sites) {
-      const file = site.getFileName() ?? "";
+      const file = site.getScriptNameOrSourceURL() ?? "";
       const line = site.getLineNumber() ?? 0;
       const column = site.getColumnNumber() ?? 0;
       if (file.startsWith(runnerFolder)) continue;
-      const bundle = bundles.get(file);
-      const place = bundle ? originOf(bundle, line, column) : { file, line, column, source: "", own: false };
+      const script = scripts.get(file);
+      if (file.startsWith(sdkFolder)) continue;
+      const place = script ? originOf(script, file, line, column) : { file, line, column, source: "", own: false };
       if (sdkSource.test(place.file)) continue;
-      lines.push(`    at ${site.toString().replace(`${file}:${line}:${column}`, `${place.file}:${place.line}:${place.column}`)}`);
+      lines.push(`    at ${siteText(site, `${file}:${line}:${column}`, `${place.file}:${place.line}:${place.column}`)}`);
       if (file && !file.startsWith("node:")) frames.unshift({ ...place, function: site.getFunctionName() ?? "" });
     }
     framesOf.set(error, frames);
@@ -80,21 +100,31 @@ function headline(error: Error): string {
   }
 }
 
-function originOf(bundle: Bundle, line: number, column: number): Place {
-  bundle.map = bundle.map === "not read yet" ? readMap(bundle.text) : bundle.map;
-  const entry = bundle.map?.findEntry(line - 1, column - 1);
-  if (!entry || !("originalSource" in entry)) return { file: bundle.file, line, column, source: "", own: false };
-  const file = relativeSource(entry.originalSource, bundle.folder);
-  const sources = bundle.map?.payload as { sources: string[]; sourcesContent?: (string | null)[] };
-  const at = sources.sources.findIndex((source) => relativeSource(source, bundle.folder) === file);
-  const text = sources.sourcesContent?.[at] ?? readSource(join(bundle.folder, file));
-  return {
-    file,
-    line: entry.originalLine + 1,
-    column: entry.originalColumn + 1,
-    source: text.split("\n", entry.originalLine + 1)[entry.originalLine]?.trim() ?? "",
-    own: !file.startsWith("../") && !file.startsWith("/") && !file.includes("node_modules/"),
-  };
+/** As V8 prints it, with the place exchanged. What was evaluated in place is of the module, and not "eval at …". */
+function siteText(site: NodeJS.CallSite, before: string, place: string): string {
+  if (!site.isEval()) return site.toString().replace(before, place);
+  const name = site.getFunctionName();
+  return name && name !== "eval" ? `${name} (${place})` : place;
+}
+
+function originOf(script: Script, scriptFile: string, line: number, column: number): Place {
+  if (script.path) {
+    const now = script.moves.reduce((at, moves) => at + (moves.find(([from, to]) => from <= at && at <= to)?.[2] ?? 0), line);
+    return placeIn(script.path, now, column, readSource(join(script.folder, script.path)));
+  }
+  script.map = script.map === "not read yet" ? readMap(script.text) : script.map;
+  const entry = script.map?.findEntry(line - 1, column - 1);
+  if (!entry || !("originalSource" in entry)) return { file: scriptFile, line, column, source: "", own: false };
+  const file = relativeSource(entry.originalSource, script.folder);
+  const sources = script.map?.payload as { sources: string[]; sourcesContent?: (string | null)[] };
+  const at = sources.sources.findIndex((source) => relativeSource(source, script.folder) === file);
+  const text = sources.sourcesContent?.[at] ?? readSource(join(script.folder, file));
+  return placeIn(file, entry.originalLine + 1, entry.originalColumn + 1, text);
+}
+
+function placeIn(file: string, line: number, column: number, text: string): Place {
+  const source = text.split("\n", line)[line - 1]?.trim() ?? "";
+  return { file, line, column, source, own: !file.startsWith("../") && !file.startsWith("/") && !file.includes("node_modules/") };
 }
 
 function readMap(text: string): SourceMap | undefined {

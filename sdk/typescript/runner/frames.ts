@@ -32,10 +32,30 @@ export interface Version {
   module: string;
   qualname: string;
   bundle: string;
+  className: string;
+  keepsState: boolean;
+  concurrency: number;
+  secrets: string[];
+}
+
+/** How the process that serves `functions` from `base` goes on with their new versions: proto/hob/v1/common.proto. */
+export interface Patch {
+  base: string;
+  functions: string[];
+  keep: string;
+  bundle: string;
 }
 
 export interface Heads {
-  load: { load: number; snapshot: string; blobs: { digest: string; size: number }[]; versions: Version[]; retire: string[] };
+  load: {
+    load: number;
+    snapshot: string;
+    blobs: { digest: string; size: number }[];
+    versions: Version[];
+    patches?: Patch[];
+    secrets?: Record<string, string>;
+    retire: string[];
+  };
   call: { call: string; snapshot: string; version: string; function: string; positional: number; keywords: number };
   cancel: { call?: string; load?: number };
   childResult: { id: string; failure?: Failure };

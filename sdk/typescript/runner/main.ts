@@ -1,9 +1,8 @@
-// ⑥ The TypeScript runner, pid 1 of its container: keeps spare processes, carries frames between them and the agent. Runs no user code.
+// ⑥ The TypeScript runner, pid 1 of its container: decides which process does what, carries frames between them and the agent. Runs no user code.
 
-import { writeFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
-import { afterOutput, type Child, killChild, startChild, stopChild } from "./children.ts";
+import { afterOutput, type CallFrame, type Child, killChild, type PendingLoad, stopChild } from "./children.ts";
 import {
   createFrameDecoder,
   cutPayload,
@@ -12,30 +11,39 @@ import {
   type Frame,
   type FrameName,
   type Heads,
+  type Patch,
   protocolVersion,
   type Version,
 } from "./frames.ts";
 import type { Lines } from "./output.ts";
+import { createSpares } from "./spares.ts";
 
-/** Bursts of saves come faster than one spare is ready again (some 50 ms of CPU each). */
-const spares = 2;
-/** A spare is started when the save that took one has had its result. */
-const refillAfterMs = 100;
 /** Bundles kept, for processes that have to be started again; the oldest go first. */
 const keptBundleBytes = 64 << 20;
 /** Output that the agent has not taken yet; beyond it lines are dropped and counted. */
 const queuedOutputBytes = 4 << 20;
+/** How long one of several calls in a process has to answer its cancel before the process is ended. */
+const cancelMs = 2_000;
+
+/** A load that several processes share: answered when the last of them has. */
+interface Loading {
+  parts: number;
+  patched: number;
+  reason: string;
+  failure: Failure | undefined;
+}
 
 const agent = new Socket({ fd: 3 });
-const waiting: Child[] = [];
-const bySnapshot = new Map<string, Child>();
-const all = new Set<Child>();
 const callers = new Map<string, Child>(); // by the calls that their functions made
 const bundles = new Map<string, Buffer>(); // oldest first
 const versions = new Map<string, Map<string, Version>>(); // snapshot → version digest → version
+const secrets = new Map<string, Record<string, string>>(); // by snapshot
 const retired = new Set<string>();
+const loadings = new Map<number, Loading>();
 let bundleBytes = 0;
-let refill: NodeJS.Timeout | undefined;
+let finishing = false;
+
+const spares = createSpares({ frame: fromChild, output, ended });
 
 function send<K extends FrameName>(name: K, head: Heads[K], ...payload: Uint8Array[]): void {
   agent.write(encodeFrame(name, head, ...payload));
@@ -61,6 +69,9 @@ function fromAgent(frame: Frame): void {
     case "childResult":
       callers.get(frame.head.id)?.socket.write(frame.raw);
       callers.delete(frame.head.id);
+      break;
+    case "finish":
+      finish();
   }
 }
 
@@ -70,9 +81,51 @@ function load(head: Heads["load"], payload: Buffer): void {
   const known = versions.get(head.snapshot) ?? new Map<string, Version>();
   versions.set(head.snapshot, known);
   for (const version of head.versions) known.set(version.digest, version);
+  secrets.set(head.snapshot, { ...secrets.get(head.snapshot), ...head.secrets });
   retired.delete(head.snapshot);
-  giveLoad(serving(head.snapshot) ?? takeSpare(), head.snapshot, head.load, head.versions);
-  for (const snapshot of head.retire) retire(snapshot);
+
+  const loading: Loading = { parts: 0, patched: 0, reason: "", failure: undefined };
+  loadings.set(head.load, loading);
+  const { snapshot } = head;
+  let rest = head.versions;
+  for (const patch of head.patches ?? []) {
+    const mine = head.versions.filter((version) => patch.functions.includes(version.function));
+    const found = patchable(patch);
+    if (typeof found === "string") {
+      loading.reason ||= found;
+      continue;
+    }
+    rest = rest.filter((version) => !mine.includes(version));
+    loading.parts++;
+    loading.patched++;
+    found.patched = true;
+    for (const name of patch.functions) {
+      const before = found.serves.get(patch.base);
+      for (const digest of before ?? []) if (versions.get(patch.base)?.get(digest)?.function === name) before?.delete(digest);
+    }
+    give(found, { load: head.load, patch: true, head: { snapshot, versions: mine } }, [patch]);
+  }
+  if (rest.length > 0 || loading.parts === 0) {
+    loading.parts++;
+    give(open(snapshot) ?? spares.take(), { load: head.load, patch: false, head: { snapshot, versions: rest } });
+  }
+  for (const old of head.retire) retire(old);
+}
+
+/** The process that may take the patch, or why there is none. */
+function patchable(patch: Patch): Child | string {
+  const names = versions.get(patch.base);
+  const has = (child: Child): boolean => {
+    const serving = [...(child.serves.get(patch.base) ?? [])].map((digest) => names?.get(digest)?.function);
+    return !child.ending && patch.functions.every((name) => serving.includes(name));
+  };
+  const child = [...spares.all].find(has);
+  if (!child) return "no process has what it would follow";
+  if (!bundles.has(patch.bundle)) return "the patch is no longer here";
+  if (child.loads.length + child.running.size + child.queue.length > 0) return "busy";
+  const left = [...child.ran].some((digest) => patch.functions.includes(names?.get(digest)?.function ?? ""));
+  if (patch.keep !== "all" && left) return "calls have left state that the changed code computed";
+  return child;
 }
 
 function keepBundle(digest: string, data: Buffer): void {
@@ -86,65 +139,92 @@ function keepBundle(digest: string, data: Buffer): void {
   }
 }
 
-function giveLoad(child: Child, snapshot: string, id: number, wanted: Version[]): void {
-  child.snapshot = snapshot;
-  child.loads.push(id);
-  bySnapshot.set(snapshot, child);
-  const digests = [...new Set(wanted.map((version) => version.bundle))].filter((digest) => bundles.has(digest));
+function give(child: Child, pending: PendingLoad, patches: Patch[] = []): void {
+  const { snapshot } = pending.head;
+  child.loads.push(pending);
+  const serving = child.serves.get(snapshot) ?? new Set<string>();
+  child.serves.set(snapshot, serving);
+  for (const version of pending.head.versions) serving.add(version.digest);
+  const wanted = patches.length > 0 ? patches : pending.head.versions;
+  const digests = [...new Set(wanted.map(({ bundle }) => bundle))].filter((digest) => bundles.has(digest));
   const texts = digests.map((digest) => bundles.get(digest) as Buffer);
   const blobs = digests.map((digest, at) => ({ digest, size: texts[at]?.byteLength ?? 0 }));
-  child.socket.write(encodeFrame("load", { load: id, snapshot, blobs, versions: wanted, retire: [] }, ...texts));
+  const head = { load: pending.load, ...pending.head, blobs, patches, secrets: secrets.get(snapshot) ?? {}, retire: [] };
+  child.socket.write(encodeFrame("load", head, ...texts));
 }
 
-function call(frame: Frame & { name: "call" }): void {
-  const { snapshot } = frame.head;
-  let child = serving(snapshot);
+function call(frame: CallFrame): void {
+  const { snapshot, version } = frame.head;
+  const serving = [...spares.all].find((child) => !child.ending && child.serves.get(snapshot)?.has(version));
+  let child = serving ?? open(snapshot);
+  const known = versions.get(snapshot);
+  if (!serving && child && known?.has(version)) child = undefined; // patched away meanwhile, or never in it
   if (!child) {
-    const known = versions.get(snapshot);
     if (!known) {
       const message = `${frame.head.function}: snapshot ${snapshot.slice(0, 12)} has not been loaded here`;
       answer(frame.head.call, { kind: "load", message });
       return;
     }
-    child = takeSpare(); // its former process has ended
-    giveLoad(child, snapshot, 0, [...known.values()]);
-    child.retired = retired.has(snapshot);
+    child = spares.take(); // its former process has ended, or goes on with other code
+    give(child, { load: 0, patch: false, head: { snapshot, versions: [...known.values()] } });
   }
   child.queue.push(frame);
-  giveCall(child);
+  giveCalls(child);
 }
 
-function serving(snapshot: string): Child | undefined {
-  const child = bySnapshot.get(snapshot);
-  return child?.ending ? undefined : child;
+/** The process that has this snapshot's code and no other's. */
+function open(snapshot: string): Child | undefined {
+  return [...spares.all].find((child) => !child.ending && !child.patched && child.serves.has(snapshot));
 }
 
-function giveCall(child: Child): void {
-  if (child.loads.length > 0 || child.running || child.ending) return;
-  const frame = child.queue.shift();
-  if (!frame) {
-    if (child.retired) dismiss(child);
-    return;
+const concurrencyOf = ({ head }: CallFrame): number => versions.get(head.snapshot)?.get(head.version)?.concurrency || 1;
+
+function giveCalls(child: Child): void {
+  while (child.loads.length === 0 && !child.ending) {
+    const frame = child.queue[0];
+    if (!frame || child.running.size >= Math.min(...[frame, ...child.running.values()].map(concurrencyOf))) break;
+    child.queue.shift();
+    if (child.running.size === 0) flushOutput(child);
+    const { call: id, snapshot, version } = frame.head;
+    child.running.set(id, frame);
+    if (versions.get(snapshot)?.get(version)?.keepsState) child.ran.add(version);
+    child.socket.write(frame.raw);
+    send("started", { call: id, timeMs: Date.now() });
   }
-  flushOutput(child);
-  child.running = frame.head.call;
-  child.dropped = 0;
-  child.socket.write(frame.raw);
-  send("started", { call: child.running, timeMs: Date.now() });
+  release(child);
+}
+
+/** A process lets go of retired snapshots that it has no call of, and ends with the last. */
+function release(child: Child): void {
+  if (child.ending) return;
+  const pending = [...child.running.values(), ...child.queue].map(({ head }) => head.snapshot);
+  for (const { head } of child.loads) pending.push(head.snapshot);
+  const gone = [...child.serves.keys()].filter((snapshot) => retired.has(snapshot) && !pending.includes(snapshot));
+  if (gone.length === 0) return;
+  for (const snapshot of gone) child.serves.delete(snapshot);
+  if (child.serves.size === 0) stopChild(child, "in order");
+  for (const snapshot of gone) forget(snapshot);
 }
 
 /** By call, or by load: then the process that is still importing ends. */
 function cancel(head: Heads["cancel"]): void {
-  for (const child of bySnapshot.values()) {
-    const isIts = head.call === undefined ? child.loads.includes(head.load ?? 0) : child.running === head.call;
-    if (isIts) {
+  for (const child of spares.all) {
+    const id = head.call ?? "";
+    const loads = head.call === undefined && child.loads.some((pending) => pending.load === head.load);
+    if (loads || (child.running.has(id) && child.running.size === 1)) {
       stopChild(child, "SIGTERM");
       return;
     }
-    const at = child.queue.findIndex((frame) => frame.head.call === head.call);
+    if (child.running.has(id)) {
+      // The others in it go on, unless it does not even take the message.
+      child.socket.write(encodeFrame("cancel", { call: id }));
+      setTimeout(() => child.running.has(id) && stopChild(child, "SIGTERM"), cancelMs).unref();
+      return;
+    }
+    const at = child.queue.findIndex((frame) => frame.head.call === id);
     if (at >= 0) {
       child.queue.splice(at, 1);
-      answer(head.call ?? "", { kind: "cancelled", message: "cancelled before it began" });
+      answer(id, { kind: "cancelled", message: "cancelled before it began" });
       return;
     }
   }
@@ -152,17 +232,31 @@ function cancel(head: Heads["cancel"]): void {
 
 function retire(snapshot: string): void {
   retired.add(snapshot);
-  const child = bySnapshot.get(snapshot);
-  if (child) {
-    child.retired = true;
-    giveCall(child);
-  } else forget(snapshot);
+  const serving = [...spares.all].filter((child) => child.serves.has(snapshot));
+  for (const child of serving) release(child);
+  if (serving.length === 0) forget(snapshot);
 }
 
-/** A retired snapshot's list of versions goes with its process. */
+/** A retired snapshot's list of versions goes with its last process. */
 function forget(snapshot: string): void {
-  if (!retired.delete(snapshot)) return;
-  versions.delete(snapshot);
+  if (!retired.has(snapshot) || [...spares.all].some((child) => child.serves.has(snapshot))) return;
+  retired.delete(snapshot);
+  secrets.delete(snapshot);
+  if (versions.delete(snapshot)) send("unloaded", { snapshot });
+}
+
+/** Each process runs its exit hooks; the runner ends with the last. */
+function finish(): void {
+  finishing = true;
+  for (const child of spares.all) {
+    if (child.serves.size > 0) stopChild(child, "in order");
+    else killChild(child);
+  }
+  if (spares.all.size === 0) leave();
+}
+
+function leave(): void {
+  agent.end(() => process.exit(0));
 }
 
 // What processes say
@@ -170,7 +264,7 @@ function forget(snapshot: string): void {
 function fromChild(child: Child, frame: Frame): void {
   switch (frame.name) {
     case "result":
-      if (frame.head.call === child.running) afterOutput(() => passResult(child, frame));
+      if (child.running.has(frame.head.call)) afterOutput(() => passResult(child, frame));
       return;
     case "loaded":
       afterOutput(() => passLoaded(child, frame));
@@ -182,26 +276,52 @@ function fromChild(child: Child, frame: Frame): void {
     case "childCancel":
       agent.write(frame.raw);
       return;
+    case "output": // of one of several calls
+      if (agent.writableLength <= queuedOutputBytes) agent.write(frame.raw);
+      else addDropped(child, frame.head.call, frame.head.dropped + frame.payload.byteLength + 1);
+      return;
     case "ready":
-      fill();
+      spares.fill();
   }
 }
 
 function passResult(child: Child, frame: Frame & { name: "result" }): void {
   flushOutput(child);
-  if (child.dropped > 0) send("result", { ...frame.head, droppedBytes: child.dropped }, frame.payload);
+  const dropped = child.dropped.get(frame.head.call) ?? 0;
+  const droppedBytes = dropped + (frame.head.droppedBytes ?? 0);
+  if (dropped > 0) send("result", { ...frame.head, droppedBytes }, frame.payload);
   else agent.write(frame.raw);
-  child.running = "";
-  if (child.ending) stopChild(child, "in order");
-  else giveCall(child);
+  child.running.delete(frame.head.call);
+  child.dropped.delete(frame.head.call);
+  if (child.ending && child.running.size === 0) stopChild(child, "in order");
+  else giveCalls(child);
 }
 
 function passLoaded(child: Child, frame: Frame & { name: "loaded" }): void {
   flushOutput(child);
-  child.loads = child.loads.filter((id) => id !== frame.head.load);
-  if (frame.head.load) agent.write(frame.raw);
-  giveCall(child);
+  child.loads = child.loads.filter(({ load: id }) => id !== frame.head.load);
+  partDone(frame.head.load, frame.head.failure);
+  giveCalls(child);
 }
+
+function partDone(id: number, failure: Failure | undefined): void {
+  const loading = loadings.get(id);
+  if (!loading) return;
+  loading.failure ??= failure;
+  loading.parts--;
+  if (loading.parts > 0) return;
+  loadings.delete(id);
+  const how = loading.patched > 0 && !loading.reason ? { tier: "patch" as const } : { tier: "fork" as const };
+  const reason = loading.reason ? { reason: loading.reason } : {};
+  send("loaded", { load: id, ...how, ...reason, ...(loading.failure && { failure: loading.failure }) });
+}
+
+function addDropped(child: Child, id: string, bytes: number): void {
+  if (bytes > 0) child.dropped.set(id, (child.dropped.get(id) ?? 0) + bytes);
+}
+
+/** Output that nobody can be named for is that of the call that has run longest. */
+const speaker = (child: Child): string => child.running.keys().next().value ?? "";
 
 function output(child: Child, stream: "stdout" | "stderr", groups: Lines[]): void {
   for (const { dropped, text } of groups) {
@@ -209,79 +329,53 @@ function output(child: Child, stream: "stdout" | "stderr", groups: Lines[]): voi
       child.cutters[stream].drop(dropped + text.byteLength + 1);
       continue;
     }
-    child.dropped += dropped;
-    send("output", { call: child.running, stream, timeMs: Date.now(), dropped }, text);
+    addDropped(child, speaker(child), dropped);
+    send("output", { call: speaker(child), stream, timeMs: Date.now(), dropped }, text);
   }
 }
 
 function flushOutput(child: Child): void {
   for (const stream of ["stdout", "stderr"] as const) {
     output(child, stream, child.cutters[stream].flush());
-    child.dropped += child.cutters[stream].takeDropped();
+    addDropped(child, speaker(child), child.cutters[stream].takeDropped());
   }
 }
 
 function ended(child: Child, kind: "exit" | "signal", how: string): void {
-  all.delete(child);
   flushOutput(child);
-  const spare = waiting.indexOf(child);
-  if (spare >= 0) waiting.splice(spare, 1);
-  if (bySnapshot.get(child.snapshot) === child) {
-    bySnapshot.delete(child.snapshot);
-    if (child.retired && child.queue.length === 0) forget(child.snapshot);
+  spares.forget(child);
+  for (const [id, caller] of callers) if (caller === child) callers.delete(id);
+  for (const [id] of child.running) {
+    answer(id, { kind, message: `the process that ran the call ${how}` }, child.dropped.get(id));
   }
-  for (const [call, caller] of callers) if (caller === child) callers.delete(call);
   const failure: Failure = { kind: "load", message: `the process that imported the project ${how}` };
-  for (const id of child.loads) if (id) send("loaded", { load: id, failure });
-  if (child.running) {
-    answer(child.running, { kind, message: `the process that ran the call ${how}` }, child.dropped);
-  } else if (child.loads.length > 0) {
+  const [patches, imports] = [child.loads.filter(({ patch }) => patch), child.loads.filter(({ patch }) => !patch)];
+  for (const { load: id } of imports) partDone(id, failure);
+  for (const pending of patches) {
+    const loading = loadings.get(pending.load);
+    if (loading) loading.reason = `the process that was to be patched ${how}`;
+    give(spares.take(), { ...pending, patch: false });
+  }
+  for (const snapshot of child.serves.keys()) forget(snapshot);
+  if (finishing) {
+    if (spares.all.size === 0) leave();
+    return;
+  }
+  if (imports.length > 0) {
     for (const frame of child.queue) answer(frame.head.call, failure); // another process would die of the same import
     return;
-  } else if (child.snapshot && !child.expected) {
-    const text = `hob: the process of snapshot ${child.snapshot.slice(0, 12)} ${how} while it was idle; the next call starts it again`;
+  }
+  if (child.running.size === 0 && child.serves.size > 0 && !child.expected) {
+    const [snapshot = ""] = child.serves.keys();
+    const text = `hob: the process of snapshot ${snapshot.slice(0, 12)} ${how} while it was idle; the next call starts it again`;
     send("output", { call: "", stream: "stderr", timeMs: Date.now(), dropped: 0 }, Buffer.from(text));
   }
   for (const frame of child.queue) call(frame);
 }
 
-// Spares
-
-function takeSpare(): Child {
-  const child = waiting.shift() ?? start();
-  clearTimeout(refill);
-  refill = setTimeout(fill, refillAfterMs);
-  return child;
-}
-
-/** One after the other: each finds compiled what the former has loaded, and they leave a core for the work of the moment. */
-function fill(): void {
-  if (waiting.length < spares) waiting.push(start());
-}
-
-function dismiss(child: Child): void {
-  if (bySnapshot.get(child.snapshot) === child) {
-    bySnapshot.delete(child.snapshot);
-    forget(child.snapshot);
-  }
-  stopChild(child, "in order");
-}
-
-function start(): Child {
-  const child = startChild({ frame: fromChild, output, ended });
-  all.add(child);
-  // When the container is over its memory, the kernel shall end this process, not the runner.
-  try {
-    writeFileSync(`/proc/${child.process.pid}/oom_score_adj`, "500");
-  } catch {
-    // No /proc here, or it has ended already: then the container ends as a whole.
-  }
-  return child;
-}
-
 /** The agent is gone: nothing here has a purpose any more. */
 function end(): never {
-  for (const child of all) killChild(child);
+  for (const child of spares.all) killChild(child);
   process.exit(0);
 }
 
@@ -293,4 +387,4 @@ agent.on("error", end);
 agent.on("close", end);
 send("ready", { protocol: protocolVersion, language: "typescript", interpreter: `Node ${process.versions.node}` });
 flushCompileCache(); // the spares then find what they share with us compiled
-fill();
+spares.fill();

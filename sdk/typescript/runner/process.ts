@@ -1,11 +1,13 @@
 // ⑥ The process of a snapshot: evaluates bundles and runs calls, one after the other. Started as a spare, it waits for its load.
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { installChannel } from "../channel.ts";
 import { decodeValue, EncodingError, encodeValue } from "../values.ts";
+import { type Body, callableOf, concurrencyOf, loadVersions, patchVersions, runExitHooks } from "./code.ts";
 import { evaluateBundle, installStackTraces } from "./evaluate.ts";
 import { failureOf } from "./failures.ts";
 import {
@@ -20,49 +22,48 @@ import {
   maxHeadBytes,
   protocolVersion,
 } from "./frames.ts";
+import { native } from "./modules.ts";
+import { createVoices } from "./voices.ts";
 
-type Body = (...args: unknown[]) => unknown;
 type Outcome = { failure: Failure } | { json: string };
 
 const folderWaitMs = 5_000;
 const projectRoot = process.env["HOB_PROJECT_ROOT"] || "/project";
 const socket = new Socket({ fd: 3 });
 const decode = createFrameDecoder();
-const loaded = new Map<string, { body: Body } | { failure: Failure }>(); // by version digest
 const children = new Map<string, (outcome: Outcome) => void>(); // calls that functions made
-let current = ""; // the call that runs
+const running = new Set<string>();
+const within = new AsyncLocalStorage<string>(); // the call that code belongs to
+const voices = createVoices(within, (head, text) => send("output", head, text));
 
 function send<K extends FrameName>(name: K, head: Heads[K], ...payload: Uint8Array[]): void {
   socket.write(encodeFrame(name, head, ...payload));
 }
 
 function receive(frame: Frame): void {
-  if (frame.name === "load") load(frame.head, frame.payload);
+  if (frame.name === "load")
+    void load(frame.head, frame.payload); // never rejects: what is thrown is a failure
   else if (frame.name === "call")
-    void call(frame.head, frame.payload); // never rejects: what is thrown is an outcome
+    void within.run(frame.head.call, () => call(frame.head, frame.payload)); // nor does this
   else if (frame.name === "childResult") {
     const { id, failure } = frame.head;
     children.get(id)?.(failure ? { failure } : { json: frame.payload.toString() });
     children.delete(id);
+  } else if (frame.name === "cancel" && frame.head.call) {
+    // Other calls run beside it: its answer is no longer waited for, and what it does goes on unheard.
+    finish(frame.head.call, { failure: { kind: "cancelled", message: "cancelled" } }, 0);
   }
 }
 
-function load(head: Heads["load"], payload: Buffer): void {
+async function load(head: Heads["load"], payload: Buffer): Promise<void> {
   const folder = join(projectRoot, head.snapshot);
   const texts = new Map<string, string>();
   const pieces = cutPayload(payload, ...head.blobs.map((blob) => blob.size));
   for (const [at, blob] of head.blobs.entries()) texts.set(blob.digest, pieces[at]?.toString() ?? "");
-  const missing = enter(folder);
-  if (missing) {
-    send("loaded", { load: head.load, failure: missing });
-    return;
-  }
-  let failure: Failure | undefined;
-  for (const version of head.versions) {
-    const result = evaluate(texts.get(version.bundle), folder, version.module, version.qualname);
-    loaded.set(version.digest, result);
-    if ("failure" in result) failure ??= result.failure;
-  }
+  Object.assign(process.env, head.secrets);
+  let failure = enter(folder);
+  if (!failure && head.patches?.[0]) patchVersions(head.versions, texts.get(head.patches[0].bundle), folder);
+  else failure ??= await loadVersions(head.versions, texts, folder);
   send("loaded", failure ? { load: head.load, failure } : { load: head.load });
 }
 
@@ -81,32 +82,21 @@ function enter(folder: string): Failure | undefined {
   }
 }
 
-function evaluate(text: string | undefined, folder: string, module: string, name: string): { body: Body } | { failure: Failure } {
-  if (text === undefined)
-    return { failure: { kind: "infrastructure", message: `${name}: its bundle is no longer in this container` } };
-  try {
-    const found = evaluateBundle(text, folder, module, name)["default"];
-    if (typeof found !== "function") return { failure: { kind: "load", message: `${module} exports no function ${name}` } };
-    return { body: (Reflect.get(found, Symbol.for("hob.function")) ?? found) as Body };
-  } catch (error) {
-    return { failure: failureOf(error, "load") };
-  }
-}
-
 async function call(head: Heads["call"], payload: Buffer): Promise<void> {
-  current = head.call;
+  running.add(head.call);
+  if (concurrencyOf(head.version) > 1) voices.separate();
   let beganAtMs = performance.now();
   let ms = 0;
   let outcome: Outcome;
   try {
-    const body = bodyOf(head);
-    if (typeof body !== "function") outcome = { failure: body };
+    const found = callableOf(head.version, head.function);
+    if (!("body" in found)) outcome = { failure: found };
     else {
       const [positional = Buffer.alloc(0), keywords = Buffer.alloc(0)] = cutPayload(payload, head.positional, head.keywords);
       const args = decodeValue(positional.toString()) as unknown[];
-      const refusal = refusedArguments(head.function, body, args, keywords.toString());
+      const refusal = refusedArguments(head.function, found.declared, args, keywords.toString());
       beganAtMs = performance.now();
-      const value = refusal ? undefined : await settle(body(...args));
+      const value = refusal ? undefined : await settle(found.body(...args));
       ms = performance.now() - beganAtMs;
       outcome = refusal ? { failure: refusal } : { json: encodeValue(value) };
     }
@@ -116,19 +106,13 @@ async function call(head: Heads["call"], payload: Buffer): Promise<void> {
     const encoding: Failure = { kind: "encoding", type: "TypeError", message };
     outcome = { failure: error instanceof EncodingError ? encoding : failureOf(error, "exception") };
   }
-  finish(outcome, ms);
+  finish(head.call, outcome, ms);
 }
 
-function bodyOf(head: Heads["call"]): Body | Failure {
-  const found = loaded.get(head.version);
-  if (found) return "body" in found ? found.body : found.failure;
-  return { kind: "load", message: `${head.function}: version ${head.version.slice(0, 12)} has not been loaded here` };
-}
-
-function finish(outcome: Outcome, ms: number): void {
-  if (!current) return; // an uncaught exception has already ended the call
-  const head = { call: current, runMs: Math.round(ms * 1000) / 1000 };
-  current = "";
+function finish(id: string, outcome: Outcome, ms: number): void {
+  if (!running.delete(id)) return; // a cancel or an uncaught exception has already ended it
+  const droppedBytes = voices.end(id);
+  const head = { call: id, runMs: Math.round(ms * 1000) / 1000, ...(droppedBytes > 0 && { droppedBytes }) };
   const json = "json" in outcome ? Buffer.from(outcome.json) : Buffer.alloc(0);
   const limit = maxFrameBytes - maxHeadBytes;
   const message = `the result is ${json.byteLength >> 20} MiB as JSON; return at most ${limit >> 20} MiB`;
@@ -149,7 +133,7 @@ async function settle(result: unknown): Promise<unknown> {
 
 /** What JavaScript would silently ignore. Whether a parameter may be left out is not known here: its type is gone. */
 function refusedArguments(name: string, body: Body, args: unknown[], keywords: string): Failure | undefined {
-  const list = /^(?:async\s*)?(?:function\s*\*?\s*[\w$]*\s*)?\(([^()[\]{}]*)\)|^(?:async\s+)?([\w$]+)\s*=>/.exec(
+  const list = /^(?:async\s*)?(?:function\s*\*?\s*[\w$]*\s*|\*?\s*[\w$]+\s*)?\(([^()[\]{}]*)\)|^(?:async\s+)?([\w$]+)\s*=>/.exec(
     Function.prototype.toString.call(body),
   );
   const parameters = list ? (list[1] ?? list[2] ?? "").split(",").filter((part) => part.trim()) : undefined;
@@ -184,27 +168,28 @@ installChannel({
     children.set(id, resolve);
     const data = Buffer.from(positional);
     const sizes = { positional: data.byteLength, keywords: 0 };
-    send("childCall", { id, parent: current, app, function: functionName, origin, ...sizes }, data);
+    send("childCall", { id, parent: within.getStore() ?? "", app, function: functionName, origin, ...sizes }, data);
     return { id, outcome: promise, cancel: () => send("childCancel", { id }) };
   },
 });
 
 // Node would print it and end the process, and the call would only be known to have exited.
 process.on("uncaughtException", (error) => {
-  const running = current !== "";
-  if (running) finish({ failure: failureOf(error, "exception") }, 0);
+  const [only = ""] = running.size === 1 ? running : [within.getStore()];
+  if (running.has(only)) finish(only, { failure: failureOf(error, "exception") }, 0);
   else console.error(error);
   socket.end(() => process.exit(1));
 });
 
 /** The same work as a load and a call of no consequence: compiled and cached by the time of a save. */
-function practise(): void {
+async function practise(): Promise<void> {
   const text = 'exports.default = (text) => { if (text) throw new Error("practice"); return [1, { a: "b" }]; };';
-  const result = evaluate(text, projectRoot, "practice.js", "practice");
-  if ("body" in result) encodeValue(result.body());
+  const run = evaluateBundle(text, projectRoot, "practice.js", "practice")["default"] as Body;
+  encodeValue(run());
   failureOf(new Error("practice"), "exception");
-  decode(encodeFrame("cancel", { call: "practice" }));
+  decode(encodeFrame("cancel", { load: 0 }));
   refusedArguments("practice", practise, [], "");
+  await native("hob");
 }
 
 installStackTraces();
@@ -213,10 +198,11 @@ for (const stream of [process.stdout, process.stderr]) {
   // Output must be in the pipe before the result is in the socket, and must survive process.exit().
   (stream as unknown as { _handle?: { setBlocking?(on: boolean): void } })._handle?.setBlocking?.(true);
 }
-practise();
+await practise();
 socket.on("data", (piece) => {
   for (const frame of decode(piece)) receive(frame);
 });
-socket.on("close", () => process.exit(0)); // the snapshot is retired, or the runner gone
+// The snapshot is retired, or the runner gone.
+socket.on("close", () => void runExitHooks().then(() => process.exit(0)));
 flushCompileCache(); // the next process then finds this one's modules compiled
 send("ready", { protocol: protocolVersion, language: "typescript", interpreter: "" });
