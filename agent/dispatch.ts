@@ -162,7 +162,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     const files = await lists.resolve(delta);
     showFiles(inside, delta, files); // first: the process waits for its working directory
     const difference = differenceFor((snapshot) => told.some(({ digest }) => digest === snapshot), delta, files);
-    const needed = neededBlobs(container.resourceClass.language, difference, load.versions, told);
+    const needed = neededBlobs(container.resourceClass.language, difference, [...load.versions, ...load.patches], told);
     const data = await content.get(needed);
     inside.told = [...told.filter(({ digest }) => digest !== delta.digest), { digest: delta.digest, files }].slice(-toldKept);
     const answer = container.runner.load({

@@ -1,7 +1,7 @@
 // ⑥ What a load must carry: the file lists of snapshots, and what a runner still lacks of them. Pure, but for asking for a list's text.
 
 import { HobError } from "../base/errors.ts";
-import type { FileEntry, SnapshotDelta, Version } from "../proto/gen/hob/v1/common.ts";
+import type { FileEntry, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
 
 export type FileList = ReadonlyMap<string, FileEntry>;
 
@@ -50,15 +50,15 @@ export const toldKept = 4;
 
 /**
  * Digests whose contents go with a load: for Python what changed (of a whole list: the sources that no snapshot told before has), for
- * TypeScript the bundles.
+ * TypeScript the bundles. `coded`: the versions and the patches.
  */
 export function neededBlobs(
   language: string,
   difference: SnapshotDifference,
-  versions: Version[],
+  coded: readonly { bundle: string }[],
   told: readonly Told[],
 ): string[] {
-  if (language !== "python") return [...new Set(versions.map(({ bundle }) => bundle))].filter((digest) => digest !== "");
+  if (language !== "python") return [...new Set(coded.map(({ bundle }) => bundle))].filter((digest) => digest !== "");
   const has = new Set<string>();
   if (difference.base === "") for (const { files } of told) for (const { digest } of files.values()) has.add(digest);
   const sources = difference.changed.filter(({ path, digest }) => path.endsWith(".py") && !has.has(digest));

@@ -2,7 +2,7 @@
 
 import type { Digest } from "../base/content-folder.ts";
 import { sentenceOf } from "../base/errors.ts";
-import type { Blob, Failure, Version } from "../proto/gen/hob/v1/common.ts";
+import type { Blob, Failure, Patch, Version } from "../proto/gen/hob/v1/common.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import type { Change, Publish, Published, StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { askMissing, putBlobs } from "./content.ts";
@@ -18,6 +18,7 @@ interface PublishRequest {
   removed: string[];
   changes: Change[];
   calls: StartCall[];
+  patches: Patch[];
   /** Contents in hand by digest: of this save's files, and the bundles. */
   contents: ReadonlyMap<Digest, Buffer>;
 }
@@ -61,6 +62,9 @@ interface Pending {
   rounds: number;
 }
 
+const bundlesOf = ({ versions, patches }: PublishRequest): Digest[] =>
+  [...versions, ...patches].map(({ bundle }) => bundle).filter(Boolean);
+
 export function createPublisher(options: PublisherOptions): Publisher {
   const acknowledged = new Map<string, Snapshot>();
   const pending = new Map<number, Pending>();
@@ -102,7 +106,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
       }
       return inline;
     };
-    const bundles = gather(request.versions.map((version) => version.bundle).filter(Boolean));
+    const bundles = gather(bundlesOf(request));
     const blobs = gather(differenceBetween(base, request.snapshot).changed.map((file) => file.digest));
     return { bundles, blobs, needsPut: needsPut.length > 0 ? needsPut : undefined };
   }
@@ -112,13 +116,13 @@ export function createPublisher(options: PublisherOptions): Publisher {
     const { bundles, blobs } = inHand(entry);
     for (const { data } of [...bundles, ...blobs]) entry.bytesShipped += data.length;
     const { changed, removed } = differenceBetween(base, request.snapshot);
-    const { app, changes, calls } = request;
+    const { app, changes, calls, patches } = request;
     // A publish that had to be sent again does not undo a later one.
     const current = (name: string): boolean => newest.get(`${app}/${name}`) === entry.id;
     const versions = request.versions.filter((version) => current(version.function));
     const gone = request.removed.filter(current);
     const snapshot = { digest: request.snapshot.digest, base: base?.digest ?? "", changed, removed, blobs };
-    options.send({ id: entry.id, app, snapshot, versions, removed: gone, bundles, changes, calls, patches: [] });
+    options.send({ id: entry.id, app, snapshot, versions, removed: gone, bundles, changes, calls, patches });
   }
 
   /** Asks what control lacks, puts what does not fit into the message, and sends that. */
@@ -126,10 +130,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
     if (!pending.has(entry.id)) return;
     try {
       const { request, base, put } = entry;
-      const wanted = [
-        ...request.versions.map((version) => version.bundle).filter(Boolean),
-        ...differenceBetween(base, request.snapshot).changed.map((file) => file.digest),
-      ];
+      const wanted = [...bundlesOf(request), ...differenceBetween(base, request.snapshot).changed.map((file) => file.digest)];
       const lacking = new Set(await askMissing(options.content(), [...new Set(wanted)]));
       for (const digest of wanted) if (!lacking.has(digest)) put.add(digest);
       await putRest(entry, inHand(entry).needsPut ?? []);

@@ -2,7 +2,7 @@
 
 import type { Clock } from "../base/clock.ts";
 import type { AppState } from "../proto/gen/hob/v1/calls.ts";
-import { type Failure, FunctionSpec, type Version } from "../proto/gen/hob/v1/common.ts";
+import { type Failure, FunctionSpec, type Patch, type Version } from "../proto/gen/hob/v1/common.ts";
 import type { Reloaded, StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { type Changes, type DescribedFunction, functionKey } from "./describe/changes.ts";
 import { createPublisher, type PublisherOptions, type PublishOutcome } from "./publish.ts";
@@ -52,6 +52,7 @@ export function createShipping(options: ShippingOptions): Shipping {
   const { clock } = options;
   const published = new Map<string, DescribedFunction>();
   const serving = new Map<string, string>(); // key → digest
+  const cameWith = new Map<string, string>(); // key → the snapshot of the version that control was told last
   const sent = new Map<number, Sent>();
   const underWay = new Map<string, number>(); // by app: publishes that control has not answered
   const held = new Map<string, Buffer>(); // contents by digest
@@ -65,7 +66,11 @@ export function createShipping(options: ShippingOptions): Shipping {
       const mine = changes.filter(({ after }) => after.spec.app === app);
       const gone = removed.filter(({ spec }) => spec.app === app);
       const contents = new Map(held);
-      for (const { after } of mine) if (after.bundle) contents.set(after.bundle.digest, Buffer.from(after.bundle.data));
+      for (const { after, tier } of mine) {
+        for (const bundle of [after.bundle, tier === "patch" ? after.patch?.bundle : undefined]) {
+          if (bundle) contents.set(bundle.digest, Buffer.from(bundle.data));
+        }
+      }
       const keys = [...mine.map(({ after }) => functionKey(after)), ...gone.map(functionKey)];
       const entry = { app, receipt, sentAtMs: clock.now(), before: new Map(keys.map((key) => [key, published.get(key)])) };
       const id = publisher.publish({
@@ -75,14 +80,37 @@ export function createShipping(options: ShippingOptions): Shipping {
         removed: gone.map(({ spec }) => spec.name),
         changes: mine.map(({ after, tier, reason }) => ({ function: after.spec.name, tier, reason })),
         calls: mine.flatMap(({ after }) => options.pinnedCall(after, receipt) ?? []),
+        patches: patchesOf(mine),
         contents,
       });
       sent.set(id, entry);
       underWay.set(app, (underWay.get(app) ?? 0) + 1);
       refusedApps.delete(app);
-      for (const { after } of mine) set(functionKey(after), after);
+      for (const { after } of mine) {
+        set(functionKey(after), after);
+        cameWith.set(functionKey(after), snapshot.digest);
+      }
       for (const was of gone) set(functionKey(was), undefined);
     }
+  }
+
+  /** One for each process that goes on: its functions' former versions came with one snapshot. */
+  function patchesOf(changes: Changes["changes"]): Patch[] {
+    const patches = new Map<string, Patch>();
+    for (const { after, tier } of changes) {
+      const base = cameWith.get(functionKey(after));
+      if (tier !== "patch" || !after.patch || base === undefined) continue;
+      const { keep, units, bundle } = after.patch;
+      const key = `${base} ${bundle?.digest ?? ""}`;
+      const patch = patches.get(key) ?? { base, functions: [], keep, units: [], bundle: bundle?.digest ?? "" };
+      patches.set(key, patch);
+      patch.functions.push(after.spec.name);
+      if (keep === "loaded") patch.keep = keep;
+      for (const unit of units) {
+        if (!patch.units.some(({ path, name }) => path === unit.path && name === unit.name)) patch.units.push(unit);
+      }
+    }
+    return [...patches.values()];
   }
 
   function set(key: string, described: DescribedFunction | undefined): void {
@@ -152,6 +180,7 @@ export function createShipping(options: ShippingOptions): Shipping {
         const same = now && (now.held || now.digest === version.digest);
         set(key, same ? now : { ...(before.get(key) ?? unread(version)), digest: version.digest });
         serving.set(key, version.digest);
+        cameWith.set(key, version.snapshot);
       }
     }
     for (const app of present) {
@@ -193,6 +222,6 @@ function unread({ digest, spec }: Version): DescribedFunction {
   return { kind: "function", spec: spec ?? FunctionSpec.fromPartial({}), digest, code: "", parts: {}, whole: {}, held: false };
 }
 
-function versionOf({ spec, digest, bundle }: DescribedFunction, snapshot: Snapshot): Version {
-  return { function: spec.name, digest, snapshot: snapshot.digest, bundle: bundle?.digest ?? "", spec, keepsState: false };
+function versionOf({ spec, digest, bundle, keepsState = false }: DescribedFunction, snapshot: Snapshot): Version {
+  return { function: spec.name, digest, snapshot: snapshot.digest, bundle: bundle?.digest ?? "", spec, keepsState };
 }

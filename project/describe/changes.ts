@@ -1,6 +1,6 @@
 // ② From what was described before to what is described now: which functions changed, at which tier, and why. Pure.
 
-import type { FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
+import type { FunctionSpec, PatchedUnit } from "../../proto/gen/hob/v1/common.ts";
 import type { Tier } from "../events.ts";
 
 export interface DescribedFunction {
@@ -19,6 +19,17 @@ export interface DescribedFunction {
   whole: Readonly<Record<string, string>>;
   /** One of the modules that it imports does not parse: it keeps the version that it has. */
   held: boolean;
+  bundle?: { digest: string; data: Uint8Array };
+  /** Its calls may leave something behind in the process. */
+  keepsState?: boolean;
+  /** How a process that serves the version `from` goes on as this one; absent when it has to load anew. */
+  patch?: PatchFrom;
+}
+
+export interface PatchFrom {
+  from: string; // the digest of the version described before
+  keep: "all" | "loaded"; // common.proto, Patch
+  units: PatchedUnit[];
   bundle?: { digest: string; data: Uint8Array };
 }
 
@@ -57,7 +68,7 @@ export function changesBetween(
     else
       changes.push({
         after: now,
-        tier: "fork",
+        tier: !asked && now.patch?.from === was.digest ? "patch" : "fork",
         reason: codeReason(was, now, files) ?? asked?.reason ?? "the order of definitions changed",
       });
   }

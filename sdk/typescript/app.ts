@@ -41,7 +41,9 @@ export class App {
     if (typeof body !== "function" || body.prototype === undefined)
       throw new TypeError("app.cls(options, class): the second argument is not a class");
     if (body.length > 0)
-      throw new TypeError(`${constantName || body.name}: its constructor takes arguments, and hob has none to give; set up in enter()`);
+      throw new TypeError(
+        `${constantName || body.name}: its constructor takes arguments, and hob has none to give; set up in enter()`,
+      );
     const { made, methods } = makeClass(this.name, options, body, options.name ?? (constantName || body.name));
     this.functions.push(...methods);
     return made;

@@ -13,10 +13,7 @@ export interface Voices {
   end(call: string): number;
 }
 
-export function createVoices(
-  within: AsyncLocalStorage<string>,
-  send: (head: Heads["output"], text: Buffer) => void,
-): Voices {
+export function createVoices(within: AsyncLocalStorage<string>, send: (head: Heads["output"], text: Buffer) => void): Voices {
   const cutters = new Map<string, Record<StreamName, LineCutter>>(); // by call
   const dropped = new Map<string, number>();
   let separated = false;
