@@ -26,7 +26,7 @@ export interface DescribedFunction {
   patch?: PatchFrom;
 }
 
-export interface PatchFrom {
+interface PatchFrom {
   from: string; // the digest of the version described before
   keep: "all" | "loaded"; // common.proto, Patch
   units: PatchedUnit[];

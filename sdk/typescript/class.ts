@@ -14,8 +14,8 @@ export type RemoteClass<T> = {
     : never;
 };
 
-export type Instance = Record<string, (...args: unknown[]) => unknown>;
-export type InstanceClass = new () => Instance;
+type Instance = Record<string, (...args: unknown[]) => unknown>;
+type InstanceClass = new () => Instance;
 
 /** Both are under symbols, since the runner is not in the bundle. */
 const classKey = Symbol.for("hob.class");
