@@ -23,7 +23,7 @@ class Channel:
 
     def __init__(self, fd: int) -> None:
         self.parent = ""  # the call that runs; calls made here are its children
-        self._fd = fd
+        self.fd = fd
         self._pid = os.getpid()
         self._decoder = frames.Decoder()
         self._changed = threading.Condition()
@@ -38,7 +38,7 @@ class Channel:
         data = memoryview(frames.encode(kind, head, *payload))
         with self._sending:
             while data:
-                data = data[os.write(self._fd, data) :]
+                data = data[os.write(self.fd, data) :]
 
     def request(self) -> frames.Frame | None:
         """The next frame that is not the answer to a call of ours; None at the end of the connection."""
@@ -108,10 +108,10 @@ class Channel:
                     self._changed.notify_all()
 
     def _read(self, timeout: float | None) -> bytes | None:
-        if timeout is not None and not select.select([self._fd], [], [], timeout)[0]:
+        if timeout is not None and not select.select([self.fd], [], [], timeout)[0]:
             return None
         try:
-            return os.read(self._fd, 1 << 18)
+            return os.read(self.fd, 1 << 18)
         except ConnectionError:
             return b""
 

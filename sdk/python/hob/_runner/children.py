@@ -2,60 +2,120 @@
 
 from __future__ import annotations
 
+import _socket  # the module over it costs a start 3 ms
+import array
 import gc
 import os
 import select
 import signal
-import socket
 import sys
-from collections import deque
-from collections.abc import Callable
-from typing import Any, NoReturn
 
 from .. import frames
+from . import forking
 from .link import Link
 from .output import LineCutter
-from .process import SnapshotProcess
+from .process import ServingProcess
 from .project import Project
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    from .servings import Serving
 
 
 class Child:
-    """One process: waiting as a spare, loading, idle, or running a call."""
+    """One process: waiting as a spare, loading, idle, or running a call; or a template that others are forked from."""
 
-    def __init__(self, pid: int, link: Link, out: int, err: int) -> None:
-        self.pid = pid
+    def __init__(self, pid: int, link: Link, line: int, outputs: tuple[int, int]) -> None:
+        self.pid = pid  # 0 until a template has told it
         self.link = link
+        self.line = line  # where a template gets the descriptors of the process that it is to fork
+        out, err = outputs
         self.streams: dict[int, tuple[str, LineCutter]] = {out: ("stdout", LineCutter()), err: ("stderr", LineCutter())}
-        self.snapshot = ""  # "" while it is a spare
+        self.serving: Serving | None = None  # None while it is a spare
+        self.home = ""  # the snapshot whose folder it lives in
+        self.known: set[str] = set()  # snapshots whose files it knows
         self.loads: list[int] = []  # load frames not answered yet; 0 is one that the agent did not ask for
-        self.running = ""  # the call that it was given
+        self.running: frames.Frame | None = None  # the call that it was given
+        self.calls = 0  # that it was given so far
         self.dropped = 0  # bytes of this call's output
-        self.queue: deque[frames.Frame] = deque()  # calls that wait for their turn
-        self.retired = False  # ends once it has nothing to do
+        self.parent: Child | None = None  # the template that forks it
         self.ending = False  # is given nothing more
         self.expected = False  # we asked it to end
+        self.terminated = False  # to be signalled as soon as its number is known
+
+    @property
+    def call(self) -> str:
+        """The one that it runs; "" outside of one."""
+        return self.running.head["call"] if self.running else ""
+
+    @property
+    def fds(self) -> list[int]:
+        return [fd for fd in (self.link.fd, self.line, *self.streams) if fd >= 0]
+
+
+class Ends:
+    """Both ends of what joins a process to the zygote."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = (end.detach() for end in _socket.socketpair())
+        self.line, self.their_line = (end.detach() for end in _socket.socketpair())
+        self.out, self.out_end = os.pipe()
+        self.err, self.err_end = os.pipe()
+
+    @property
+    def for_them(self) -> tuple[int, int, int, int]:
+        return self.theirs, self.out_end, self.err_end, self.their_line
+
+    def close_theirs(self) -> None:
+        for fd in self.for_them:
+            os.close(fd)
+
+    def close(self) -> None:
+        self.close_theirs()
+        for fd in (self.ours, self.line, self.out, self.err):
+            os.close(fd)
+
+    def child(self, pid: int, epoll: select.epoll) -> Child:
+        self.close_theirs()
+        for fd in (self.out, self.err):
+            os.set_blocking(fd, False)
+            epoll.register(fd, select.EPOLLIN)
+        return Child(pid, Link(self.ours, epoll), self.line, (self.out, self.err))
 
 
 def fork(epoll: select.epoll, project: Project, startup_modules: frozenset[str], zygote_fds: list[int], spare: bool) -> Child:
     """Forks a process that waits for its load, a spare one for long. `zygote_fds` are the descriptors that it must not inherit."""
-    ours, theirs = (end.detach() for end in socket.socketpair())
-    out, out_end = os.pipe()
-    err, err_end = os.pipe()
+    ends = Ends()
     gc.freeze()  # what exists now is never moved or counted again, so its pages stay shared
     try:
         pid = os.fork()
     except OSError:
-        for fd in (ours, theirs, out, out_end, err, err_end):
-            os.close(fd)
+        ends.close()
         raise
     if pid == 0:
-        _become_child([*zygote_fds, ours, out, err], (out_end, err_end), lambda: SnapshotProcess(project, theirs, startup_modules).run(spare))
-    for fd in (theirs, out_end, err_end):
-        os.close(fd)
-    for fd in (out, err):
-        os.set_blocking(fd, False)
-        epoll.register(fd, select.EPOLLIN)
-    return Child(pid, Link(ours, epoll), out, err)
+        _become_child(
+            [*zygote_fds, ends.ours, ends.line, ends.out, ends.err],
+            (ends.out_end, ends.err_end),
+            lambda: ServingProcess(project, ends.theirs, ends.their_line, startup_modules).run(spare),
+        )
+    child = ends.child(pid, epoll)
+    child.known = set(project.snapshots)
+    return child
+
+
+def fork_from(template: Child, epoll: select.epoll) -> Child:
+    """Asks a template for a copy of itself. What is sent to the copy waits in its socket until it is there."""
+    ends = Ends()
+    line = _socket.socket(fileno=os.dup(template.line))
+    line.sendmsg([b"f"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", ends.for_them))])
+    line.close()
+    template.link.send(frames.encode(forking.FORK, {}))
+    child = ends.child(0, epoll)
+    child.parent, child.known, child.serving, child.home = template, set(template.known), template.serving, template.home
+    return child
 
 
 def _become_child(close: list[int], outputs: tuple[int, int], run: Callable[[], NoReturn]) -> NoReturn:
@@ -91,11 +151,17 @@ def _prefer_for_memory_kill() -> None:
 
 def signal_group(child: Child, number: int) -> None:
     """The process and what it started. It is not reaped yet, so the group's number is still its own."""
+    if child.pid == 0:
+        child.terminated = True
+        return
     try:
         os.killpg(child.pid, number)
     except ProcessLookupError:
         # Between fork and setsid there is no group of its own.
-        os.kill(child.pid, number)
+        try:
+            os.kill(child.pid, number)
+        except ProcessLookupError:
+            pass  # a template's, which has ended and is not known yet
 
 
 _signals = {

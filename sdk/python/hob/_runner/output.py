@@ -112,7 +112,7 @@ class OutputRelay:
                 cutter.dropped += dropped + len(text) + 1
                 continue
             child.dropped += dropped
-            self.note(child.running, stream, text, dropped)
+            self.note(child.call, stream, text, dropped)
 
     def note(self, call: str, stream: str, text: bytes, dropped: int = 0) -> None:
         head = {"call": call, "stream": stream, "timeMs": time.time() * 1000, "dropped": dropped}

@@ -1,37 +1,45 @@
-"""⑥ The process of a snapshot: imports the project's modules and runs calls, one after the other."""
+"""⑥ A process that serves functions: imports the project's modules, takes new code, and runs calls, one after the other."""
 
 from __future__ import annotations
 
 import atexit
 import faulthandler
-import inspect
 import os
 import sys
 import time
 import types
-from collections.abc import Callable
-from typing import Any, NoReturn
 
 from .. import channel as channels
 from .. import failures, frames, values
+from . import forking, patching
 from . import project as sources
+from .instances import Instances
 from .practice import practise
 from .project import Project
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 #: How long a process waits for its snapshot's folder, which appears beside the load, not before it.
 _folder_wait_s = 5.0
 
 
-class SnapshotProcess:
-    def __init__(self, project: Project, fd: int, startup_modules: frozenset[str]) -> None:
+class ServingProcess:
+    def __init__(self, project: Project, link: int, line: int, startup_modules: frozenset[str]) -> None:
         self._project = project
         self._startup_modules = startup_modules
-        self._channel = channels.current = channels.Channel(fd)
-        self._snapshot = ""
+        self._channel = channels.current = channels.Channel(link)
+        self._line = line  # here come the descriptors for a process that is to be forked from this one
+        self._template = False  # it has forked another that runs the calls: it stays as it was loaded
+        self._snapshot = ""  # the newest of which it has code
         self._folder = ""
-        self._versions: dict[str, dict[str, str]] = {}
-        self._functions: dict[str, tuple[Callable[..., Any], inspect.Signature | None]] = {}
-        self._broken: dict[str, dict[str, Any]] = {}  # module → why it could not be imported
+        self._finder: sources.SourceFinder | None = None
+        self._versions: dict[str, dict[str, Any]] = {}  # by digest
+        self._functions: dict[str, Callable[..., Any]] = {}  # by digest
+        self._instances = Instances(_settled)
+        self._broken: dict[tuple[str, str], dict[str, Any]] = {}  # (module, class) → why it could not be loaded
 
     def run(self, spare: bool) -> NoReturn:
         """Serves until the zygote closes the connection."""
@@ -45,27 +53,63 @@ class SnapshotProcess:
                 self._load(frame)
             elif frame.kind == frames.CALL:
                 self._call(frame)
+            elif frame.kind == forking.FORK:
+                self._fork()
         try:
-            atexit._run_exitfuncs()
+            if not self._template:
+                self._instances.leave()
+                atexit._run_exitfuncs()
             _flush_output()
         finally:
             os._exit(0)
 
+    def _fork(self) -> None:
+        link_and_line = forking.fork_from_here(self._channel, self._line)
+        if link_and_line is None:
+            self._template = True
+            return
+        self._template = False
+        link, self._line = link_and_line
+        self._channel = channels.current = channels.Channel(link)
+
     def _load(self, frame: frames.Frame) -> None:
         head = frame.head
-        failure = None
+        answer: dict[str, Any] = {"load": head["load"]}
         try:
             self._project.apply(head, frame)
-            if not self._snapshot:
+            if head.get("patch") is not None:
+                self._patch(head)
+            elif not self._snapshot:
+                os.environ.update(head.get("secrets") or {})
                 self._enter(head["snapshot"], {version["module"] for version in head["versions"]})
+        except patching.CannotPatch as reason:
+            self._channel.send(frames.LOADED, {**answer, "cannot": str(reason)})
+            return
         except OSError as error:
-            failure = failures.failure("infrastructure", f"the project's folder {self._folder} did not appear: {error.strerror}")
+            answer["failure"] = failures.failure("infrastructure", f"the project's folder {self._folder} did not appear: {error.strerror}")
         for version in head["versions"]:
             self._versions[version["digest"]] = version
-            if failure is None:
-                failure = self._import(version["module"])
+            if "failure" not in answer:
+                broken = self._ready(version)
+                if broken:
+                    answer["failure"] = broken
         _flush_output()
-        self._channel.send(frames.LOADED, {"load": head["load"], **({"failure": failure} if failure else {})})
+        self._channel.send(frames.LOADED, answer)
+
+    def _patch(self, head: dict[str, Any]) -> None:
+        """`patch.former`: for each version its function's former digest, whose callable goes on."""
+        patch = head["patch"]
+        if self._broken:
+            raise patching.CannotPatch("what it has loaded was not in order")
+        patching.apply(self._project, self._snapshot, head["snapshot"], patch["units"])
+        self._snapshot = head["snapshot"]
+        if self._finder is not None:
+            self._finder.snapshot = self._snapshot  # for what is imported later
+        for version, former in zip(head["versions"], patch["former"]):
+            function = self._functions.pop(former, None)
+            self._versions.pop(former, None)
+            if function is not None:
+                self._functions[version["digest"]] = function
 
     def _enter(self, snapshot: str, modules: set[str]) -> None:
         self._snapshot, self._folder = snapshot, f"{sources.ROOT}/{snapshot}"
@@ -83,19 +127,26 @@ class SnapshotProcess:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
-        sources.install(self._project, snapshot, self._folder, self._startup_modules)
+        self._finder = sources.install(self._project, snapshot, self._folder, self._startup_modules)
         if "numpy.random" in sys.modules:  # else every process would draw the zygote's numbers
             sys.modules["numpy.random"].seed()
 
-    def _import(self, path: str) -> dict[str, Any] | None:
+    def _ready(self, version: dict[str, Any]) -> dict[str, Any] | None:
+        """Imports the module and makes the class's object; the failure that this gave, now or before."""
+        path, owner = version["module"], version["className"]
+        for key in ((path, ""), (path, owner)):
+            if key in self._broken:
+                return self._broken[key]
         name = sources.module_name(path)
-        if path in self._broken:
-            return self._broken[path]
         try:
-            __import__(name)
+            if name not in sys.modules:
+                owner = ""
+                __import__(name)
+                owner = version["className"]
+            self._instances.make(version)
         except BaseException as error:
-            self._broken[path] = failures.from_exception(error, "load", self._folder)
-            return self._broken[path]
+            self._broken[path, owner] = failures.from_exception(error, "load", self._folder)
+            return self._broken[path, owner]
         return None
 
     def _call(self, frame: frames.Frame) -> None:
@@ -133,47 +184,68 @@ class SnapshotProcess:
         version = self._versions.get(head["version"])
         if version is None:
             return failures.failure("load", f"{head['function']}: version {head['version'][:12]} has not been loaded here"), None, begin
-        broken = self._import(version["module"])
+        broken = self._ready(version)
         if broken:
             return broken, None, begin
-        function, signature = self._look_up(version)
+        function = self._look_up(version)
         args, kwargs = values.decode(positional), values.decode(keywords) if keywords else {}
-        if signature is not None:
-            try:
-                signature.bind(*args, **kwargs)
-            except TypeError as error:
-                name = head["function"]
-                return failures.failure("arguments", f"{name}: {error}; it is {name}{signature}", "TypeError"), None, begin
         begin = time.perf_counter()
-        value = function(*args, **kwargs)
-        if inspect.iscoroutine(value) or inspect.isasyncgen(value):
-            value = _await(value)
-        elif inspect.isgenerator(value):
-            value = list(value)
-        return None, value, begin
+        try:
+            value = function(*args, **kwargs)
+        except TypeError as error:
+            inner = error.__traceback__ and error.__traceback__.tb_next
+            if inner is not None and (inner.tb_next is not None or not hasattr(function, "__wrapped__")):
+                raise
+            refused = _misfit(head["function"], function, args, kwargs)  # it was raised by the call, not in the function
+            if refused is None:
+                raise
+            return refused, None, begin
+        return None, _settled(value), begin
 
-    def _look_up(self, version: dict[str, str]) -> tuple[Callable[..., Any], inspect.Signature | None]:
+    def _look_up(self, version: dict[str, Any]) -> Callable[..., Any]:
         found = self._functions.get(version["digest"])
         if found is None:
-            target: Any = sys.modules[sources.module_name(version["module"])]
-            for name in version["qualname"].split("."):
-                target = getattr(target, name)
-            function = getattr(target, "function", None) or target  # a hob.Function, or what it decorates
-            try:
-                signature = inspect.signature(function)
-            except (TypeError, ValueError):  # some built-in callables have none
-                signature = None
-            found = self._functions[version["digest"]] = (function, signature)
+            if version["className"]:
+                found = self._instances.method(version)
+            else:
+                target: Any = sys.modules[sources.module_name(version["module"])]
+                for name in version["qualname"].split("."):
+                    target = getattr(target, name)
+                found = getattr(target, "function", None) or target  # a hob.Function, or what it decorates
+            self._functions[version["digest"]] = found
         return found
 
 
-def _await(value: Any) -> Any:
+def _misfit(name: str, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    import inspect  # 6 ms, which no call that fits has to wait for
+
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in callables have none
+        return None
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        return failures.failure("arguments", f"{name}: {error}; it is {name}{signature}", "TypeError")
+    return None
+
+
+_of_coroutine, _of_asyncgen = types.CoroutineType, types.AsyncGeneratorType
+
+
+def _settled(value: Any) -> Any:
+    """Coroutines awaited, generators collected."""
+    if isinstance(value, types.GeneratorType):
+        return list(value)
+    awaited = isinstance(value, (_of_coroutine, _of_asyncgen))
+    if not awaited:
+        return value
     import asyncio  # the zygote has it where a module defines async functions
 
     async def collect() -> list[Any]:
         return [item async for item in value]
 
-    return asyncio.run(collect() if inspect.isasyncgen(value) else value)
+    return asyncio.run(collect() if isinstance(value, _of_asyncgen) else value)
 
 
 def _flush_output() -> None:

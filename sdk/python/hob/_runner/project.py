@@ -74,6 +74,13 @@ class Project:
         return code
 
 
+def decode(source: bytes) -> str:
+    try:
+        return importlib.util.decode_source(source)
+    except (SyntaxError, UnicodeDecodeError):  # compile() is the one to complain, with the place
+        return source.decode("utf-8", "replace")
+
+
 def module_name(path: str) -> str:
     """pkg/mod.py → pkg.mod, pkg/__init__.py → pkg"""
     name = path[:-3].replace("/", ".")
@@ -107,18 +114,14 @@ class SourceLoader(importlib.machinery.SourceFileLoader):
         return self._project.code(self._snapshot, self._relative)
 
     def get_source(self, fullname: str) -> str:
-        source = self._project.source(self._snapshot, self._relative) or b""
-        try:
-            return importlib.util.decode_source(source)
-        except (SyntaxError, UnicodeDecodeError):  # compile() is the one to complain, with the place
-            return source.decode("utf-8", "replace")
+        return decode(self._project.source(self._snapshot, self._relative) or b"")
 
 
 class SourceFinder:
     """Serves the modules of one snapshot. What it lacks (namespace packages, extension modules) the path-based finder looks up."""
 
     def __init__(self, project: Project, snapshot: str, folder: str) -> None:
-        self._project, self._snapshot, self._folder = project, snapshot, folder
+        self._project, self.snapshot, self._folder = project, snapshot, folder
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         relative = fullname.replace(".", "/")
@@ -128,20 +131,22 @@ class SourceFinder:
         if parent and f"{self._folder}/{parent}" not in path:
             return None
         for candidate in (f"{relative}/__init__.py", f"{relative}.py"):
-            if self._project.source(self._snapshot, candidate) is not None:
+            if self._project.source(self.snapshot, candidate) is not None:
                 file = f"{self._folder}/{candidate}"
-                loader = SourceLoader(fullname, self._folder, candidate, self._project, self._snapshot)
+                loader = SourceLoader(fullname, self._folder, candidate, self._project, self.snapshot)
                 inside = [f"{self._folder}/{relative}"] if candidate.endswith("/__init__.py") else None
                 return importlib.util.spec_from_file_location(fullname, file, loader=loader, submodule_search_locations=inside)
         return None
 
 
-def install(project: Project, snapshot: str, folder: str, startup_modules: frozenset[str]) -> None:
+def install(project: Project, snapshot: str, folder: str, startup_modules: frozenset[str]) -> SourceFinder:
     """Makes this process import the snapshot's modules, which win over what the zygote preloaded, as they would on a laptop."""
     sys.path.insert(0, folder)
     at = next((at for at, finder in enumerate(sys.meta_path) if finder is importlib.machinery.PathFinder), len(sys.meta_path))
-    sys.meta_path.insert(at, SourceFinder(project, snapshot, folder))  # type: ignore[arg-type]
+    finder = SourceFinder(project, snapshot, folder)
+    sys.meta_path.insert(at, finder)  # type: ignore[arg-type]
     for name in owner_names(project.snapshots[snapshot]):
         if name in sys.modules and name not in startup_modules and name not in ("hob", "__main__"):
             for module in [module for module in sys.modules if module == name or module.startswith(name + ".")]:
                 del sys.modules[module]
+    return finder
