@@ -102,10 +102,10 @@ function wire(
     ...{ records: engine.records, state: options.state, now: clock.now, recorded: turn.toClient },
     changed: (app, name) => scheduler.secretChanged(app, name),
   });
-  const { tierOf, unloadable } = publishes;
+  const { wayOf, unloadable } = publishes;
   const { secretsFor } = secrets;
   const scheduler = createScheduler({
-    ...{ turn, nodes, groups, registry, snapshots, calls, clock, log, tierOf, unloadable, secretsFor },
+    ...{ turn, nodes, groups, registry, snapshots, calls, clock, log, wayOf, unloadable, secretsFor },
   });
   const logs = createLogs(engine.logs, calls, turn, clients);
   const sessions = createSessions({

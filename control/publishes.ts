@@ -1,7 +1,7 @@
 // ④ A publish from its arrival to its Reloaded: checked, recorded, answered, loaded, and its calls started.
 
 import { HobError, sentenceOf } from "../base/errors.ts";
-import { Failure, type Version } from "../proto/gen/hob/v1/common.ts";
+import { Failure, type Patch, type Version } from "../proto/gen/hob/v1/common.ts";
 import { type Publish, type Published, Reloaded } from "../proto/gen/hob/v1/registry.ts";
 import { lossesAllowed } from "./call-states.ts";
 import type { Call, Calls } from "./calls.ts";
@@ -27,14 +27,21 @@ interface Tracked {
   snapshot: string;
   functions: Set<string>;
   tiers: Map<string, string>;
+  patches: Patch[];
   publisher: Publisher;
   /** Loads that failed through no fault of the code. */
   losses: number;
 }
 
+/** How functions are to be reloaded: the most that one of them asks for, and the patches of those that need no more. */
+export interface Way {
+  tier: string;
+  patches: Patch[];
+}
+
 export interface Publishes {
   take(message: Publish, publisher: Publisher): void;
-  tierOf(app: string, snapshot: string, functions: string[]): string;
+  wayOf(app: string, snapshot: string, functions: string[]): Way;
   loaded(outcome: LoadOutcome): void;
   /** No container has been tried: what these versions need is not there. They stay current, and load once it is. */
   unloadable(app: string, snapshot: string, versions: Version[], sentence: string): void;
@@ -77,7 +84,7 @@ export function createPublishes(parts: PublishesParts): Publishes {
     const { app, snapshot, versions, bundles, removed } = message;
     if (!app || !snapshot) throw new HobError("usage", "a publish names no app or no snapshot");
     for (const version of versions) checkVersion(app, snapshot.digest, version);
-    const needed = versions.flatMap((version) => (version.bundle ? [version.bundle] : []));
+    const needed = [...versions, ...message.patches].flatMap(({ bundle }) => (bundle ? [bundle] : []));
     const missing = snapshots.accept(snapshot, bundles, needed);
     if (missing.length > 0) return missing;
     const fresh = registry.publish(app, snapshot.digest, versions, removed);
@@ -94,7 +101,8 @@ export function createPublishes(parts: PublishesParts): Publishes {
     // What is published again is not waited for any more under the older publish.
     for (const older of list) for (const name of functions) older.functions.delete(name);
     const entry = { id, app, snapshot: message.snapshot!.digest, functions, publisher, losses: 0 };
-    list.push({ ...entry, tiers: new Map(changes.map((change) => [change.function, change.tier])) });
+    const { patches } = message;
+    list.push({ ...entry, patches, tiers: new Map(changes.map((change) => [change.function, change.tier])) });
     tracked.set(
       app,
       list.filter((other) => other.functions.size > 0),
@@ -127,10 +135,15 @@ export function createPublishes(parts: PublishesParts): Publishes {
     turn.wake();
   }
 
-  function tierOf(app: string, snapshot: string, functions: string[]): string {
+  function wayOf(app: string, snapshot: string, functions: string[]): Way {
     const entry = tracked.get(app)?.findLast((candidate) => candidate.snapshot === snapshot);
     const known = functions.map((name) => tiers.indexOf(entry?.tiers.get(name) ?? "fork"));
-    return tiers[Math.max(0, ...known)]!;
+    const served = new Set(functions);
+    const patches = (entry?.patches ?? []).flatMap((patch) => {
+      const mine = patch.functions.filter((name) => served.has(name) && entry!.tiers.get(name) === "patch");
+      return mine.length > 0 ? [{ ...patch, functions: mine }] : [];
+    });
+    return { tier: tiers[Math.max(0, ...known)]!, patches };
   }
 
   function countLoaded(group: string, snapshot: string): number {
@@ -178,14 +191,14 @@ export function createPublishes(parts: PublishesParts): Publishes {
       if (functions.length === 0) continue;
       for (const name of functions) entry.functions.delete(name);
       const failure = Failure.fromPartial({ kind: "load", message: sentence });
-      const event = { publish: entry.id, app, functions, tier: tierOf(app, snapshot, functions), failure };
+      const event = { publish: entry.id, app, functions, tier: wayOf(app, snapshot, functions).tier, failure };
       turn.toClient(() => entry.publisher.reloaded(Reloaded.fromPartial(event)));
     }
   }
 
   return {
     take,
-    tierOf,
+    wayOf,
     loaded,
     unloadable,
     forget(publisher) {

@@ -7,6 +7,7 @@ import type { Load, LoadFinished } from "../../proto/gen/hob/v1/agents.ts";
 import type { Version } from "../../proto/gen/hob/v1/common.ts";
 import type { Call, Calls } from "../calls.ts";
 import type { Container, Node, Nodes } from "../nodes.ts";
+import type { Way } from "../publishes.ts";
 import type { Registry } from "../registry.ts";
 import { MissingSecret } from "../secrets.ts";
 import type { Snapshots } from "../snapshots.ts";
@@ -24,8 +25,8 @@ interface SchedulerParts {
   calls: Calls;
   clock: Clock;
   log: Log;
-  /** The tier that a publish gave to these functions at this snapshot. */
-  tierOf(app: string, snapshot: string, functions: string[]): string;
+  /** How a publish asked for these functions to be reloaded at this snapshot. */
+  wayOf(app: string, snapshot: string, functions: string[]): Way;
   /** Throws for the first that is not set. */
   secretsFor(app: string, names: Iterable<string>): Record<string, string>;
   /** These versions cannot be loaded before somebody has done something about it. */
@@ -91,7 +92,11 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     const wanted = group.versions.filter((version) => version.snapshot === snapshot);
     for (const version of extra) if (!wanted.some((other) => other.function === version.function)) wanted.push(version);
     const { served, secrets } = withSecrets(group, snapshot, wanted);
-    const bundles = served.flatMap(({ bundle }) => {
+    const functions = served.map((version) => version.function);
+    const { tier, patches } = parts.wayOf(group.app, snapshot, functions);
+    // Where the base has never been, there is nothing to patch: the runner says so, and forks.
+    const possible = patches.filter(({ base }) => container.loaded.has(base) || container.loading.has(base));
+    const bundles = [...served, ...possible].flatMap(({ bundle }) => {
       const data = bundle ? snapshots.content(bundle) : undefined;
       return data ? [{ digest: bundle, data }] : [];
     });
@@ -105,15 +110,9 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
       snapshot: snapshots.delta(fresh ? "" : baseFor(container), snapshot),
       versions: served,
       bundles: bundles.filter(({ digest }, index) => bundles.findIndex((other) => other.digest === digest) === index),
-      tier: fresh
-        ? "container"
-        : parts.tierOf(
-            group.app,
-            snapshot,
-            served.map((version) => version.function),
-          ),
+      tier: fresh ? "container" : tier,
       retire: [...container.loaded].filter((digest) => digest !== snapshot && !used.has(digest)),
-      patches: [],
+      patches: possible,
       secrets,
     };
   }
@@ -217,7 +216,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     }
     turn.wake();
     const { app, versions, tier } = pending.message;
-    return { app, group: pending.group, versions, tier, container, message };
+    return { app, group: pending.group, versions, tier: message.tier || tier, container, message };
   }
 
   function secretChanged(app: string, name: string): number {

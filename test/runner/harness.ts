@@ -24,6 +24,7 @@ export interface Harness extends AsyncDisposable {
   started: string[];
   childCalls: ChildCall[];
   childCancels: string[];
+  unloaded: string[];
   /** What answers the calls that functions make; by default nothing does. */
   answer: (child: ChildCall) => void;
   /** Writes the files, and loads them as a new snapshot: whole at first, then as a delta. `functions` are MODULE::NAME. */
