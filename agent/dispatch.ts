@@ -40,6 +40,12 @@ interface Inside {
   calls: Map<string, Call>;
   loading: Map<string, number>; // snapshots with loads that have not been answered, and how many
   failed: string[]; // snapshots whose load failed: control does not count them among the container's, so it retires none
+  /** It is being drained: nothing new begins. */
+  draining: boolean;
+  /** Something with exit hooks may have been loaded. */
+  hooks: boolean;
+  /** Called whenever it has no call any more. */
+  idle: (() => void) | undefined;
   /** Ends when what was to be sent to the runner before has been sent. */
   sending: Promise<void>;
 }
@@ -68,6 +74,8 @@ export interface Dispatcher {
   dispatch(dispatch: Dispatch): Promise<void>;
   cancel(call: string): void;
   childFinished(finished: ChildFinished): void;
+  /** Nothing new begins in it; resolves when its calls are done, for which they have `patienceMs`, and its exit hooks have run. */
+  drain(container: string, patienceMs: number): Promise<void>;
   snapshotsOf(container: string): string[];
   callsOf(container: string): string[];
   /** Every call in flight, for the hello of a new connection. */
@@ -157,6 +165,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     const delta = load.snapshot;
     if (!delta) throw new HobError("internal", `load ${load.id}: it names no snapshot`);
     container.specialise(load.app);
+    inside.hooks ||= load.versions.some(({ spec }) => spec?.className);
     content.keep(delta.blobs);
     content.keep(load.bundles);
     const files = await lists.resolve(delta);
@@ -192,7 +201,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
   function beginLoad(load: Load): BegunLoad {
     const begin = clock.now();
     const inside = insides.get(load.container);
-    if (!inside)
+    if (!inside || inside.draining)
       return {
         sent: Promise.resolve(false),
         done: Promise.resolve(endLoad(load, begin, failure("infrastructure", gone(load.container)))),
@@ -265,10 +274,11 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     const finish = (ended: Partial<Extract<Message, { $case: "finished" }>["value"]>): void => {
       flushLines();
       inside?.calls.delete(call);
+      if (inside?.calls.size === 0) inside.idle?.();
       const none = { result: undefined, failure: undefined, loadMs: 0, runMs: 0, droppedBytes: 0, peakMemoryBytes: 0 };
       send({ $case: "finished", value: { ...none, call, container: id, attempt, ...ended } });
     };
-    if (!inside || !version) return finish({ failure: failure("infrastructure", gone(id)) });
+    if (!inside || inside.draining || !version) return finish({ failure: failure("infrastructure", gone(id)) });
     inside.calls.set(call, state);
     try {
       const load = order.load && beginLoad(order.load);
@@ -303,6 +313,9 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         calls: new Map(),
         loading: new Map(),
         failed: [],
+        draining: false,
+        hooks: false,
+        idle: undefined,
         sending: Promise.resolve(),
       }),
     remove(id) {
@@ -326,6 +339,20 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       const { result, failure: failed } = call;
       container?.runner.childFinished(call.id, { ...(result ? { result } : {}), ...(failed ? { failure: failed } : {}) });
     },
+    async drain(id, patienceMs) {
+      const inside = insides.get(id);
+      if (!inside) return;
+      inside.draining = true;
+      if (inside.calls.size > 0) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        inside.idle = resolve;
+        await within(promise, patienceMs);
+      }
+      const { runner } = inside.container;
+      if (!inside.hooks) return;
+      runner.finish();
+      await within(runner.closed, hooksLimitMs);
+    },
     snapshotsOf: (id) => insides.get(id)?.snapshots ?? [],
     callsOf: (id) => [...(insides.get(id)?.calls.keys() ?? [])],
     calls: () => [...insides.values()].flatMap(({ calls }) => [...calls.keys()]),
@@ -334,6 +361,16 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
 }
 
 const gone = (container: string): string => `container ${container} is not on this node any more`;
+
+/** Exit hooks that take longer are cut. */
+const hooksLimitMs = 2_000;
+
+async function within(promise: Promise<unknown>, ms: number): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}
 
 /** The same bytes as a Buffer, which is what the generated types ask for. */
 function asBuffer(bytes: Uint8Array): Buffer {

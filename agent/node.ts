@@ -12,7 +12,7 @@ import type { FuseServer } from "../fusefs/server.ts";
 import type { AgentCommand, Pool } from "../proto/gen/hob/v1/agents.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
-import { type Container, type ContainerHost, startContainer } from "./container/container.ts";
+import { type Container, type ContainerHost, createContainer } from "./container/container.ts";
 import { identify } from "./container/process.ts";
 import { createSlots } from "./container/slots.ts";
 import { unmount } from "./container/system-calls.ts";
@@ -28,7 +28,7 @@ import { runnerCommand } from "./runner/command.ts";
 import { connectRunner } from "./runner/connect.ts";
 import { clearContainers } from "./sweep.ts";
 import { createKeeper } from "./warm/keeper.ts";
-import { type GenericContainer, kindOf } from "./warm/policy.ts";
+import { type GenericContainer, isGeneric, kindOf } from "./warm/policy.ts";
 
 type Command = NonNullable<AgentCommand["command"]>;
 
@@ -64,7 +64,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   const gpus = stack.use(watchGpus());
 
   const containers = new Map<string, Container>();
-  const starting = new Map<string, { image: string; resourceClass: ResourceClass; done: Promise<unknown>; sinceMs: number }>();
+  const creating = new Map<string, { image: string; resourceClass: ResourceClass; done: Promise<unknown>; sinceMs: number }>();
   let generation = new AbortController(); // of everything that stands on the present FUSE daemon
   let fuse = await startFuse();
   stack.defer(() => fuse[Symbol.asyncDispose]());
@@ -108,11 +108,11 @@ export async function openNode(host: NodeHost): Promise<Node> {
   function changed(container: Container): void {
     const { id } = container;
     const gone = container.state.name === "gone";
-    if (container.state.name === "warm") {
-      starting.delete(id);
+    if (container.state.name === "created") {
+      creating.delete(id);
       containers.set(id, container);
-      dispatcher.add(container);
     }
+    if (container.state.name === "warm") dispatcher.add(container);
     const info = infoOf(container);
     if (gone) {
       containers.delete(id);
@@ -124,58 +124,74 @@ export async function openNode(host: NodeHost): Promise<Node> {
     if (!ending.signal.aborted) keeper.look();
   }
 
-  async function start({ image, resourceClass = defaultClass }: Pool): Promise<void> {
+  async function create({ image, resourceClass = defaultClass }: Pool): Promise<void> {
     const id = randomBytes(4).toString("hex");
     const { promise: done, resolve } = Promise.withResolvers<void>();
     const sinceMs = clock.now();
-    starting.set(id, { image, resourceClass, done, sinceMs });
+    creating.set(id, { image, resourceClass, done, sinceMs });
     const { signal } = generation;
     try {
-      send({
-        $case: "container",
-        value: { container: startingInfo(id, image, resourceClass, sinceMs), gone: false, reason: "" },
-      });
       const imageMount = await images.mountPoint(image);
-      await startContainer(
+      await createContainer(
         containerHost,
         { id, image, imageMount, resourceClass, events: dispatcher.eventsOf(id), changed },
         signal,
       );
-      log.info({ id, ms: clock.now() - sinceMs }, "started");
+      log.info({ id, ms: clock.now() - sinceMs }, "created");
     } catch (error) {
-      if (starting.has(id)) {
-        const reason = sentenceOf(error);
-        send({ $case: "container", value: { container: startingInfo(id, image, resourceClass, sinceMs), gone: true, reason } });
-      }
-      log.error({ id, error: sentenceOf(error) }, "starting a container");
+      log.error({ id, error: sentenceOf(error) }, "making a container");
       throw error;
     } finally {
-      starting.delete(id);
+      creating.delete(id);
       resolve();
+    }
+  }
+
+  async function start(id: string): Promise<void> {
+    const begin = clock.now();
+    try {
+      await containers.get(id)?.start(generation.signal);
+      log.info({ id, ms: clock.now() - begin }, "started");
+    } catch (error) {
+      log.error({ id, error: sentenceOf(error) }, "starting a container");
+      throw error;
     }
   }
 
   const keeper = createKeeper({
     containers: () => [
       ...[...containers.values()]
-        .filter((container) => container.state.name === "warm")
-        .map(({ id, image, resourceClass }): GenericContainer => ({ id, kind: kindOf(image, resourceClass), state: "warm" })),
-      ...[...starting].map(
-        ([id, entry]): GenericContainer => ({ id, kind: kindOf(entry.image, entry.resourceClass), state: "starting" }),
+        .map(({ id, image, resourceClass, state: { name } }) => ({ id, kind: kindOf(image, resourceClass), state: name }))
+        .filter((container): container is GenericContainer => isGeneric(container.state)),
+      ...[...creating].map(
+        ([id, entry]): GenericContainer => ({ id, kind: kindOf(entry.image, entry.resourceClass), state: "creating" }),
       ),
     ],
+    create,
     start,
     stop: (id, reason) => containers.get(id)?.stop(reason) ?? Promise.resolve(),
     progress: (progress) => send({ $case: "progress", value: { ...progress, node: options.name } }),
-    startsAtOnce: Math.min(Math.max(cores, 2), 4),
+    createsAtOnce: Math.min(Math.max(cores, 2), 4), // more are not faster: runc's work is the kernel's
     clock,
   });
   stack.use(keeper);
 
-  async function endContainers(reason: string): Promise<void> {
+  /** With `patienceMs` calls in flight may finish for so long, and exit hooks run; without, all is ended at once. */
+  async function endContainers(reason: string, patienceMs?: number): Promise<void> {
     generation.abort(new HobError("unavailable", reason));
-    await Promise.allSettled([...containers.values()].map((container) => container.stop(reason)));
-    await Promise.allSettled([...starting.values()].map(({ done }) => done));
+    await Promise.allSettled([...containers.values()].map((container) => endContainer(container, reason, patienceMs)));
+    await Promise.allSettled([...creating.values()].map(({ done }) => done));
+  }
+
+  function endContainer(container: Container, reason: string, patienceMs: number | undefined): Promise<void> {
+    const holdsCode = container.state.name === "specialised" && patienceMs !== undefined;
+    return container.stop(reason, holdsCode ? dispatcher.drain(container.id, patienceMs) : undefined);
+  }
+
+  async function shutDown(patienceMs: number): Promise<void> {
+    keeper.hold(true);
+    await endContainers("the pool is ending", patienceMs); // before the link ends: control hears the last results
+    host.shutdown(new HobError("cancelled", "control asked the agent to end"));
   }
 
   async function replaceFuse(reason: string): Promise<void> {
@@ -219,7 +235,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       gpus: gpus.current(),
       containers: [
         ...[...containers.values()].map(infoOf),
-        ...[...starting].map(([id, { image, resourceClass, sinceMs }]) => startingInfo(id, image, resourceClass, sinceMs)),
+        ...[...creating].map(([id, { image, resourceClass, sinceMs }]) => creatingInfo(id, image, resourceClass, sinceMs)),
       ],
       images: images.list(),
     };
@@ -236,8 +252,11 @@ export async function openNode(host: NodeHost): Promise<Node> {
     dispatch: (order) => void dispatcher.dispatch(order),
     cancel: ({ call }) => dispatcher.cancel(call),
     childFinished: (finished) => dispatcher.childFinished(finished),
-    stop: ({ container, reason }) => void containers.get(container)?.stop(reason || "control asked for it"),
-    shutdown: () => host.shutdown(new HobError("cancelled", "control asked the agent to end")),
+    stop({ container: id, reason, graceMs }) {
+      const container = containers.get(id);
+      if (container) void endContainer(container, reason || "control asked for it", graceMs || undefined);
+    },
+    shutdown: ({ patienceMs }) => void shutDown(patienceMs),
     resolve: ({ image }) => void (image && resolveImage(image)),
   };
 
@@ -249,7 +268,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     async [Symbol.asyncDispose]() {
       ending.abort(new HobError("cancelled", "the agent is ending"));
       keeper.hold(true);
-      await endContainers("the agent is ending");
+      await endContainers("the agent is ending", 0);
       await images.settled(); // a mount made after the next line would hold the run folder
       images.forgetMounts();
       unmount(paths.snapshots);
@@ -259,7 +278,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   };
 }
 
-function startingInfo(id: string, image: string, resourceClass: ResourceClass, startedAtMs: number): ContainerInfo {
+function creatingInfo(id: string, image: string, resourceClass: ResourceClass, startedAtMs: number): ContainerInfo {
   const nothing = { app: "", snapshots: [], calls: [], memoryBytes: 0, cpuCores: 0, pids: 0, gpus: [] };
   return { ...{ id, image, resourceClass, startedAtMs }, ...nothing, state: "starting" };
 }

@@ -1,11 +1,11 @@
-// ⑤ One container from nothing to gone: ordered steps, each with its undo beside it.
+// ⑤ One container from nothing to gone: ordered steps, each with its undo beside it. It is made and started apart: a reserve waits between the two.
 
 import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../base/clock.ts";
-import { sentenceOf, systemError } from "../../base/errors.ts";
+import { HobError, sentenceOf, systemError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { FuseServer } from "../../fusefs/server.ts";
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
@@ -13,7 +13,7 @@ import type { Runner, RunnerEvents } from "../runner/runner.ts";
 import { type Meter, openMeter, removeCgroups, swapLimitAvailable } from "./cgroup.ts";
 import { awaitEnd, kill, openFilesLimit } from "./process.ts";
 import { mountProject, mountRoot, mountWritable } from "./root.ts";
-import { createContainer, forgetContainer, openStart, type RuncPlace } from "./runc.ts";
+import { type Created, createProcess, forgetContainer, openStart, type RuncPlace } from "./runc.ts";
 import type { Slots } from "./slots.ts";
 import { runtimeSpec, writableBytes } from "./spec.ts";
 import { type ContainerState, type EndedBy, type Move, transition } from "./state.ts";
@@ -49,21 +49,25 @@ export interface Container {
   readonly resourceClass: ResourceClass;
   readonly startedAtMs: number;
   readonly state: ContainerState;
-  /** Connected from the state `warm` on. */
+  /** Connected from the state `warm` on; before that an error. */
   readonly runner: Runner;
   readonly meter: Meter;
   readonly pid: number;
+  /** Lets its first process go on and resolves when the runner answers. What fails ends it, and rejects with a sentence once it is gone. */
+  start(signal: AbortSignal): Promise<void>;
   specialise(app: string): void;
-  /** Ends it; all callers wait for the one end. The first reason is kept. */
-  stop(reason: string): Promise<void>;
+  /**
+   * Ends it; all callers wait for the one end. The first reason is kept. With `drained` it is `stopping` at once, but its processes are ended
+   * only when that settles, or when somebody stops it without.
+   */
+  stop(reason: string, drained?: Promise<unknown>): Promise<void>;
 }
 
 export const cgroupParent = (key: string): string => `hob-${key}`;
 
-/** Starts a container and resolves when its runner answers. What fails undoes what was done and rejects with a sentence. */
-export async function startContainer(host: ContainerHost, wish: ContainerWish, signal: AbortSignal): Promise<Container> {
-  const { id, image, resourceClass } = wish;
-  let state: ContainerState = { name: "starting" };
+/** Makes a container, not started. What fails undoes what was done and rejects with a sentence. */
+export async function createContainer(host: ContainerHost, wish: ContainerWish, signal: AbortSignal): Promise<Container> {
+  const { id, resourceClass } = wish;
   await using undo = new AsyncDisposableStack();
   let step = "user namespace";
   try {
@@ -98,7 +102,7 @@ export async function startContainer(host: ContainerHost, wish: ContainerWish, s
       openFilesMost: openFilesLimit(),
     });
     undo.defer(() => forgetContainer(place));
-    const created = await createContainer(place, spec);
+    const created = await createProcess(place, spec);
     const { init } = created;
     undo.defer(() => removeCgroups(Object.values(created.cgroups)));
     undo.defer(async () => {
@@ -113,49 +117,94 @@ export async function startContainer(host: ContainerHost, wish: ContainerWish, s
     const meter = openMeter(created.cgroups);
     undo.defer(() => meter[Symbol.dispose]());
 
-    step = "start of the runner";
-    const connecting = host.connect(created.socket, wish.events);
-    connecting.catch(() => {}); // awaited below, after what may fail before it
-    using _started = openStart(place);
-    const runner = await raceAbort(connecting, signal);
-    undo.defer(() => runner[Symbol.asyncDispose]());
-
-    const life = undo.move();
-    const move = (next: Move): void => {
-      const before = state;
-      state = transition(id, state, next);
-      if (state !== before) wish.changed(container);
-    };
-    let ending: Promise<void> | undefined;
-    const end = async (reason: string, by: EndedBy): Promise<void> => {
-      move({ name: "stop", reason, by });
-      try {
-        kill(init); // first, so that nothing below waits for it
-        await life.disposeAsync();
-      } catch (error) {
-        host.log.error({ id, error: sentenceOf(error) }, "a container left something behind");
-      }
-      move({ name: "end" });
-    };
-    const container: Container = {
-      ...{ id, image, resourceClass, runner, meter, pid: init.pid, startedAtMs: host.clock.now() },
-      get state() {
-        return state;
-      },
-      specialise: (app) => move({ name: "specialise", app }),
-      stop: (reason) => {
-        ending ??= end(reason, "agent");
-        return ending;
-      },
-    };
-    void runner.closed.then((reason) => {
-      ending ??= end(reason, "itself");
-    });
-    move({ name: "ready" });
-    return container;
+    signal.throwIfAborted(); // after the last wait: from here on the container's own end undoes everything
+    return live({ host, wish, place, created, meter, life: undo.move() });
   } catch (error) {
-    throw systemError(`starting container ${id} (${step})`, error);
+    throw systemError(`making container ${id} (${step})`, error);
   }
+}
+
+interface Made {
+  host: ContainerHost;
+  wish: ContainerWish;
+  place: RuncPlace;
+  created: Created;
+  meter: Meter;
+  life: AsyncDisposableStack;
+}
+
+/** The life of a container that runc has made. */
+function live({ host, wish, place, created, meter, life }: Made): Container {
+  const { id, image, resourceClass } = wish;
+  const { init } = created;
+  let state: ContainerState = { name: "creating" };
+  let runner: Runner | undefined;
+  let ending: Promise<void> | undefined;
+  const cut = Promise.withResolvers<void>(); // of the wait for what is drained
+
+  const move = (next: Move): void => {
+    const before = state;
+    state = transition(id, state, next);
+    if (state !== before) wish.changed(container);
+  };
+
+  async function end(reason: string, by: EndedBy, drained?: Promise<unknown>): Promise<void> {
+    move({ name: "stop", reason, by });
+    try {
+      if (drained) await Promise.race([drained, cut.promise]);
+      kill(init); // first, so that nothing below waits for it
+      await life.disposeAsync();
+    } catch (error) {
+      host.log.error({ id, error: sentenceOf(error) }, "a container left something behind");
+    }
+    move({ name: "end" });
+  }
+
+  const endedItself = (reason: string): void => {
+    ending ??= end(reason, "itself");
+  };
+
+  async function start(signal: AbortSignal): Promise<void> {
+    try {
+      signal.throwIfAborted();
+      move({ name: "start" });
+      const connecting = host.connect(created.socket, wish.events);
+      connecting.catch(() => {}); // awaited below, after what may fail before it
+      using _started = openStart(place);
+      const connected = await raceAbort(connecting, signal);
+      life.defer(() => connected[Symbol.asyncDispose]());
+      runner = connected;
+      void connected.closed.then(endedItself);
+      move({ name: "ready" });
+    } catch (error) {
+      endedItself(sentenceOf(error));
+      await ending;
+      throw systemError(`starting container ${id} (start of the runner)`, error);
+    }
+  }
+
+  const container: Container = {
+    ...{ id, image, resourceClass, meter, pid: init.pid, startedAtMs: host.clock.now(), start },
+    get state() {
+      return state;
+    },
+    get runner() {
+      if (!runner) throw new HobError("internal", `container ${id} is ${state.name}: its runner is not connected yet`);
+      return runner;
+    },
+    specialise: (app) => move({ name: "specialise", app }),
+    stop(reason, drained) {
+      if (!drained) cut.resolve();
+      ending ??= end(reason, "agent", drained);
+      return ending;
+    },
+  };
+  // Until the runner is connected, the end of its output is all that tells of its death.
+  created.output[0]?.once("close", () => {
+    if (state.name === "created") endedItself("its first process ended before it was started");
+  });
+  move({ name: "created" });
+  return container;
 }
 
 function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

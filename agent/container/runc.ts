@@ -58,7 +58,7 @@ export function lastComplaint(log: string): string {
  * Creates the process, stopped just before its first instruction. Rejects with runc's own last words. It is never interrupted: a runc
  * that is killed half-way leaves a process that nobody knows.
  */
-export async function createContainer(place: RuncPlace, spec: unknown): Promise<Created> {
+export async function createProcess(place: RuncPlace, spec: unknown): Promise<Created> {
   const { root, bundle, id } = place;
   const logFile = join(bundle, "runc.log");
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));

@@ -3,6 +3,8 @@
 import { HobError } from "../../base/errors.ts";
 
 export type ContainerState =
+  | { name: "creating" }
+  | { name: "created" } // of the reserve: runc has made its process, which waits for the word to go on
   | { name: "starting" }
   | { name: "warm" } // the runner answers; generic
   | { name: "specialised"; app: string } // that app's for ever
@@ -13,6 +15,8 @@ export type ContainerState =
 export type EndedBy = "agent" | "itself";
 
 export type Move =
+  | { name: "created" }
+  | { name: "start" }
   | { name: "ready" }
   | { name: "specialise"; app: string }
   | { name: "stop"; reason: string; by: EndedBy }
@@ -24,6 +28,8 @@ const stop: NonNullable<Row["stop"]> = ({ reason, by }) => ({ name: "stopping", 
 
 /** One row a state; what is not in its row, or gives undefined, is illegal. The first reason to stop is the one that is kept. */
 const moves: Record<ContainerState["name"], Row> = {
+  creating: { created: () => ({ name: "created" }), stop },
+  created: { start: () => ({ name: "starting" }), stop },
   starting: { ready: () => ({ name: "warm" }), stop },
   warm: { specialise: ({ app }) => ({ name: "specialised", app }), stop },
   specialised: {

@@ -8,10 +8,13 @@ import { type GenericContainer, kindOf, planWarm, retryAt, type Setback } from "
 
 export interface KeeperHost {
   containers(): GenericContainer[];
-  start(pool: Pool): Promise<unknown>;
+  /** Makes one for the reserve. */
+  create(pool: Pool): Promise<unknown>;
+  /** Starts one of the reserve. */
+  start(container: string): Promise<unknown>;
   stop(container: string, reason: string): Promise<void>;
   progress(progress: Omit<Progress, "node">): void;
-  startsAtOnce: number;
+  createsAtOnce: number;
   clock: Clock;
 }
 
@@ -51,12 +54,10 @@ export function createKeeper(host: KeeperHost): Keeper {
 
   const wishFor = (kind: string) => pools.find((pool) => kindOf(pool.image, pool.resourceClass) === kind);
 
-  async function start(pool: Pool): Promise<void> {
-    const kind = kindOf(pool.image, pool.resourceClass);
+  /** Making and starting: after a failure of either the kind has its pause. */
+  async function attempt(kind: string, pool: Pool, step: () => Promise<unknown>): Promise<void> {
     try {
-      await host.start(pool);
-      setbacks.delete(kind);
-      report(pool, "starting");
+      await step();
     } catch (error) {
       if (held) return; // the hold ended it
       const setback = { failures: (setbacks.get(kind)?.failures ?? 0) + 1, atMs: host.clock.now() };
@@ -65,6 +66,24 @@ export function createKeeper(host: KeeperHost): Keeper {
       report(pool, "failed", `${sentenceOf(error)} (next try in ${pause} s)`);
     }
     look();
+  }
+
+  async function start(container: GenericContainer): Promise<void> {
+    const { id, kind } = container;
+    const pool = wishFor(kind);
+    if (!pool) return;
+    await attempt(kind, pool, async () => {
+      await host.start(id);
+      setbacks.delete(kind); // that it could be made is not enough
+      report(wishFor(kind) ?? pool, "starting");
+    });
+  }
+
+  /** Something of that kind is still on its way to the warm pool. */
+  function comes(kind: string): boolean {
+    const have = ofKind(kind);
+    const lacks = have.filter(({ state }) => state === "warm").length < (wishFor(kind)?.warm ?? 0);
+    return have.some(({ state }) => state === "starting" || (lacks && state !== "warm"));
   }
 
   /** Carrying a plan out changes what it was made from, and whoever changes that looks again: after this plan, never within it. */
@@ -84,12 +103,14 @@ export function createKeeper(host: KeeperHost): Keeper {
     if (held) return;
     const nowMs = host.clock.now();
     const containers = host.containers();
-    const plan = planWarm({ pools, containers, setbacks, startsAtOnce: host.startsAtOnce, nowMs });
+    const plan = planWarm({ pools, containers, setbacks, createsAtOnce: host.createsAtOnce, nowMs });
     for (const id of plan.stop) void host.stop(id, "the warm pool has more than it should");
-    for (const pool of plan.start) void start(pool);
+    const begun = new Set(plan.start);
+    for (const container of containers) if (begun.has(container.id)) void start(container);
+    for (const pool of plan.create) void attempt(kindOf(pool.image, pool.resourceClass), pool, () => host.create(pool));
     for (const [kind, pool] of announced) {
       // The wish may have changed since: what matters is that nothing is on its way any more.
-      if (!ofKind(kind).some(({ state }) => state === "starting")) report(wishFor(kind) ?? { ...pool, warm: 0 }, "ready");
+      if (!comes(kind)) report(wishFor(kind) ?? { ...pool, warm: 0 }, "ready");
     }
     if (plan.again !== undefined) alarm = setTimeout(look, plan.again - nowMs + 1);
   }

@@ -1,4 +1,4 @@
-// ⑤ How many generic containers to start or end so that the pools are as control wishes. Pure.
+// ⑤ How many generic containers to make, start or end so that warm pool and reserve are as control wishes. Pure.
 
 import type { Pool } from "../../proto/gen/hob/v1/agents.ts";
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
@@ -9,10 +9,15 @@ export function kindOf(image: string, resourceClass: ResourceClass | undefined):
   return [image, language, cpu, memoryBytes, network || "internet", gpu].join(" ");
 }
 
+const genericStates = ["creating", "created", "starting", "warm"] as const;
+type GenericState = (typeof genericStates)[number];
+
+export const isGeneric = (state: string): state is GenericState => (genericStates as readonly string[]).includes(state);
+
 export interface GenericContainer {
   id: string;
   kind: string;
-  state: "starting" | "warm";
+  state: GenericState;
 }
 
 export interface Setback {
@@ -24,12 +29,14 @@ export interface WarmSnapshot {
   pools: Pool[];
   containers: GenericContainer[];
   setbacks: ReadonlyMap<string, Setback>;
-  startsAtOnce: number;
+  createsAtOnce: number;
   nowMs: number;
 }
 
 export interface WarmPlan {
-  start: Pool[];
+  create: Pool[];
+  /** Of the reserve. */
+  start: string[];
   stop: string[];
   /** When to plan again although nothing has changed: a kind's pause after failures is over. */
   again?: number;
@@ -44,39 +51,63 @@ export function retryAt({ failures, atMs }: Setback): number {
 }
 
 /**
- * Starts what lacks, one of each kind in turn, at most `startsAtOnce` at a time; ends what is too much, of the warm ones the newest first.
- * A container that is starting is let finish, and ended then if it is still too much.
+ * What the warm pool lacks is started from the reserve, all at once; what the reserve cannot give is made first, one of each kind in turn,
+ * at most `createsAtOnce` at a time. The reserve itself is made up only while nothing starts: who waits for a start has the processors.
+ * What is too much is ended, the newest first; what is being made or started is let finish, and ended then if it is still too much.
  */
-export function planWarm({ pools, containers, setbacks, startsAtOnce, nowMs }: WarmSnapshot): WarmPlan {
+export function planWarm({ pools, containers, setbacks, createsAtOnce, nowMs }: WarmSnapshot): WarmPlan {
   const present = Map.groupBy(containers, ({ kind }) => kind);
-  const plan: WarmPlan = { start: [], stop: [] };
-  const lacking: { pool: Pool; count: number }[] = [];
+  const plan: WarmPlan = { create: [], start: [], stop: [] };
+  const urgent: Lack[] = [];
+  const spare: Lack[] = [];
   const wished = new Set<string>();
+  let starts = containers.some(({ state }) => state === "starting");
   for (const pool of pools) {
     const kind = kindOf(pool.image, pool.resourceClass);
     if (wished.has(kind)) continue;
     wished.add(kind);
     const have = present.get(kind) ?? [];
-    const surplus = have.length - pool.warm;
-    const warm = have.filter(({ state }) => state === "warm");
-    if (surplus > 0) plan.stop.push(...warm.slice(-Math.min(surplus, warm.length)).map(({ id }) => id));
-    if (surplus >= 0) continue;
+    const of = (state: GenericState): string[] => have.filter((container) => container.state === state).map(({ id }) => id);
+    const [creating, created, warm] = [of("creating"), of("created"), of("warm")];
+    const lack = pool.warm - warm.length - of("starting").length;
+    if (lack < 0) plan.stop.push(...newest(warm, -lack));
     const setback = setbacks.get(kind);
     const due = setback ? retryAt(setback) : nowMs;
-    if (due > nowMs) plan.again = Math.min(plan.again ?? due, due);
-    else lacking.push({ pool, count: -surplus });
+    const begun = due > nowMs ? [] : created.slice(0, Math.max(lack, 0));
+    plan.start.push(...begun);
+    starts ||= begun.length > 0;
+    const unstarted = Math.max(lack, 0) + pool.reserve - created.length - creating.length; // that are to be made
+    if (unstarted < 0) plan.stop.push(...newest(created.slice(begun.length), -unstarted));
+    if (due > nowMs) {
+      if (unstarted > 0 || lack > 0) plan.again = Math.min(plan.again ?? due, due);
+      continue;
+    }
+    const forWarm = Math.max(0, lack - created.length - creating.length);
+    urgent.push({ pool, count: forWarm });
+    spare.push({ pool, count: Math.max(0, unstarted - forWarm) });
   }
   for (const [kind, have] of present) {
-    if (!wished.has(kind)) plan.stop.push(...have.filter(({ state }) => state === "warm").map(({ id }) => id));
+    if (wished.has(kind)) continue;
+    plan.stop.push(...have.filter(({ state }) => state === "warm" || state === "created").map(({ id }) => id));
   }
-  let room = startsAtOnce - containers.filter(({ state }) => state === "starting").length;
-  while (room > 0 && lacking.some(({ count }) => count > 0)) {
-    for (const entry of lacking) {
-      if (entry.count === 0 || room <= 0) continue;
-      plan.start.push(entry.pool);
-      entry.count -= 1;
-      room -= 1;
-    }
-  }
+  const room = createsAtOnce - containers.filter(({ state }) => state === "creating").length;
+  plan.create.push(...inTurn(urgent, room));
+  if (!starts) plan.create.push(...inTurn(spare, room - plan.create.length));
   return plan;
+}
+
+interface Lack {
+  pool: Pool;
+  count: number;
+}
+
+const newest = (ids: string[], count: number): string[] => ids.slice(-Math.min(count, ids.length) || ids.length);
+
+function inTurn(lacks: Lack[], most: number): Pool[] {
+  const taken: Pool[] = [];
+  for (let round = 0; lacks.some(({ count }) => count > round); round++) {
+    for (const { pool, count } of lacks) if (count > round && taken.length < most) taken.push(pool);
+    if (taken.length >= most) break;
+  }
+  return taken;
 }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { cgroupFolders, removeCgroups } from "../../agent/container/cgroup.ts";
-import { startContainer } from "../../agent/container/container.ts";
+import { createContainer } from "../../agent/container/container.ts";
 import { createSlots } from "../../agent/container/slots.ts";
 import { makeAgentFolders, makeRunFolder } from "../../agent/run-folder.ts";
 import { runnerCommand } from "../../agent/runner/command.ts";
@@ -55,7 +55,7 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
     const slots = undo.use(createSlots("passthru"));
     undo.defer(async () => removeCgroups(await cgroupFolders("hob-passthru")));
 
-    const container = await startContainer(
+    const container = await createContainer(
       {
         key: "passthru",
         folders,
@@ -92,6 +92,7 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
       files.map(({ data: _, ...entry }) => entry),
       [],
     );
+    await container.start(AbortSignal.timeout(30_000));
     container.specialise("passthrough");
     const version = sha256("the test's version");
     const loaded = await container.runner.load({

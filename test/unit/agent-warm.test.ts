@@ -1,133 +1,219 @@
-// ⑤ The warm pool's policy: what it may never do, whatever the wishes and the state of the node.
+// ⑤ The warm pool's policy: what it may never do, whatever the wishes and the state of the node; and a container's life, whatever befalls it.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { type ContainerState, type Move, transition } from "../../agent/container/state.ts";
 import { createKeeper } from "../../agent/warm/keeper.ts";
 import { type GenericContainer, kindOf, planWarm, retryAt, type WarmSnapshot } from "../../agent/warm/policy.ts";
 import type { Pool } from "../../proto/gen/hob/v1/agents.ts";
 
 const resourceClass = { cpu: 0, memoryBytes: 0, language: "python", gpu: "", network: "internet" };
-const pool = (image: string, warm: number): Pool => ({ image, resourceClass, warm, reserve: 0 });
+const pool = (image: string, warm: number, reserve = 0): Pool => ({ image, resourceClass, warm, reserve });
 const kind = (image: string): string => kindOf(image, resourceClass);
+const container = (id: string, image: string, state: GenericContainer["state"]): GenericContainer => ({
+  ...{ id, state },
+  kind: kind(image),
+});
 
 const images = fc.constantFrom("a", "b", "c");
+const states = fc.constantFrom("creating" as const, "created" as const, "starting" as const, "warm" as const);
 const snapshots: fc.Arbitrary<WarmSnapshot> = fc.record({
   pools: fc.uniqueArray(
-    fc.record({ image: images, warm: fc.nat(6) }).map(({ image, warm }) => pool(image, warm)),
+    fc
+      .record({ image: images, warm: fc.nat(6), reserve: fc.nat(6) })
+      .map(({ image, warm, reserve }) => pool(image, warm, reserve)),
     { selector: ({ image }) => image },
   ),
   containers: fc
-    .array(fc.record({ image: images, state: fc.constantFrom("starting" as const, "warm" as const) }), { maxLength: 12 })
-    .map((list) => list.map(({ image, state }, index): GenericContainer => ({ id: String(index), kind: kind(image), state }))),
+    .array(fc.record({ image: images, state: states }), { maxLength: 16 })
+    .map((list) => list.map(({ image, state }, index) => container(String(index), image, state))),
   setbacks: fc
     .dictionary(images, fc.record({ failures: fc.integer({ min: 1, max: 12 }), atMs: fc.nat(100_000) }))
     .map((setbacks) => new Map(Object.entries(setbacks).map(([image, setback]) => [kind(image), setback]))),
-  startsAtOnce: fc.integer({ min: 1, max: 4 }),
+  createsAtOnce: fc.integer({ min: 1, max: 4 }),
   nowMs: fc.nat(200_000),
 });
 
-/** What the node looks like when everything in the plan has been done. */
+const present = (snapshot: WarmSnapshot, image: string, ...wanted: GenericContainer["state"][]): GenericContainer[] =>
+  snapshot.containers.filter((one) => one.kind === kind(image) && wanted.includes(one.state));
+
+/** What the node looks like when everything in the plan, and everything that was under way, has been done. */
 function carryOut(snapshot: WarmSnapshot): WarmSnapshot {
   const plan = planWarm(snapshot);
-  const kept = snapshot.containers
+  const done = snapshot.containers
     .filter(({ id }) => !plan.stop.includes(id))
-    .map((container) => ({ ...container, state: "warm" as const }));
-  const begun = plan.start.map(
-    ({ image }, index): GenericContainer => ({
-      id: `${snapshot.nowMs}-${kept.length}-${index}`,
-      kind: kind(image),
-      state: "warm",
-    }),
-  );
-  return { ...snapshot, containers: [...kept, ...begun] };
+    .map((one): GenericContainer => {
+      if (one.state === "creating") return { ...one, state: "created" };
+      return one.state === "starting" || plan.start.includes(one.id) ? { ...one, state: "warm" } : one;
+    });
+  const made = plan.create.map(({ image }, index) => container(`${snapshot.nowMs}-${done.length}-${index}`, image, "created"));
+  return { ...snapshot, nowMs: snapshot.nowMs + 1, containers: [...done, ...made] };
 }
 
 describe("the warm pool's policy", () => {
-  it("never starts beyond what is wished, nor more at once than it may", () => {
+  it("never makes or starts beyond what is wished, nor makes more at once than it may", () => {
     fc.assert(
       fc.property(snapshots, (snapshot) => {
-        const { start } = planWarm(snapshot);
-        const running = snapshot.containers.filter(({ state }) => state === "starting").length;
-        expect(start.length === 0 || running + start.length <= snapshot.startsAtOnce).toBe(true);
-        for (const { image, warm } of snapshot.pools) {
-          const begun = start.filter((wish) => wish.image === image).length;
-          const have = snapshot.containers.filter((container) => container.kind === kind(image)).length;
-          expect(begun === 0 || have + begun <= warm).toBe(true);
+        const { create, start } = planWarm(snapshot);
+        const creating = snapshot.containers.filter(({ state }) => state === "creating").length;
+        expect(create.length === 0 || creating + create.length <= snapshot.createsAtOnce).toBe(true);
+        for (const { image, warm, reserve } of snapshot.pools) {
+          const made = create.filter((wish) => wish.image === image).length;
+          const have = present(snapshot, image, "creating", "created", "starting", "warm").length;
+          const surplus = Math.max(0, present(snapshot, image, "starting", "warm").length - warm);
+          expect(made === 0 || have - surplus + made <= warm + reserve).toBe(true);
+          const begun = present(snapshot, image, "created").filter(({ id }) => start.includes(id)).length;
+          expect(begun === 0 || present(snapshot, image, "starting", "warm").length + begun <= warm).toBe(true);
         }
       }),
     );
   });
 
-  it("never ends a container that is wished, nor one that is starting", () => {
+  it("never ends a container that is wished, nor one that is on its way", () => {
     fc.assert(
       fc.property(snapshots, (snapshot) => {
         const stop = new Set(planWarm(snapshot).stop);
-        for (const container of snapshot.containers)
-          if (container.state === "starting") expect(stop.has(container.id)).toBe(false);
-        for (const { image, warm } of snapshot.pools) {
-          const have = snapshot.containers.filter((container) => container.kind === kind(image));
-          const ended = have.filter(({ id }) => stop.has(id)).length;
-          expect(ended === 0 || have.length - ended >= warm).toBe(true);
+        const ended = (list: GenericContainer[]): number => list.filter(({ id }) => stop.has(id)).length;
+        for (const { id, state } of snapshot.containers)
+          if (state === "starting" || state === "creating") expect(stop.has(id)).toBe(false);
+        for (const { image, warm, reserve } of snapshot.pools) {
+          const [warmOnes, created] = [present(snapshot, image, "warm"), present(snapshot, image, "created")];
+          const rest = warmOnes.length + present(snapshot, image, "starting").length - ended(warmOnes);
+          expect(ended(warmOnes) === 0 || rest >= warm).toBe(true);
+          expect(
+            ended(created) === 0 ||
+              created.length - ended(created) + Math.min(rest, warm) >=
+                warm + reserve - present(snapshot, image, "creating").length,
+          ).toBe(true);
         }
       }),
     );
   });
 
-  it("reaches the wish in a few rounds and then leaves the node alone", () => {
+  it("reaches the wish in a few rounds, the warm ones first, and then leaves the node alone", () => {
     fc.assert(
       fc.property(snapshots, (first) => {
         let snapshot: WarmSnapshot = { ...first, setbacks: new Map() };
-        for (let round = 0; round < 40; round += 1) snapshot = carryOut(snapshot);
-        expect(planWarm(snapshot)).toEqual({ start: [], stop: [] });
-        for (const { image, warm } of snapshot.pools) {
-          expect(snapshot.containers.filter((container) => container.kind === kind(image))).toHaveLength(warm);
+        for (let round = 0; round < 60; round += 1) {
+          const { create, start } = planWarm(snapshot);
+          const urgent = snapshot.pools.some(
+            ({ image, warm }) => present(snapshot, image, "created", "creating", "starting", "warm").length < warm,
+          );
+          if (urgent && start.length > 0)
+            for (const { image, warm } of create)
+              expect(present(snapshot, image, "created", "creating", "starting", "warm").length).toBeLessThan(warm);
+          snapshot = carryOut(snapshot);
+        }
+        expect(planWarm(snapshot)).toEqual({ create: [], start: [], stop: [] });
+        for (const { image, warm, reserve } of snapshot.pools) {
+          expect(present(snapshot, image, "warm")).toHaveLength(warm);
+          expect(present(snapshot, image, "created")).toHaveLength(reserve);
         }
       }),
     );
+  });
+
+  it("starts a whole burst from the reserve at once, and makes the reserve up only when nothing starts any more", () => {
+    const burst: WarmSnapshot = {
+      pools: [pool("a", 100, 20)],
+      containers: Array.from({ length: 90 }, (_, index) => container(String(index), "a", "created")),
+      setbacks: new Map(),
+      createsAtOnce: 4,
+      nowMs: 0,
+    };
+    const plan = planWarm(burst);
+    expect(plan.start).toHaveLength(90);
+    expect(plan.create).toHaveLength(4); // of the ten that the reserve could not give
+    const starting = burst.containers.map((one) => ({ ...one, state: "starting" as const }));
+    expect(planWarm({ ...burst, pools: [pool("a", 90, 20)], containers: starting }).create).toEqual([]);
+    const warm = burst.containers.map((one) => ({ ...one, state: "warm" as const }));
+    expect(planWarm({ ...burst, pools: [pool("a", 90, 20)], containers: warm }).create).toHaveLength(4);
   });
 
   it("waits after failures, longer each time, and says when it is time again", () => {
     const setbacks = new Map([[kind("a"), { failures: 3, atMs: 1_000 }]]);
-    const snapshot: WarmSnapshot = { pools: [pool("a", 1)], containers: [], setbacks, startsAtOnce: 2, nowMs: 1_500 };
-    expect(planWarm(snapshot)).toEqual({ start: [], stop: [], again: 2_000 });
-    expect(planWarm({ ...snapshot, nowMs: 2_000 }).start).toHaveLength(1);
+    const snapshot: WarmSnapshot = { pools: [pool("a", 1)], containers: [], setbacks, createsAtOnce: 2, nowMs: 1_500 };
+    expect(planWarm(snapshot)).toEqual({ create: [], start: [], stop: [], again: 2_000 });
+    expect(planWarm({ ...snapshot, nowMs: 2_000 }).create).toHaveLength(1);
+    const made = { ...snapshot, containers: [container("x", "a", "created")] };
+    expect(planWarm(made)).toEqual({ create: [], start: [], stop: [], again: 2_000 });
+    expect(planWarm({ ...made, nowMs: 2_000 }).start).toEqual(["x"]);
     expect(retryAt({ failures: 50, atMs: 0 })).toBe(30_000);
   });
 
-  it("starts one of each kind in turn, so that no kind waits for all of another", () => {
+  it("makes one of each kind in turn, so that no kind waits for all of another, and the warm ones before the reserve", () => {
     const snapshot: WarmSnapshot = {
-      pools: [pool("a", 9), pool("b", 9)],
+      pools: [pool("a", 9), pool("b", 1, 9)],
       containers: [],
       setbacks: new Map(),
-      startsAtOnce: 4,
+      createsAtOnce: 4,
       nowMs: 0,
     };
-    expect(planWarm(snapshot).start.map(({ image }) => image)).toEqual(["a", "b", "a", "b"]);
+    expect(planWarm(snapshot).create.map(({ image }) => image)).toEqual(["a", "b", "a", "a"]);
   });
 });
 
 describe("the warm pool's keeper", () => {
   // In the field: ending one container called back into the keeper, which started its replacement twice.
-  it("starts once although ending a container makes it look again at once", () => {
-    let present: GenericContainer[] = [{ id: "old", kind: kind("a"), state: "warm" }];
-    const started: string[] = [];
+  it("makes once although ending a container makes it look again at once, and starts what was made", async () => {
+    let all: GenericContainer[] = [container("old", "a", "warm")];
+    const made: string[] = [];
+    const started = Promise.withResolvers<string>();
     using keeper = createKeeper({
-      containers: () => present,
-      start: ({ image }) => {
-        started.push(image);
-        present = [...present, { id: `new${started.length}`, kind: kind(image), state: "starting" }];
+      containers: () => all,
+      create: async ({ image }) => {
+        made.push(image);
+        const id = `new${made.length}`;
+        all = [...all, container(id, image, "creating")];
+        await Promise.resolve();
+        all = all.map((one) => (one.id === id ? { ...one, state: "created" } : one));
+      },
+      start: (id) => {
+        all = all.map((one) => (one.id === id ? { ...one, state: "starting" } : one));
+        started.resolve(id);
         return new Promise(() => {}); // still starting when the test ends
       },
       stop: async (id) => {
-        present = present.filter((container) => container.id !== id);
+        all = all.filter((one) => one.id !== id);
         keeper.look();
       },
       progress: () => {},
-      startsAtOnce: 2,
+      createsAtOnce: 2,
       clock: { now: () => 0 },
     });
     keeper.set([pool("b", 1)]);
-    expect(started).toEqual(["b"]);
-    expect(present.map(({ id }) => id)).toEqual(["new1"]);
+    expect(await started.promise).toBe("new1");
+    expect(made).toEqual(["b"]);
+    expect(all).toEqual([container("new1", "b", "starting")]);
+  });
+});
+
+describe("a container's life", () => {
+  const moves: fc.Arbitrary<Move> = fc.oneof(
+    fc.constantFrom<Move>({ name: "created" }, { name: "start" }, { name: "ready" }, { name: "end" }),
+    fc.constantFrom("shop", "words", "thumbs").map((app): Move => ({ name: "specialise", app })),
+    fc.constantFrom("agent" as const, "itself" as const).map((by): Move => ({ name: "stop", reason: by, by })),
+  );
+
+  it("has one app at most, for ever, and no way back, whatever is asked of it and in whichever order", () => {
+    const order = ["creating", "created", "starting", "warm", "specialised", "stopping", "gone"];
+    fc.assert(
+      fc.property(fc.array(moves, { maxLength: 30 }), (asked) => {
+        let state: ContainerState = { name: "creating" };
+        const apps = new Set<string>();
+        for (const move of asked) {
+          const before = order.indexOf(state.name);
+          try {
+            state = transition("c", state, move);
+          } catch {
+            continue; // refused: nothing has changed
+          }
+          expect(order.indexOf(state.name)).toBeGreaterThanOrEqual(before);
+          if (state.name === "specialised") apps.add(state.app);
+        }
+        expect(apps.size).toBeLessThanOrEqual(1);
+      }),
+      { numRuns: 2_000 },
+    );
   });
 });
