@@ -38,7 +38,7 @@ const nodeColumns: Column[] = [
   { title: "MEMORY", align: "right" },
   { title: "BLOBS", align: "right" },
   { title: "GPUS", align: "right" },
-  { title: "CONTAINERS", align: "right" },
+  { title: "CONTAINERS" },
   { title: "VERSION" },
 ];
 
@@ -81,9 +81,24 @@ function nodeRow(node: NodeInfo): string[] {
     `${formatBytes(node.memoryUsedBytes)} / ${formatBytes(node.memoryBytes)}`,
     formatBytes(node.storeBytes),
     String(node.gpus.length),
-    String(node.containers.length),
+    statesOf(node.containers),
     node.version,
   ];
+}
+
+const stateOrder = ["specialised", "warm", "created", "starting", "stopping"] as const;
+
+function countStates(containers: readonly ContainerInfo[]): Record<(typeof stateOrder)[number], number> {
+  const counts = { specialised: 0, warm: 0, created: 0, starting: 0, stopping: 0 };
+  for (const { state } of containers) if (state in counts) counts[state as keyof typeof counts] += 1;
+  return counts;
+}
+
+/** "3 specialised, 2 warm, 2 created" */
+function statesOf(containers: readonly ContainerInfo[]): string {
+  const counts = countStates(containers);
+  const told = stateOrder.filter((state) => counts[state] > 0).map((state) => `${counts[state]} ${state}`);
+  return told.join(", ") || "none";
 }
 
 function containerRow(container: ContainerInfo, node: NodeInfo, nowMs: number): string[] {
@@ -105,7 +120,7 @@ function printObjects(sample: FleetSample): void {
   const { nodes, ...totals } = sample;
   printJson({ kind: "pool", ...totals, nodes: nodes.length });
   for (const { containers, images: _, ...node } of nodes) {
-    printJson({ kind: "node", ...node, containers: containers.length });
+    printJson({ kind: "node", ...node, containers: containers.length, containerStates: countStates(containers) });
     for (const container of containers) printJson({ kind: "container", node: node.name, ...container });
   }
 }

@@ -77,11 +77,12 @@ function wire(
   const groups = createGroups<Call>();
   for (const app of registry.apps()) groups.update(app, registry.current(app), []);
   const nodes = createNodes((info, node) => {
-    return groups.adopt(
-      info.app,
-      info.resourceClass ?? ResourceClass.create(),
-      (imageKey) => node.images.get(imageKey) === info.image,
-    );
+    return groups.adopt({
+      app: info.app,
+      resourceClass: info.resourceClass ?? ResourceClass.create(),
+      fits: (imageKey) => node.images.get(imageKey) === info.image,
+      functions: info.calls.flatMap((id) => calls.active(id)?.info.function ?? []),
+    });
   });
   const calls = createCalls({
     store: engine.calls,

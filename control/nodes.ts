@@ -54,7 +54,7 @@ export interface Nodes {
 }
 
 type State = ContainerView["state"];
-const states: readonly State[] = ["starting", "warm", "specialised", "stopping"];
+const states: readonly State[] = ["created", "starting", "warm", "specialised", "stopping"];
 const stateOf = (text: string): State => states.find((state) => state === text) ?? "starting";
 
 const noClass = ResourceClass.create();
@@ -83,6 +83,9 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
       calls,
       get inFlight() {
         return calls.size;
+      },
+      get memoryBytes() {
+        return container.info.memoryBytes;
       },
     };
     node.containers.set(info.id, container);
@@ -118,6 +121,12 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
         name: info.name,
         info,
         cores: info.cores,
+        get memoryBytes() {
+          return node.info.memoryBytes;
+        },
+        get memoryUsedBytes() {
+          return node.info.memoryUsedBytes;
+        },
         images: new Map(),
         containers: new Map(),
         sinceMs: nowMs,

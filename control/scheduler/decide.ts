@@ -1,6 +1,7 @@
 // ④ Which call goes to which container, and which code is loaded where. Pure: a snapshot of the pool and a clock value give a plan.
 
-import { type PoolWish, wishes } from "./pools.ts";
+import { type Demand, type PoolWish, wishes } from "./pools.ts";
+import { type Stop, stops } from "./stops.ts";
 
 /** A container as the decision sees it. `group` is "" while it is generic. */
 export interface ContainerView {
@@ -8,10 +9,12 @@ export interface ContainerView {
   readonly node: string;
   readonly image: string;
   readonly classKey: string;
-  readonly state: "starting" | "warm" | "specialised" | "stopping";
+  readonly state: "created" | "starting" | "warm" | "specialised" | "stopping";
   readonly group: string;
   readonly inFlight: number;
   readonly idleSinceMs: number;
+  /** Measured. */
+  readonly memoryBytes: number;
   readonly loaded: { has(snapshot: string): boolean };
   readonly loading: { has(snapshot: string): boolean };
 }
@@ -21,13 +24,18 @@ export interface QueuedCall {
   readonly snapshot: string;
 }
 
-/** Functions that share containers: those of one app, image and resource class, or one function with a limit of its own. */
+/** Functions that share containers: those of one app, image and resource class, or one function (or class) with scaling of its own. */
 export interface GroupView {
   readonly key: string;
   readonly imageKey: string;
   readonly classKey: string;
   readonly maxContainers: number; // 0: the default
   readonly minContainers: number;
+  /** Kept ready beyond those that are busy. */
+  readonly bufferContainers: number;
+  /** Calls that one container takes at a time, at least 1. */
+  readonly concurrency: number;
+  readonly idleTimeoutMs: number; // 0: the default
   /** Running calls that wait for calls which they made: their containers do not count against the limit. */
   readonly blocked: number;
   /** By priority: again after a loss, a person's, a running call's, all others. */
@@ -41,6 +49,8 @@ export interface GroupView {
 export interface NodeView {
   readonly name: string;
   readonly cores: number;
+  readonly memoryBytes: number; // 0: not known
+  readonly memoryUsedBytes: number;
   /** Manifest digest by image key, as far as the node has resolved them. */
   readonly images: ReadonlyMap<string, string>;
 }
@@ -49,17 +59,16 @@ export interface PoolState {
   nodes: readonly NodeView[];
   containers: readonly ContainerView[];
   groups: ReadonlyMap<string, GroupView>;
+  /** Generic containers taken lately, by kind. */
+  demand: ReadonlyMap<string, Demand>;
 }
 
 export interface Plan {
   dispatches: { call: QueuedCall; group: string; container: ContainerView }[];
   loads: { group: string; snapshot: string; container: ContainerView }[];
-  stops: { container: ContainerView; reason: string }[];
+  stops: Stop[];
   pools: Map<string, PoolWish[]>;
 }
-
-const idleStopMs = 10 * 60_000;
-const surplusStopMs = 10_000; // above the limit: left over from calls that waited for others
 
 export const defaultCap = (nodes: readonly NodeView[]): number =>
   Math.max(4, 2 * nodes.reduce((sum, node) => sum + node.cores, 0));
@@ -69,11 +78,14 @@ const genericKey = (node: string, image: string, classKey: string): string => `$
 /** What one group has, while the plan is being made. */
 export interface GroupTally {
   group: GroupView;
-  idle: ContainerView[];
+  /** With room for another call. */
+  open: ContainerView[];
   containers: ContainerView[];
   /** Containers, those taken by this plan included. */
   count: number;
   cap: number;
+  /** Containers that are to be there even if nobody calls: the least, or the busy ones and the buffer. */
+  keep: number;
   waiting: number;
 }
 
@@ -83,6 +95,8 @@ interface Draft {
   generic: Map<string, ContainerView[]>;
   /** `container snapshot` pairs that a dispatch of this plan loads. */
   loading: Set<string>;
+  /** Calls that this plan gives to a container. */
+  given: Map<ContainerView, number>;
   plan: Plan;
 }
 
@@ -90,8 +104,9 @@ export function decide(state: PoolState, nowMs: number): Plan {
   const draft = tally(state);
   placeCalls(draft);
   placeCode(draft);
-  stopIdle(draft, nowMs);
-  draft.plan.pools = wishes(state.nodes, [...draft.tallies.values()]);
+  const used = new Set([...draft.plan.dispatches, ...draft.plan.loads].map(({ container }) => container));
+  draft.plan.stops = stops(state, draft.tallies, used, nowMs);
+  draft.plan.pools = wishes(state, [...draft.tallies.values()], nowMs);
   return draft.plan;
 }
 
@@ -101,11 +116,11 @@ function tally(state: PoolState): Draft {
   const standard = defaultCap(state.nodes);
   for (const group of state.groups.values()) {
     const waiting = group.lanes.reduce((sum, lane) => sum + lane.size, 0);
-    const cap = (group.maxContainers || standard) + group.blocked;
-    tallies.set(group.key, { group, idle: [], containers: [], count: 0, cap, waiting });
+    const cap = (group.maxContainers || standard) + Math.ceil(group.blocked / group.concurrency);
+    tallies.set(group.key, { group, open: [], containers: [], count: 0, cap, keep: 0, waiting });
   }
   for (const container of state.containers) {
-    if (container.state === "starting" || container.state === "stopping") continue;
+    if (container.state !== "warm" && container.state !== "specialised") continue;
     if (container.group === "") {
       if (container.state !== "warm" || container.inFlight > 0) continue;
       const key = genericKey(container.node, container.image, container.classKey);
@@ -118,10 +133,10 @@ function tally(state: PoolState): Draft {
     if (!own) continue;
     own.count++;
     own.containers.push(container);
-    if (container.inFlight === 0) own.idle.push(container);
+    if (container.inFlight < own.group.concurrency) own.open.push(container);
   }
   const plan: Plan = { dispatches: [], loads: [], stops: [], pools: new Map() };
-  return { state, tallies, generic, loading: new Set(), plan };
+  return { state, tallies, generic, loading: new Set(), given: new Map(), plan };
 }
 
 /** Takes a generic container that fits, if the group may have one more. */
@@ -140,12 +155,26 @@ function specialise(draft: Draft, own: GroupTally): ContainerView | undefined {
   return container;
 }
 
-/** The idle container that needs least: has the code, is loading it, is the group's at all; else a generic one. */
+const callsOf = (draft: Draft, container: ContainerView): number => container.inFlight + (draft.given.get(container) ?? 0);
+
+/** The open container that needs least: has the code, is loading it, is the group's at all, of equals the least busy; else a generic one. */
 function pick(draft: Draft, own: GroupTally, snapshot: string): ContainerView | undefined {
-  let best = own.idle.findIndex((container) => container.loaded.has(snapshot));
-  if (best < 0) best = own.idle.findIndex((container) => container.loading.has(snapshot));
-  if (best < 0 && own.idle.length > 0) best = 0;
-  return best < 0 ? specialise(draft, own) : own.idle.splice(best, 1)[0];
+  const { concurrency } = own.group;
+  let best = -1;
+  let bestCost = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < own.open.length && bestCost > 0; i++) {
+    const container = own.open[i]!;
+    const comes = container.loading.has(snapshot) || draft.loading.has(`${container.id} ${snapshot}`);
+    const cost = (container.loaded.has(snapshot) ? 0 : comes ? 1 : 2) * concurrency + callsOf(draft, container);
+    if (cost < bestCost) [best, bestCost] = [i, cost];
+  }
+  const container = best < 0 ? specialise(draft, own) : own.open[best];
+  if (!container) return undefined;
+  draft.given.set(container, (draft.given.get(container) ?? 0) + 1);
+  const full = callsOf(draft, container) >= concurrency;
+  if (full && best >= 0) own.open.splice(best, 1);
+  else if (!full && best < 0) own.open.push(container);
+  return container;
 }
 
 function placeCalls(draft: Draft): void {
@@ -176,6 +205,12 @@ function placeCalls(draft: Draft): void {
   }
 }
 
+function keepOf(draft: Draft, { group, containers, cap }: GroupTally): number {
+  if (group.newest === "") return 0;
+  const busy = group.bufferContainers > 0 ? containers.filter((container) => callsOf(draft, container) > 0).length : 0;
+  return Math.min(cap, Math.max(group.minContainers, busy + group.bufferContainers));
+}
+
 function placeCode(draft: Draft): void {
   for (const own of draft.tallies.values()) {
     const { group } = own;
@@ -186,28 +221,12 @@ function placeCode(draft: Draft): void {
       draft.plan.loads.push({ group: group.key, snapshot, container });
     };
     if (group.eager.size > 0 && own.count === 0) specialise(draft, own);
-    while (group.newest && own.count < Math.min(group.minContainers, own.cap)) {
+    own.keep = keepOf(draft, own);
+    while (own.count < own.keep) {
       const container = specialise(draft, own);
       if (!container) break;
       load(container, group.newest);
     }
     for (const snapshot of group.eager) for (const container of own.containers) load(container, snapshot);
-  }
-}
-
-function stopIdle(draft: Draft, nowMs: number): void {
-  const used = new Set([...draft.plan.dispatches, ...draft.plan.loads].map(({ container }) => container));
-  for (const container of draft.state.containers) {
-    if (container.state !== "specialised" || container.inFlight > 0 || used.has(container)) continue;
-    const own = draft.tallies.get(container.group);
-    const idleMs = nowMs - container.idleSinceMs;
-    let reason = "";
-    if (!own) reason = "no function needs it any more";
-    else if (own.group.newest === "" && own.waiting === 0) reason = "no function needs it any more";
-    else if (own.count > own.cap && idleMs >= surplusStopMs) reason = "more than the limit of containers";
-    else if (own.count > own.group.minContainers && idleMs >= idleStopMs) reason = "idle";
-    if (!reason) continue;
-    if (own) own.count--;
-    draft.plan.stops.push({ container, reason });
   }
 }

@@ -3,18 +3,19 @@
 import { isDigest } from "../../base/content-folder.ts";
 import type { FunctionSpec, ImageRef, Version } from "../../proto/gen/hob/v1/common.ts";
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
-import type { QueuedCall } from "./decide.ts";
+import type { GroupView, QueuedCall } from "./decide.ts";
 import { createLane, type Lane } from "./lane.ts";
 import { classKeyOf, defaultMemoryBytes, hostImage } from "./pools.ts";
 
-export interface Group<Call extends QueuedCall> {
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Scaling = Pick<GroupView, "maxContainers" | "minContainers" | "bufferContainers" | "concurrency" | "idleTimeoutMs">;
+
+export interface Group<Call extends QueuedCall> extends Mutable<Scaling> {
   readonly key: string;
   readonly app: string;
   readonly imageKey: string;
   readonly classKey: string;
   readonly resourceClass: ResourceClass;
-  maxContainers: number;
-  minContainers: number;
   blocked: number;
   readonly lanes: readonly [Lane<Call>, Lane<Call>, Lane<Call>, Lane<Call>];
   readonly eager: Set<string>;
@@ -30,7 +31,16 @@ export interface Groups<Call extends QueuedCall> {
   /** The app's current versions have changed; `fresh` are to be loaded before anybody calls them. */
   update(app: string, current: Version[], fresh: Version[]): void;
   /** The group that a container specialised by an earlier control belongs to; "" when none fits. */
-  adopt(app: string, resourceClass: ResourceClass, fits: (imageKey: string) => boolean): string;
+  adopt(specialised: Specialised): string;
+}
+
+/** What a node says of a container that this control has not specialised. */
+interface Specialised {
+  app: string;
+  resourceClass: ResourceClass;
+  fits(imageKey: string): boolean;
+  /** Of which it runs calls. */
+  functions: readonly string[];
 }
 
 const imageKeyOf = (image: ImageRef | undefined): string => image?.digest || `source:${image?.source || "host"}`;
@@ -45,10 +55,26 @@ function classOf(spec: FunctionSpec): ResourceClass {
   return { cpu, memoryBytes: spec.memoryBytes || defaultMemoryBytes, language, gpu, network: spec.network || "internet" };
 }
 
-/** A function with a limit of its own has containers of its own: then the limit is the group's, and nobody else uses them. */
+/** A function with scaling of its own has containers of its own: then that is the group's, and nobody else uses them. Methods share their class's. */
 function groupKey(app: string, spec: FunctionSpec): string {
-  const own = spec.maxContainers > 0 ? ` ${spec.name}` : "";
-  return `${app} ${imageKeyOf(spec.image)} ${classKeyOf(classOf(spec))}${own}`;
+  const { maxContainers, bufferContainers, concurrency, idleTimeoutMs, className, name } = spec;
+  const apart = maxContainers > 0 || bufferContainers > 0 || concurrency > 1 || idleTimeoutMs > 0;
+  return `${app} ${imageKeyOf(spec.image)} ${classKeyOf(classOf(spec))}${apart ? ` ${className || name}` : ""}`;
+}
+
+/** Its functions' scaling is the same, but for the least number of containers. */
+function scalingOf(versions: readonly Version[]): Scaling {
+  const most = (of: (spec: FunctionSpec) => number): number => Math.max(0, ...versions.map(({ spec }) => of(spec!)));
+  return {
+    maxContainers: most((spec) => spec.maxContainers),
+    minContainers: most((spec) => spec.minContainers),
+    bufferContainers: most((spec) => spec.bufferContainers),
+    concurrency: Math.max(
+      1,
+      most((spec) => spec.concurrency),
+    ),
+    idleTimeoutMs: most((spec) => spec.idleTimeoutMs),
+  };
 }
 
 export function createGroups<Call extends QueuedCall>(): Groups<Call> {
@@ -66,8 +92,8 @@ export function createGroups<Call extends QueuedCall>(): Groups<Call> {
         imageKey: imageKeyOf(spec.image),
         classKey: classKeyOf(resourceClass),
         resourceClass,
-        maxContainers: spec.maxContainers,
-        minContainers: 0,
+        ...scalingOf([version]),
+        minContainers: 0, // of current versions only
         blocked: 0,
         lanes: [createLane(), createLane(), createLane(), createLane()],
         eager: new Set(),
@@ -92,8 +118,8 @@ export function createGroups<Call extends QueuedCall>(): Groups<Call> {
       const snapshots = new Set(group.versions.map((version) => version.snapshot));
       for (const snapshot of group.eager) if (!snapshots.has(snapshot)) group.eager.delete(snapshot);
       if (!snapshots.has(group.newest)) group.newest = group.versions.at(-1)?.snapshot ?? "";
-      group.maxContainers = Math.max(0, ...group.versions.map((version) => version.spec!.maxContainers));
-      group.minContainers = Math.max(0, ...group.versions.map((version) => version.spec!.minContainers));
+      if (group.versions.length > 0) Object.assign(group, scalingOf(group.versions));
+      else group.minContainers = group.bufferContainers = 0; // its last calls keep their limit
       const used = group.versions.length > 0 || group.blocked > 0 || group.lanes.some((lane) => lane.size > 0);
       if (!used) all.delete(group.key);
     }
@@ -103,12 +129,12 @@ export function createGroups<Call extends QueuedCall>(): Groups<Call> {
     all,
     of,
     update,
-    adopt(app, resourceClass, fits) {
+    adopt({ app, resourceClass, fits, functions }) {
       const classKey = classKeyOf(resourceClass);
-      for (const group of all.values()) {
-        if (group.app === app && group.classKey === classKey && fits(group.imageKey)) return group.key;
-      }
-      return "";
+      const able = [...all.values()].filter((group) => group.app === app && group.classKey === classKey && fits(group.imageKey));
+      // Its calls count against the limit of their function, wherever it is. With none, any group of its app may have it.
+      const runs = able.find((group) => group.versions.some((version) => functions.includes(version.function)));
+      return (runs ?? able[0])?.key ?? "";
     },
   };
 }

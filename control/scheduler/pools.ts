@@ -1,17 +1,49 @@
-// ④ How many generic containers should wait, warm, for each image and resource class. Pure.
+// ④ How many generic containers should wait, warm and in reserve, for each image and resource class: a function of demand, memory and time. Pure.
 
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
-import type { GroupTally, NodeView } from "./decide.ts";
+import type { GroupTally, NodeView, PoolState } from "./decide.ts";
 
 export interface PoolWish {
   image: string;
   classKey: string;
   warm: number;
+  reserve: number;
 }
 
+/** Of one kind, how many generic containers were taken lately: each adds one, and quiet halves what there was. */
+export interface Demand {
+  level: number;
+  atMs: number;
+}
+
+const halfLifeMs = 60_000;
+
+const levelAt = ({ level, atMs }: Demand, nowMs: number): number => level * 0.5 ** (Math.max(0, nowMs - atMs) / halfLifeMs);
+
+export const raised = (before: Demand | undefined, nowMs: number): Demand => ({
+  level: (before ? levelAt(before, nowMs) : 0) + 1,
+  atMs: nowMs,
+});
+
+export const kindKey = (imageKey: string, classKey: string): string => `${imageKey} ${classKey}`;
+
+const MiB = 2 ** 20;
 const standardWarm = 2;
 const specialWarm = 1; // of a class that only some functions ask for
-export const defaultMemoryBytes = 512 * 2 ** 20;
+const standardReserve = 2;
+const specialReserve = 1;
+/** Of so many taken lately one more waits warm; each of them stands in the reserve again. */
+const takenPerWarm = 8;
+const reserveMost = 128;
+
+// What demand may take of a node's free memory, for the reserve and for the warm ones each. Created is 2 MiB (measured 1.8), a light runner 7.
+const demandShare = 0.1;
+const reserveBytes = 2 * MiB;
+const warmBytes = 16 * MiB;
+/** With less than this share free, only what calls wait for is kept ready. */
+const shortShare = 0.08;
+
+export const defaultMemoryBytes = 512 * MiB;
 
 /** The key of an image that each node has made of itself. */
 export const hostImage = "source:host";
@@ -28,34 +60,65 @@ const standardClasses: readonly string[] = ["python", "typescript"].map((languag
   classKeyOf({ cpu: 0, memoryBytes: defaultMemoryBytes, language, gpu: "", network: "internet" }),
 );
 
-/** The wish list of each node, sorted, so that equal wishes are equal texts. A reserve that is always there, and one for each call that waits and may have a container. */
-export function wishes(nodes: readonly NodeView[], tallies: readonly GroupTally[]): Map<string, PoolWish[]> {
-  const need = new Map<string, { imageKey: string; classKey: string; reserve: number; more: number }>();
-  const of = (imageKey: string, classKey: string) => {
-    const key = `${imageKey} ${classKey}`;
+interface Need {
+  imageKey: string;
+  classKey: string;
+  standard: boolean;
+  /** For calls that wait and may have a container, and for containers that are to be kept. */
+  more: number;
+}
+
+function needs(tallies: readonly GroupTally[]): Need[] {
+  const all = new Map<string, Need>();
+  const of = (imageKey: string, classKey: string): Need => {
+    const key = kindKey(imageKey, classKey);
     const standard = imageKey === hostImage && standardClasses.includes(classKey);
-    const found = need.get(key) ?? { imageKey, classKey, reserve: standard ? standardWarm : specialWarm, more: 0 };
-    need.set(key, found);
-    return found;
+    const need = all.get(key) ?? { imageKey, classKey, standard, more: 0 };
+    all.set(key, need);
+    return need;
   };
   for (const classKey of standardClasses) of(hostImage, classKey);
-  for (const { group, count, cap, waiting } of tallies) {
+  for (const { group, count, cap, keep, waiting } of tallies) {
     if (group.newest === "" && waiting === 0) continue;
-    const entry = of(group.imageKey, group.classKey);
-    const forCalls = Math.min(waiting, Math.max(0, cap - count));
-    entry.more += Math.max(forCalls, Math.min(group.minContainers, cap) - count, 0);
+    const forCalls = Math.min(Math.ceil(waiting / group.concurrency), Math.max(0, cap - count));
+    of(group.imageKey, group.classKey).more += Math.max(forCalls, keep - count, 0);
   }
+  return [...all.values()];
+}
+
+/** The wish list of each node, sorted, so that equal wishes are equal texts. */
+export function wishes({ nodes, demand }: PoolState, tallies: readonly GroupTally[], nowMs: number): Map<string, PoolWish[]> {
+  const wanted = needs(tallies);
   const result = new Map<string, PoolWish[]>();
   for (const node of nodes) {
     const list: PoolWish[] = [];
-    for (const { imageKey, classKey, reserve, more } of need.values()) {
-      const image = node.images.get(imageKey);
+    for (const need of wanted) {
+      const image = node.images.get(need.imageKey);
       if (image === undefined) continue;
-      const able = nodes.filter((other) => other.images.has(imageKey)).length;
-      list.push({ image, classKey, warm: reserve + Math.ceil(more / able) });
+      const able = nodes.filter((other) => other.images.has(need.imageKey)).length;
+      const lately = demand.get(kindKey(need.imageKey, need.classKey));
+      const level = lately ? Math.round(levelAt(lately, nowMs)) : 0;
+      const ready = readyOn(node, need.standard, level / able);
+      list.push({ image, classKey: need.classKey, warm: ready.warm + Math.ceil(need.more / able), reserve: ready.reserve });
     }
     list.sort((a, b) => (`${a.image} ${a.classKey}` < `${b.image} ${b.classKey}` ? -1 : 1));
     result.set(node.name, list);
   }
   return result;
+}
+
+/** What waits on a node before anybody calls: always a little, more after demand, nothing when memory is short. */
+function readyOn(
+  { cores, memoryBytes, memoryUsedBytes }: NodeView,
+  standard: boolean,
+  level: number,
+): Omit<PoolWish, "image" | "classKey"> {
+  const freeBytes = memoryBytes > 0 ? Math.max(0, memoryBytes - memoryUsedBytes) : Number.POSITIVE_INFINITY;
+  if (freeBytes < memoryBytes * shortShare) return { warm: 0, reserve: 0 };
+  const least = standard ? { warm: standardWarm, reserve: standardReserve } : { warm: specialWarm, reserve: specialReserve };
+  const room = (bytes: number): number => Math.floor((freeBytes * demandShare) / bytes);
+  return {
+    warm: least.warm + Math.min(Math.floor(level / takenPerWarm), cores, room(warmBytes)),
+    reserve: Math.min(least.reserve + Math.ceil(level), reserveMost, Math.max(least.reserve, room(reserveBytes))),
+  };
 }

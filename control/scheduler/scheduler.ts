@@ -14,7 +14,10 @@ import type { Snapshots } from "../snapshots.ts";
 import type { Turn } from "../turn.ts";
 import { decide } from "./decide.ts";
 import type { Group, Groups } from "./groups.ts";
-import { classOfKey } from "./pools.ts";
+import { classOfKey, type Demand, kindKey, raised } from "./pools.ts";
+
+/** For calls that control does not know of, and for exit hooks: what it ends is idle. */
+const graceMs = 10_000;
 
 interface SchedulerParts {
   turn: Turn;
@@ -58,6 +61,7 @@ const drainMs = 60_000; // what calls that began with the former secret have to 
 
 export function createScheduler(parts: SchedulerParts): Scheduler {
   const { turn, nodes, groups, registry, snapshots, calls, clock, log } = parts;
+  const demand = new Map<string, Demand>();
   let lastLoad = 0;
 
   /** The newest snapshot in the container that a delta can start from. */
@@ -122,6 +126,10 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     if (pending) return pending.message;
     const message = loadMessage(group, container, snapshot, extra);
     container.loading.set(snapshot, { message, group: group.key, sentAtMs: clock.now() });
+    if (container.app === "") {
+      const kind = kindKey(group.imageKey, group.classKey);
+      demand.set(kind, raised(demand.get(kind), clock.now()));
+    }
     container.group = group.key;
     container.app = group.app;
     container.state = "specialised";
@@ -162,7 +170,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
 
   function run(): void {
     const containers = nodes.containers();
-    const plan = decide({ nodes: [...nodes.all.values()], containers, groups: groups.all }, clock.now());
+    const plan = decide({ nodes: [...nodes.all.values()], containers, groups: groups.all, demand }, clock.now());
     // The decision answers with the very objects that it was given.
     for (const step of plan.dispatches) {
       const call = step.call as Call;
@@ -181,14 +189,14 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     for (const { container: view, reason } of plan.stops) {
       const container = view as Container;
       container.state = "stopping";
-      turn.toNode(() => container.owner.send({ $case: "stop", value: { container: container.id, reason, graceMs: 0 } }));
+      turn.toNode(() => container.owner.send({ $case: "stop", value: { container: container.id, reason, graceMs } }));
     }
     for (const [name, wishes] of plan.pools) {
       const node = nodes.all.get(name)!;
       const text = JSON.stringify(wishes);
       if (text === node.pools || wishes.length === 0) continue;
       node.pools = text;
-      const pools = wishes.map(({ image, classKey, warm }) => ({ image, resourceClass: classOfKey(classKey), warm, reserve: 0 }));
+      const pools = wishes.map(({ classKey, ...wish }) => ({ ...wish, resourceClass: classOfKey(classKey) }));
       turn.toNode(() => node.send({ $case: "pools", value: { pools } }));
     }
     forgetPlaced(containers);

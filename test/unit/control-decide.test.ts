@@ -13,7 +13,7 @@ import {
   type QueuedCall,
 } from "../../control/scheduler/decide.ts";
 import { createLane } from "../../control/scheduler/lane.ts";
-import { classKeyOf, hostImage } from "../../control/scheduler/pools.ts";
+import { classKeyOf, hostImage, kindKey, raised } from "../../control/scheduler/pools.ts";
 
 type Container = { -readonly [K in keyof ContainerView]: ContainerView[K] } & { loaded: Set<string>; loading: Set<string> };
 
@@ -28,9 +28,10 @@ const snapshots = ["s1", "s2", "s3"];
 const anyContainer = fc.record({
   node: fc.constantFrom(...nodeNames),
   classKey: fc.constantFrom(python, large),
-  state: fc.constantFrom("starting" as const, "warm" as const, "specialised" as const, "stopping" as const),
+  state: fc.constantFrom("created" as const, "starting" as const, "warm" as const, "specialised" as const, "stopping" as const),
   group: fc.constantFrom("", ...groupKeys, "gone"),
-  inFlight: fc.constantFrom(0, 0, 1),
+  inFlight: fc.constantFrom(0, 0, 1, 2),
+  memoryBytes: fc.constantFrom(0, 2 ** 26),
   idleMs: fc.constantFrom(0, 20_000, 3_600_000),
   loaded: fc.subarray(snapshots),
   loading: fc.subarray(snapshots),
@@ -40,10 +41,18 @@ const anyGroup = fc.record({
   classKey: fc.constantFrom(python, large),
   maxContainers: fc.constantFrom(0, 1, 3),
   minContainers: fc.constantFrom(0, 0, 2),
+  bufferContainers: fc.constantFrom(0, 0, 1, 2),
+  concurrency: fc.constantFrom(1, 1, 3),
+  idleTimeoutMs: fc.constantFrom(0, 5_000),
   blocked: fc.nat(2),
   lanes: fc.tuple(...[0, 1, 2, 3].map(() => fc.array(fc.constantFrom(...snapshots), { maxLength: 12 }))),
   eager: fc.subarray(snapshots),
   newest: fc.constantFrom("", "s3"),
+});
+
+const nodeOf = (name: string, memoryUsed = 0): NodeView => ({
+  ...{ name, cores: 2, memoryBytes: 2 ** 30, memoryUsedBytes: memoryUsed * 2 ** 30 },
+  images: new Map([[hostImage, `image of ${name}`]]),
 });
 
 function laneOf(prefix: string, wanted: string[]) {
@@ -55,11 +64,13 @@ function laneOf(prefix: string, wanted: string[]) {
 const anyPool: fc.Arbitrary<PoolState & { containers: Container[] }> = fc
   .record({
     nodes: fc.subarray(nodeNames, { minLength: 1 }),
+    memoryUsed: fc.constantFrom(0.1, 0.87, 0.93, 0.99),
     containers: fc.array(anyContainer, { maxLength: 24 }),
     groups: fc.array(anyGroup, { minLength: 1, maxLength: 3 }),
   })
-  .map(({ nodes, containers, groups }) => ({
-    nodes: nodes.map((name): NodeView => ({ name, cores: 2, images: new Map([[hostImage, `image of ${name}`]]) })),
+  .map(({ nodes, memoryUsed, containers, groups }) => ({
+    nodes: nodes.map((name) => nodeOf(name, memoryUsed)),
+    demand: new Map(),
     groups: new Map(
       groups.map((group, index): [string, GroupView] => {
         const key = groupKeys[index]!;
@@ -70,7 +81,7 @@ const anyPool: fc.Arbitrary<PoolState & { containers: Container[] }> = fc
     containers: containers
       .filter(({ node }) => nodes.includes(node))
       .map(({ idleMs, loaded, loading, ...container }, index) => {
-        const generic = container.state === "warm" || container.state === "starting";
+        const generic = container.state === "warm" || container.state === "starting" || container.state === "created";
         const group = generic ? "" : container.group || "gone";
         // A container belongs to a group only if its class is the group's.
         const classKey = groups[groupKeys.indexOf(group)]?.classKey ?? container.classKey;
@@ -80,7 +91,8 @@ const anyPool: fc.Arbitrary<PoolState & { containers: Container[] }> = fc
       }),
   }));
 
-const capOf = (pool: PoolState, group: GroupView): number => (group.maxContainers || defaultCap(pool.nodes)) + group.blocked;
+const capOf = (pool: PoolState, group: GroupView): number =>
+  (group.maxContainers || defaultCap(pool.nodes)) + Math.ceil(group.blocked / group.concurrency);
 
 const alive = (container: ContainerView): boolean => container.state === "warm" || container.state === "specialised";
 
@@ -115,14 +127,14 @@ const countOf = (pool: PoolState, key: string): number =>
 const property = (name: string, holds: (pool: PoolState & { containers: Container[] }) => void) =>
   test(name, () => fc.assert(fc.property(anyPool, holds), { numRuns: 2_000 }));
 
-property("a container never has two calls, and never those of another group, class or image", (pool) => {
+property("a container never has more calls than its functions take, and never those of another group, class or image", (pool) => {
   const before = new Map(pool.containers.map((container) => [container.id, { ...container }]));
   const plan = decide(pool, nowMs);
-  const taken = new Set<string>();
+  const calls = new Map<string, number>();
   for (const { container, group } of plan.dispatches) {
-    expect(before.get(container.id)!.inFlight).toBe(0);
-    expect(taken.has(container.id)).toBe(false);
-    taken.add(container.id);
+    const count = (calls.get(container.id) ?? before.get(container.id)!.inFlight) + 1;
+    expect(count).toBeLessThanOrEqual(pool.groups.get(group)!.concurrency);
+    calls.set(container.id, count);
     expect(container.classKey).toBe(pool.groups.get(group)!.classKey);
     expect(container.image).toBe(`image of ${container.node}`);
     expect(["", group]).toContain(before.get(container.id)!.group);
@@ -136,7 +148,7 @@ property("a container never has two calls, and never those of another group, cla
   }
   const fresh = plan.dispatches.filter(({ container, call }) => !container.loaded.has(call.snapshot));
   const pairs = [
-    ...fresh.map(({ container, call }) => `${container.id} ${call.snapshot}`),
+    ...new Set(fresh.map(({ container, call }) => `${container.id} ${call.snapshot}`)),
     ...plan.loads.map(({ container, snapshot }) => `${container.id} ${snapshot}`),
   ];
   expect(new Set(pairs).size).toBe(pairs.length);
@@ -154,8 +166,8 @@ property("no call waits while a container could take it", (pool) => {
   carryOut(pool, decide(pool, nowMs));
   for (const group of pool.groups.values()) {
     if (group.lanes.every((lane) => lane.size === 0)) continue;
-    const idle = pool.containers.filter((container) => container.group === group.key && container.inFlight === 0);
-    expect(idle.filter(alive)).toEqual([]);
+    const open = pool.containers.filter((container) => container.group === group.key && container.inFlight < group.concurrency);
+    expect(open.filter(alive)).toEqual([]);
     if (countOf(pool, group.key) >= capOf(pool, group)) continue;
     const generic = pool.containers.filter(
       (container) => container.group === "" && container.state === "warm" && container.inFlight === 0,
@@ -200,12 +212,41 @@ property("a busy container is never stopped, nor one that the plan uses", (pool)
   }
 });
 
+property("a container serves one app only, through any number of decisions", (pool) => {
+  const owner = new Map(pool.containers.map(({ id, group }) => [id, group]));
+  for (let round = 0; round < 6; round++) {
+    carryOut(pool, decide(pool, nowMs + round * 400_000));
+    for (const container of pool.containers) {
+      const before = owner.get(container.id)!;
+      if (before !== "") expect(container.group).toBe(before);
+      owner.set(container.id, container.group);
+      if (round % 2 === 1)
+        Object.assign(container, { inFlight: 0, loaded: new Set([...container.loaded, ...container.loading]) });
+    }
+    for (const group of pool.groups.values())
+      for (const lane of group.lanes) (lane as ReturnType<typeof laneOf>).push({ id: `${group.key} ${round}`, snapshot: "s3" });
+  }
+});
+
+property("what a function wants kept is never ended for the sake of others, nor for being idle", (pool) => {
+  const plan = decide(pool, nowMs);
+  carryOut(pool, plan);
+  for (const group of pool.groups.values()) {
+    if (group.newest === "" || !plan.stops.some(({ container }) => container.group === group.key)) continue;
+    const least = Math.min(group.minContainers, capOf(pool, group));
+    expect(countOf(pool, group.key)).toBeGreaterThanOrEqual(least);
+  }
+});
+
 const quiet = (more: Partial<GroupView>): GroupView => ({
   key: "shop a",
   imageKey: hostImage,
   classKey: python,
   maxContainers: 0,
   minContainers: 0,
+  bufferContainers: 0,
+  concurrency: 1,
+  idleTimeoutMs: 0,
   blocked: 0,
   lanes: [[], [], [], []].map((wanted) => laneOf("q", wanted)),
   eager: new Set(),
@@ -222,13 +263,15 @@ const container = (id: string, more: Partial<Container> = {}): Container => ({
   group: "shop a",
   inFlight: 0,
   idleSinceMs: nowMs,
+  memoryBytes: 2 ** 26,
   loaded: new Set(),
   loading: new Set(),
   ...more,
 });
 
 const poolOf = (containers: Container[], group: GroupView): PoolState => ({
-  nodes: [{ name: "n1", cores: 2, images: new Map([[hostImage, "image of n1"]]) }],
+  nodes: [nodeOf("n1")],
+  demand: new Map(),
   containers,
   groups: new Map([[group.key, group]]),
 });
@@ -280,4 +323,68 @@ test("containers that have been idle for long are stopped, but for those that a 
   const stopped = (group: GroupView) => decide(poolOf(idle, group), nowMs).stops.map((stop) => stop.container.id);
   expect(stopped(quiet({}))).toEqual(["a", "b"]);
   expect(stopped(quiet({ minContainers: 1 }))).toEqual(["a"]);
+});
+
+test("a container takes as many calls as its function's concurrency, the least busy of equals first", () => {
+  const wanted = [[], ["s1", "s1", "s1", "s1", "s1"], [], []].map((calls) => laneOf("q", calls));
+  const containers = [container("a", { inFlight: 2 }), container("b")].map((one) => ({ ...one, loaded: new Set(["s1"]) }));
+  const plan = decide(poolOf(containers, quiet({ concurrency: 3, lanes: wanted })), nowMs);
+  expect(plan.dispatches.map((step) => step.container.id)).toEqual(["b", "b", "a", "b"]);
+  expect(plan.pools.get("n1")!.find(({ classKey }) => classKey === python)!.warm).toBe(2 + 1); // the fifth waits
+});
+
+test("a buffer stands ready beyond the busy containers, loaded, and shrinks with them when its idle time is over", () => {
+  const generic = ["x", "y", "z"].map((id) => container(id, { group: "", state: "warm" }));
+  const busy = ["a", "b"].map((id) => container(id, { inFlight: 1 }));
+  const plan = decide(poolOf([...busy, ...generic], quiet({ bufferContainers: 2 })), nowMs);
+  expect(plan.loads.map((load) => [load.container.id, load.snapshot])).toEqual([
+    ["x", "s1"],
+    ["y", "s1"],
+  ]);
+  const idle = ["a", "b", "c"].map((id, index) => container(id, { idleSinceMs: nowMs - 2_000 - index }));
+  const stopped = (idleTimeoutMs: number) =>
+    decide(poolOf(idle, quiet({ bufferContainers: 1, idleTimeoutMs })), nowMs).stops.map((stop) => stop.container.id);
+  expect(stopped(2_000)).toEqual(["c", "b"]); // the longest idle first; one is the buffer
+  expect(stopped(5_000)).toEqual([]);
+});
+
+test("when memory is short the longest idle containers end until it is not, but for those that a function wants kept", () => {
+  const idle = ["a", "b", "c", "d"].map((id, index) => container(id, { idleSinceMs: nowMs - index }));
+  const evicted = (memoryUsed: number, group: GroupView, containers = idle) =>
+    decide({ ...poolOf(containers, group), nodes: [nodeOf("n1", memoryUsed)] }, nowMs).stops.map((stop) => stop.container.id);
+  expect(evicted(0.9, quiet({}))).toEqual([]);
+  expect(evicted(0.95, quiet({}))).toEqual(["d", "c"]); // a sixteenth of the node's memory each
+  expect(evicted(0.95, quiet({ minContainers: 3 }))).toEqual(["d"]);
+  const ending = idle.map((one) => (one.id === "d" ? { ...one, state: "stopping" as const } : one));
+  expect(evicted(0.95, quiet({}), ending)).toEqual(["c"]);
+});
+
+test("an idle container makes room for another app that waits, where there is not enough for both", () => {
+  const waits = quiet({ key: "words", lanes: [[], ["s9"], [], []].map((wanted) => laneOf("q", wanted)) });
+  const idle = ["a", "b"].map((id, index) => container(id, { idleSinceMs: nowMs - index }));
+  const stopped = (memoryUsed: number) => {
+    const pool = poolOf(idle, quiet({}));
+    return decide(
+      { ...pool, nodes: [nodeOf("n1", memoryUsed)], groups: new Map([...pool.groups, [waits.key, waits]]) },
+      nowMs,
+    ).stops.map(({ container: { id }, reason }) => [id, reason]);
+  };
+  expect(stopped(0.5)).toEqual([]);
+  expect(stopped(0.85)).toEqual([["b", "another app waits for its place"]]);
+});
+
+test("what was taken lately stands in the reserve again, quiet halves it each minute, and short memory empties it", () => {
+  let taken = raised(undefined, nowMs);
+  for (let i = 1; i < 100; i++) taken = raised(taken, nowMs);
+  const wish = (laterMs: number, memoryUsed = 0.1) => {
+    const pool = { ...poolOf([], quiet({})), demand: new Map([[kindKey(hostImage, python), taken]]) };
+    const plan = decide({ ...pool, nodes: [nodeOf("n1", memoryUsed)] }, nowMs + laterMs);
+    const { warm, reserve } = plan.pools.get("n1")!.find(({ classKey }) => classKey === python)!;
+    return [warm, reserve];
+  };
+  expect(wish(0, 0)).toEqual([2 + 2, 2 + 49]); // a tenth of the free memory, 2 MiB each, is less than the hundred
+  expect(wish(60_000)).toEqual([2 + 2, 46]);
+  expect(wish(180_000)).toEqual([2 + 1, 2 + 13]);
+  expect(wish(600_000)).toEqual([2, 2]);
+  expect(wish(0, 0.95)).toEqual([0, 0]);
 });

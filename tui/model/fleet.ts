@@ -4,6 +4,7 @@ import type { ContainerInfo, FleetSample } from "../../proto/gen/hob/v1/fleet.ts
 
 /** Containers by what they are doing, as the header and the charts count them. */
 export interface ContainerCounts {
+  readonly created: number; // of the reserve
   readonly starting: number;
   readonly warm: number; // waiting, generic or specialised
   readonly busy: number; // with a call in flight
@@ -35,12 +36,13 @@ export function containersOf(sample: FleetSample): ContainerInfo[] {
 }
 
 export function doingOf(container: ContainerInfo): keyof ContainerCounts {
-  if (container.state === "starting" || container.state === "stopping") return container.state;
+  const { state } = container;
+  if (state === "created" || state === "starting" || state === "stopping") return state;
   return container.calls.length > 0 ? "busy" : "warm";
 }
 
 export function countContainers(sample: FleetSample): ContainerCounts {
-  const counts = { starting: 0, warm: 0, busy: 0, stopping: 0 };
+  const counts = { created: 0, starting: 0, warm: 0, busy: 0, stopping: 0 };
   for (const container of containersOf(sample)) counts[doingOf(container)] += 1;
   return counts;
 }

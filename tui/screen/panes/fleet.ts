@@ -24,10 +24,11 @@ function greatest(...series: Float64Array[]): number {
 export function chartLines(history: FleetHistory, sample: FleetSample, width: number, rows: number): Line[] {
   const leftWidth = Math.floor(width / 2);
   const rightWidth = width - leftWidth - 1;
-  const { starting, warm, busy } = countContainers(sample);
+  const { created, starting, warm, busy } = countContainers(sample);
   const all: Line = [span(" containers ", "dim"), span(`${starting + warm + busy}`, "strong")];
   const inUse: Line = [...all, span(`  ${busy} busy`, busy > 0 ? "accent" : "dim")];
-  const each: Line = [...inUse, span(` ${warm} warm`, "dim"), span(starting > 0 ? ` ${starting} starting` : "", "dim")];
+  const rest = `${starting > 0 ? ` ${starting} starting` : ""}${created > 0 ? ` ${created} in reserve` : ""}`;
+  const each: Line = [...inUse, span(` ${warm} warm`, "dim"), span(rest, "dim")];
   const idle = sample.latencyP50Ms === 0 && sample.latencyP99Ms === 0;
   const p50 = idle ? "–" : duration(sample.latencyP50Ms);
   const p99 = idle ? "–" : duration(sample.latencyP99Ms);

@@ -14,6 +14,7 @@ const donutRows = 12;
 const mostDonuts = 4;
 
 const doingMarks: Record<keyof ContainerCounts, Span> = {
+  created: span("· reserve ", "dim"),
   starting: span("◌ starting", "accent"),
   warm: span("○ warm    ", "plain"),
   busy: span("● busy    ", "accent"),
