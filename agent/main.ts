@@ -16,7 +16,7 @@ import type { Message } from "./outbox.ts";
 import { requireAgentMachine } from "./requirements.ts";
 import { agentPaths, makeAgentFolders, makeRunFolder, writeOwner } from "./run-folder.ts";
 import { isLock, lockRunFolder, type RunLock } from "./run-lock.ts";
-import { copySdk } from "./sdk-copy.ts";
+import { compileSdk, copySdk } from "./sdk-copy.ts";
 import { clearContainers, removeAgentFolders, sweep, sweepRunFolder } from "./sweep.ts";
 
 export interface AgentOptions {
@@ -65,6 +65,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   stack.defer(async () => void (await removeAgentFolders(options.run)));
   const paths = makeAgentFolders(options.run);
   copySdk(join(installRoot, "sdk"), paths.sdk);
+  stack.use(compileSdk(paths.sdk));
   adoptOrphans();
 
   const contentClient = new ContentClient(options.control, clientCredentials(), channelOptions);

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-import traceback
-from typing import Any
 
 from .errors import RemoteError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import traceback
+    from typing import Any
 
 _ours = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -17,6 +20,8 @@ def failure(kind: str, message: str, type: str = "", text: str = "") -> dict[str
 
 def from_exception(error: BaseException, kind: str, root: str) -> dict[str, Any]:
     """`root` is the project's folder: what lies below it is the user's own."""
+    import traceback  # with linecache and tokenize: what goes well does not wait for them
+
     report = traceback.TracebackException(type(error), error, error.__traceback__)
     _clean(report, root.rstrip("/") + "/", set())
     frames = [_frame(frame.filename, frame.lineno or 0, frame.name, frame.line or "") for frame in report.stack]

@@ -35,7 +35,8 @@ class Loads:
         self._zygote, self._project, self._servings, self._processes = zygote, project, servings, processes
         self._pending: dict[int, _Pending] = {}
 
-    def take(self, frame: frames.Frame) -> None:
+    def take(self, frame: frames.Frame) -> bool:
+        """True when something has to be imported for it."""
         head = frame.head
         pending = self._pending[head["load"]] = _Pending(frame)
         patched, fresh = split(head["versions"], head.get("patches") or [])
@@ -47,6 +48,7 @@ class Loads:
         if fresh or not head["versions"]:
             self._fork(pending, fresh)
         self._finish_if_done(pending)
+        return pending.forked
 
     def _fork(self, pending: _Pending, versions: list[dict[str, Any]]) -> None:
         head = pending.frame.head

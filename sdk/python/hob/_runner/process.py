@@ -103,6 +103,7 @@ class ServingProcess:
             raise patching.CannotPatch("what it has loaded was not in order")
         patching.apply(self._project, self._snapshot, head["snapshot"], patch["units"])
         self._snapshot = head["snapshot"]
+        self._project.prune({self._snapshot}, keep=0)
         if self._finder is not None:
             self._finder.snapshot = self._snapshot  # for what is imported later
         for version, former in zip(head["versions"], patch["former"]):

@@ -48,12 +48,12 @@ class Project:
         self.snapshots[snapshot] = files
         return [file["path"] for file in head["changed"]]
 
-    def prune(self, live: set[str]) -> None:
-        """Forgets old snapshots, and the contents that only they had."""
+    def prune(self, live: set[str], keep: int = _kept_snapshots) -> None:
+        """Forgets old snapshots but for the latest `keep`, and the contents that only they had."""
         old = [snapshot for snapshot in self.snapshots if snapshot not in live]
-        if len(old) <= _kept_snapshots:
+        if len(old) <= keep:
             return
-        for snapshot in old[: len(old) - _kept_snapshots]:
+        for snapshot in old[: len(old) - keep]:
             del self.snapshots[snapshot]
         used = {digest for files in self.snapshots.values() for digest in files.values()}
         self.blobs = {digest: data for digest, data in self.blobs.items() if digest in used}

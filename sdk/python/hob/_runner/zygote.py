@@ -48,6 +48,7 @@ class Zygote:
         self._retired: set[str] = set()
         self._callers: dict[str, Child] = {}  # by the calls that their functions made
         self._later: deque[tuple[str, str]] = deque()  # (snapshot, path) to compile
+        self._untidy = False  # there may be something to forget
         self._quiet_s = _quiet_s
         self._finishing = False
         self._wakeup, wakeup_end = os.pipe()
@@ -82,7 +83,7 @@ class Zygote:
 
     def _patience(self) -> float | None:
         """Seconds until something is due by itself."""
-        wait = [self._quiet_s] if self._later else []
+        wait = [self._quiet_s] if self._later or self._untidy else []
         if self._spare is None and self._servings.all and not self._finishing:
             wait.append(max(self._quiet_s, self._no_spare_until - time.monotonic()))
         kill = self._processes.seconds_to_kill()
@@ -143,8 +144,9 @@ class Zygote:
         self._retired.discard(snapshot)
         if not self._served:
             self._no_spare_until = time.monotonic() + _first_result_s
-        self._loads.take(frame)
-        self._later.extend((snapshot, path) for path in modules)
+        if self._loads.take(frame):
+            self._later.extend((snapshot, path) for path in modules)
+        self._untidy = True
         for old in head["retire"]:
             self._retired.add(old)
         for serving in list(self._servings.all):
@@ -301,10 +303,12 @@ class Zygote:
                     self._project.code(snapshot, path)
                 except (KeyError, SyntaxError, ValueError):
                     pass  # the process that imports it reports it
-        elif self._spare is None and self._servings.all and not self._finishing and time.monotonic() >= self._no_spare_until:
+        elif self._untidy:
+            self._untidy = False
             # What is not retired may be called again, also when its process has ended.
             self._project.prune(self._servings.snapshots() | (set(self._versions) - self._retired))
             self._versions = {key: value for key, value in self._versions.items() if key in self._project.snapshots}
+        elif self._spare is None and self._servings.all and not self._finishing and time.monotonic() >= self._no_spare_until:
             try:
                 self._spare = self._processes.fork(spare=True)
             except OSError:
