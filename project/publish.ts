@@ -116,12 +116,15 @@ export function createPublisher(options: PublisherOptions): Publisher {
     const { bundles, blobs } = inHand(entry);
     for (const { data } of [...bundles, ...blobs]) entry.bytesShipped += data.length;
     const { changed, removed } = differenceBetween(base, request.snapshot);
-    const { app, changes, calls, patches } = request;
+    const { app, changes, calls } = request;
     // A publish that had to be sent again does not undo a later one.
     const current = (name: string): boolean => newest.get(`${app}/${name}`) === entry.id;
     const versions = request.versions.filter((version) => current(version.function));
     const gone = request.removed.filter(current);
     const snapshot = { digest: request.snapshot.digest, base: base?.digest ?? "", changed, removed, blobs };
+    const patches = request.patches
+      .map((patch) => ({ ...patch, functions: patch.functions.filter(current) }))
+      .filter((patch) => patch.functions.length > 0);
     options.send({ id: entry.id, app, snapshot, versions, removed: gone, bundles, changes, calls, patches });
   }
 

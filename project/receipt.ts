@@ -1,8 +1,9 @@
 // ③ What a save caused and what each step cost, put together as the steps happen. Pure.
 
 import type { Failure, Step } from "../proto/gen/hob/v1/common.ts";
+import type { Reloaded } from "../proto/gen/hob/v1/registry.ts";
 import type { Changes } from "./describe/changes.ts";
-import type { Receipt } from "./events.ts";
+import type { Receipt, Tier } from "./events.ts";
 import type { ProjectChange } from "./watch.ts";
 
 /** A receipt once the save has been described. */
@@ -37,13 +38,24 @@ export function shipped(receipt: Receipt, sentAtMs: number, nowMs: number, bytes
 }
 
 /** The code is in place. `ship` is then all that lay between the message's leaving and the load: control, placing, the way to the node. */
-export function loaded(receipt: Receipt, sentAtMs: number, loadMs: number, nowMs: number): Receipt {
-  const load = Math.max(receipt.ms.load ?? 0, loadMs);
+export function loaded(receipt: Receipt, sentAtMs: number, reloaded: Reloaded, nowMs: number): Receipt {
+  const load = Math.max(receipt.ms.load ?? 0, reloaded.loadMs);
   return {
     ...receipt,
+    changes: receipt.changes.map((change) =>
+      reloaded.functions.includes(change.function) ? carriedOut(change, reloaded) : change,
+    ),
     state: receipt.state === "failed" ? "failed" : "loaded",
     ms: { ...receipt.ms, ship: Math.max(0, nowMs - sentAtMs - load), load, total: later(receipt, nowMs) },
   };
+}
+
+const tiers: readonly string[] = ["patch", "fork", "container"] satisfies Tier[];
+
+/** The tier as it was carried out, and where it is not the one that was asked for, why. */
+function carriedOut(change: Receipt["changes"][number], { tier, reason }: Reloaded): Receipt["changes"][number] {
+  if (tier === change.tier || !tiers.includes(tier)) return change;
+  return { ...change, tier: tier as Tier, reason: reason ? `${change.reason}; ${reason}` : change.reason };
 }
 
 export function failed(receipt: Receipt, failure: Failure, nowMs: number): Receipt {

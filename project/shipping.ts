@@ -2,9 +2,10 @@
 
 import type { Clock } from "../base/clock.ts";
 import type { AppState } from "../proto/gen/hob/v1/calls.ts";
-import { type Failure, FunctionSpec, type Patch, type Version } from "../proto/gen/hob/v1/common.ts";
+import { type Failure, FunctionSpec, type Version } from "../proto/gen/hob/v1/common.ts";
 import type { Reloaded, StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { type Changes, type DescribedFunction, functionKey } from "./describe/changes.ts";
+import { type Base, patchesOf } from "./describe/patches.ts";
 import { createPublisher, type PublisherOptions, type PublishOutcome } from "./publish.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -16,7 +17,7 @@ export interface ShippingOptions extends Omit<PublisherOptions, "settled"> {
   shipped(step: { receipt: number; sentAtMs: number; bytes: number }): void;
   /** `recorded`: control has the versions and they could not be loaded; else it took nothing, and calls that wait for them cannot go. */
   refused(step: { receipt: number; app: string; functions: string[]; failure: Failure; recorded: boolean }): void;
-  loaded(step: { receipt: number; sentAtMs: number; loadMs: number }): void;
+  loaded(step: { receipt: number; sentAtMs: number; reloaded: Reloaded }): void;
   /** Control has an app's present code: calls of it may go. */
   settled(app: string): void;
 }
@@ -44,6 +45,8 @@ interface Sent {
   receipt: number;
   sentAtMs: number;
   before: Map<string, DescribedFunction | undefined>;
+  bases: Map<string, Base | undefined>;
+  snapshot: string;
 }
 
 const heldBytes = 8 << 20;
@@ -52,7 +55,7 @@ export function createShipping(options: ShippingOptions): Shipping {
   const { clock } = options;
   const published = new Map<string, DescribedFunction>();
   const serving = new Map<string, string>(); // key → digest
-  const cameWith = new Map<string, string>(); // key → the snapshot of the version that control was told last
+  const bases = new Map<string, Base>(); // by functionKey: what a patch can build on; absent where nothing is known to serve
   const sent = new Map<number, Sent>();
   const underWay = new Map<string, number>(); // by app: publishes that control has not answered
   const held = new Map<string, Buffer>(); // contents by digest
@@ -66,51 +69,43 @@ export function createShipping(options: ShippingOptions): Shipping {
       const mine = changes.filter(({ after }) => after.spec.app === app);
       const gone = removed.filter(({ spec }) => spec.app === app);
       const contents = new Map(held);
-      for (const { after, tier } of mine) {
-        for (const bundle of [after.bundle, tier === "patch" ? after.patch?.bundle : undefined]) {
-          if (bundle) contents.set(bundle.digest, Buffer.from(bundle.data));
-        }
-      }
+      for (const bundle of mine.flatMap(({ after, patch }) => [after.bundle, patch?.bundle]))
+        if (bundle) contents.set(bundle.digest, Buffer.from(bundle.data));
       const keys = [...mine.map(({ after }) => functionKey(after)), ...gone.map(functionKey)];
-      const entry = { app, receipt, sentAtMs: clock.now(), before: new Map(keys.map((key) => [key, published.get(key)])) };
+      const before = new Map(keys.map((key) => [key, published.get(key)]));
+      const known = new Map(keys.map((key) => [key, bases.get(key)]));
+      const entry = { app, receipt, sentAtMs: clock.now(), before, bases: known, snapshot: snapshot.digest };
+      const patched = mine.flatMap(({ after, tier, patch: plan }) => {
+        const base = tier === "patch" ? bases.get(functionKey(after)) : undefined;
+        return base && plan ? [{ name: after.spec.name, language: after.spec.language, base, plan }] : [];
+      });
+      const concerned = [...mine.map(({ after }) => after), ...gone, ...before.values()];
+      const stateful = new Set(concerned.flatMap((described) => (described?.keepsState ? described.spec.language : [])));
+      const inPlace = new Set(patched.map(({ name }) => name));
       const id = publisher.publish({
         app,
         snapshot,
         versions: mine.map(({ after }) => versionOf(after, snapshot)),
         removed: gone.map(({ spec }) => spec.name),
-        changes: mine.map(({ after, tier, reason }) => ({ function: after.spec.name, tier, reason })),
+        changes: mine.map(({ after, tier, reason }) => {
+          const { name } = after.spec;
+          return { function: name, tier: tier === "patch" && !inPlace.has(name) ? "fork" : tier, reason };
+        }),
+        patches: patchesOf(patched, stateful),
         calls: mine.flatMap(({ after }) => options.pinnedCall(after, receipt) ?? []),
-        patches: patchesOf(mine),
         contents,
       });
       sent.set(id, entry);
       underWay.set(app, (underWay.get(app) ?? 0) + 1);
       refusedApps.delete(app);
       for (const { after } of mine) {
-        set(functionKey(after), after);
-        cameWith.set(functionKey(after), snapshot.digest);
+        const key = functionKey(after);
+        set(key, after);
+        const home = (inPlace.has(after.spec.name) && bases.get(key)?.home) || snapshot.digest;
+        bases.set(key, { snapshot: snapshot.digest, home });
       }
       for (const was of gone) set(functionKey(was), undefined);
     }
-  }
-
-  /** One for each process that goes on: its functions' former versions came with one snapshot. */
-  function patchesOf(changes: Changes["changes"]): Patch[] {
-    const patches = new Map<string, Patch>();
-    for (const { after, tier } of changes) {
-      const base = cameWith.get(functionKey(after));
-      if (tier !== "patch" || !after.patch || base === undefined) continue;
-      const { keep, units, bundle } = after.patch;
-      const key = `${base} ${bundle?.digest ?? ""}`;
-      const patch = patches.get(key) ?? { base, functions: [], keep, units: [], bundle: bundle?.digest ?? "" };
-      patches.set(key, patch);
-      patch.functions.push(after.spec.name);
-      if (keep === "loaded") patch.keep = keep;
-      for (const unit of units) {
-        if (!patch.units.some(({ path, name }) => path === unit.path && name === unit.name)) patch.units.push(unit);
-      }
-    }
-    return [...patches.values()];
   }
 
   function set(key: string, described: DescribedFunction | undefined): void {
@@ -120,6 +115,7 @@ export function createShipping(options: ShippingOptions): Shipping {
     } else {
       published.delete(key);
       serving.delete(key);
+      bases.delete(key);
     }
   }
 
@@ -143,14 +139,26 @@ export function createShipping(options: ShippingOptions): Shipping {
     }
     sent.delete(id);
     if (lost) return; // the next session finds out what control has
-    for (const [key, was] of before) set(key, was);
+    for (const [key, was] of before) {
+      set(key, was);
+      const base = entry.bases.get(key);
+      if (was && base) bases.set(key, base);
+    }
     options.refused({ receipt, app, functions: [...before.keys()], failure, recorded: false });
   }
 
-  function takeReloaded({ publish, app, functions, loadMs, failure }: Reloaded): void {
+  function takeReloaded(reloaded: Reloaded): void {
+    const { publish, app, functions, failure } = reloaded;
     const entry = sent.get(publish);
     if (!entry) return;
-    const { receipt, before, sentAtMs } = entry;
+    const { receipt, before, sentAtMs, snapshot } = entry;
+    for (const key of functions.map((name) => `${app}/${name}`)) {
+      const base = bases.get(key);
+      if (base?.snapshot !== snapshot) continue; // a later publish has its own word
+      if (failure)
+        bases.delete(key); // what serves is older than what the next change is told from
+      else if (reloaded.tier !== "patch") bases.set(key, { snapshot, home: snapshot });
+    }
     if (failure) {
       refusedApps.add(app);
       for (const name of functions) {
@@ -158,7 +166,7 @@ export function createShipping(options: ShippingOptions): Shipping {
         if (was) serving.set(`${app}/${name}`, was.digest);
       }
       options.refused({ receipt, app, functions, failure, recorded: true });
-    } else options.loaded({ receipt, sentAtMs, loadMs });
+    } else options.loaded({ receipt, sentAtMs, reloaded });
     for (const name of functions) before.delete(`${app}/${name}`);
     if (before.size === 0) sent.delete(publish);
   }
@@ -172,15 +180,20 @@ export function createShipping(options: ShippingOptions): Shipping {
     const present = new Set<string>();
     published.clear();
     serving.clear();
+    bases.clear();
     for (const { app, versions } of states) {
       for (const version of versions) {
         if (version.snapshot === snapshot.digest) present.add(app);
         const key = `${app}/${version.function}`;
         const now = latest.get(key);
         const same = now && (now.held || now.digest === version.digest);
-        set(key, same ? now : { ...(before.get(key) ?? unread(version)), digest: version.digest });
+        const known = before.get(key);
+        // What its process has loaded is told by the snapshot that it came with.
+        const loaded = version.snapshot === snapshot.digest ? now?.loaded : undefined;
+        if (same) set(key, known?.digest === version.digest ? { ...now, loaded: known.loaded } : { ...now, loaded });
+        else set(key, { ...(known ?? unread(version)), loaded: undefined, digest: version.digest });
         serving.set(key, version.digest);
-        cameWith.set(key, version.snapshot);
+        bases.set(key, { snapshot: version.snapshot, home: version.snapshot });
       }
     }
     for (const app of present) {
@@ -219,7 +232,8 @@ export function createShipping(options: ShippingOptions): Shipping {
 
 /** A version that another client published, or this one in a former life: all that is known of it is its digest and spec. */
 function unread({ digest, spec }: Version): DescribedFunction {
-  return { kind: "function", spec: spec ?? FunctionSpec.fromPartial({}), digest, code: "", parts: {}, whole: {}, held: false };
+  const nothing = { parts: {}, whole: {}, held: false, keepsState: true };
+  return { kind: "function", spec: spec ?? FunctionSpec.fromPartial({}), digest, code: "", ...nothing };
 }
 
 function versionOf({ spec, digest, bundle, keepsState = false }: DescribedFunction, snapshot: Snapshot): Version {

@@ -88,7 +88,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     pinnedCall,
     settled: () => calls.release(sendCall),
     shipped: ({ receipt, sentAtMs, bytes }) => grow(receipt, (known) => shipped(known, sentAtMs, clock.now(), bytes)),
-    loaded: ({ receipt, sentAtMs, loadMs }) => grow(receipt, (known) => loaded(known, sentAtMs, loadMs, clock.now())),
+    loaded: ({ receipt, sentAtMs, reloaded }) => grow(receipt, (known) => loaded(known, sentAtMs, reloaded, clock.now())),
     refused({ receipt, app, functions, failure, recorded }) {
       if (!recorded) for (const call of calls.giveUp(app, receipt)) endHere(call, "failed", failure);
       const known = grow(receipt, (last) => failed(last, failure, clock.now()));

@@ -2,6 +2,7 @@
 
 import type { FunctionSpec, PatchedUnit } from "../../proto/gen/hob/v1/common.ts";
 import type { Tier } from "../events.ts";
+import { type LoadedCode, type PatchPlan, patchBetween, type Unit } from "./patches.ts";
 
 export interface DescribedFunction {
   kind: "function" | "local";
@@ -19,10 +20,16 @@ export interface DescribedFunction {
   whole: Readonly<Record<string, string>>;
   /** One of the modules that it imports does not parse: it keeps the version that it has. */
   held: boolean;
-  bundle?: { digest: string; data: Uint8Array };
-  /** Its calls may leave something behind in the process. */
+  /** Of those parts that are definitions which a process that has loaded them can be given anew. */
+  units?: Readonly<Record<string, Unit>>;
+  /** Of parts whose text can only change in a new process: why. */
+  fixed?: Readonly<Record<string, string>>;
+  /** Python: what a process has loaded that has this version, reached or not. */
+  loaded?: LoadedCode | undefined;
+  /** Its calls may leave something in the process that a later call can see. */
   keepsState?: boolean;
-  /** How a process that serves the version `from` goes on as this one; absent when it has to load anew. */
+  bundle?: { digest: string; data: Uint8Array };
+  /** TypeScript: how a process that serves the version `from` goes on as this one; absent when it has to load anew. */
   patch?: PatchFrom;
 }
 
@@ -37,6 +44,8 @@ interface FunctionChange {
   after: DescribedFunction;
   tier: Tier;
   reason: string;
+  /** With the tier "patch". */
+  patch?: PatchPlan;
 }
 
 export interface Changes {
@@ -62,22 +71,33 @@ export function changesBetween(
   for (const [key, now] of after) {
     const was = before.get(key);
     if (now.held || was?.digest === now.digest) continue;
-    const asked = was && specReason(was.spec, now.spec);
-    if (!was) changes.push({ after: now, tier: "fork", reason: "new" });
-    else if (asked && (asked.tier === "container" || was.code === now.code)) changes.push({ after: now, ...asked });
-    else
-      changes.push({
-        after: now,
-        tier: !asked && now.patch?.from === was.digest ? "patch" : "fork",
-        reason: codeReason(was, now, files) ?? asked?.reason ?? "the order of definitions changed",
-      });
+    changes.push({ after: now, ...(was ? changeBetween(was, now, files) : { tier: "fork", reason: "new" }) });
   }
   const removed = [...before].filter(([key]) => !after.has(key)).map(([, was]) => was);
   if (changes.length + removed.length > 0) return { changes, removed };
   return { changes, removed, nothing: nothingReason([...after.values()], files) };
 }
 
-/** What can change about a spec, and whether it takes another container. */
+function changeBetween(was: DescribedFunction, now: DescribedFunction, files: readonly string[]): Omit<FunctionChange, "after"> {
+  const asked = specReason(was.spec, now.spec);
+  const sameCode = was.code === now.code && sameFiles(was, now);
+  if (asked && (asked.tier === "container" || sameCode))
+    return asked.tier === "patch" ? { ...asked, patch: { units: [], data: false } } : asked;
+  const reason = codeReason(was, now, files) ?? asked?.reason ?? "the order of definitions changed";
+  if (asked?.tier === "fork") return { tier: "fork", reason };
+  if (now.patch?.from === was.digest) {
+    const { units, keep, bundle } = now.patch;
+    return { tier: "patch", reason, patch: { units, data: keep === "loaded", ...(bundle && { bundle }) } };
+  }
+  const found = patchBetween(was, now);
+  if (found.kind === "fork") return { tier: "fork", reason: found.reason ?? reason };
+  return { tier: "patch", reason: found.reason, patch: found.plan };
+}
+
+const sameFiles = (was: DescribedFunction, now: DescribedFunction): boolean =>
+  Object.keys({ ...was.parts, ...now.parts }).every((key) => !key.startsWith("file") || was.parts[key] === now.parts[key]);
+
+/** What can change about a spec, and what it takes: another container, a new process, or nothing that the process has to know. */
 const specFields: readonly { name: string; tier: Tier; value(spec: FunctionSpec): unknown }[] = [
   { name: "image", tier: "container", value: (spec) => `${spec.image?.source} ${spec.image?.digest}` },
   { name: "cpu", tier: "container", value: (spec) => spec.cpu },
@@ -86,12 +106,12 @@ const specFields: readonly { name: string; tier: Tier; value(spec: FunctionSpec)
   { name: "network", tier: "container", value: (spec) => spec.network },
   { name: "secrets", tier: "fork", value: (spec) => spec.secrets.join(" ") },
   { name: "concurrency", tier: "fork", value: (spec) => spec.concurrency },
-  { name: "buffer_containers", tier: "fork", value: (spec) => spec.bufferContainers },
-  { name: "idle_timeout", tier: "fork", value: (spec) => spec.idleTimeoutMs },
-  { name: "timeout", tier: "fork", value: (spec) => spec.timeoutMs },
-  { name: "retries", tier: "fork", value: (spec) => spec.retries },
-  { name: "min_containers", tier: "fork", value: (spec) => spec.minContainers },
-  { name: "max_containers", tier: "fork", value: (spec) => spec.maxContainers },
+  { name: "buffer_containers", tier: "patch", value: (spec) => spec.bufferContainers },
+  { name: "idle_timeout", tier: "patch", value: (spec) => spec.idleTimeoutMs },
+  { name: "timeout", tier: "patch", value: (spec) => spec.timeoutMs },
+  { name: "retries", tier: "patch", value: (spec) => spec.retries },
+  { name: "min_containers", tier: "patch", value: (spec) => spec.minContainers },
+  { name: "max_containers", tier: "patch", value: (spec) => spec.maxContainers },
   { name: "module", tier: "fork", value: (spec) => `${spec.module} ${spec.qualname}` },
   { name: "language", tier: "container", value: (spec) => spec.language },
 ];
@@ -103,7 +123,8 @@ export const specText = (spec: FunctionSpec): string =>
 function specReason(was: FunctionSpec, now: FunctionSpec): { tier: Tier; reason: string } | undefined {
   const changed = specFields.filter((field) => field.value(was) !== field.value(now));
   if (changed.length === 0) return undefined;
-  const tier = changed.some((field) => field.tier === "container") ? "container" : "fork";
+  const tier =
+    (["container", "fork", "patch"] as const).find((wanted) => changed.some((field) => field.tier === wanted)) ?? "fork";
   return { tier, reason: `${changed.map((field) => field.name).join(", ")} changed` };
 }
 

@@ -11,6 +11,7 @@ import { FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
 import type { Diagnostic } from "../events.ts";
 import { dataDigest, type Snapshot } from "../snapshot.ts";
 import { type DescribedFunction, specText } from "./changes.ts";
+import type { LoadedCode, ModuleTexts, Unit } from "./patches.ts";
 
 export interface SourceChanges {
   changed: { path: string; source: string }[];
@@ -33,7 +34,7 @@ export interface LanguageDescriber extends AsyncDisposable {
 interface Answered {
   app: string;
   name: string;
-  kind: "function" | "local";
+  kind: "function" | "local" | "cls";
   module: string;
   qualname: string;
   line: number;
@@ -45,8 +46,20 @@ interface Answered {
   files: string[];
   any: { files?: string; programs?: string };
   held: boolean;
+  className: string;
+  /** With these comes all of `Reason`; they are there when the code is not what the last answer had. */
   parts?: Record<string, string>;
-  whole?: Record<string, string>;
+}
+
+/** What is told of a function's code when that has changed. */
+interface Reason {
+  parts: Record<string, string>;
+  whole: Record<string, string>;
+  units: Record<string, Unit>;
+  fixed: Record<string, string>;
+  where: Record<string, [path: string, names: string]>;
+  modules: string[];
+  keepsState: boolean;
 }
 
 /** What `Function.spec` of the SDKs holds. */
@@ -69,8 +82,10 @@ export interface EvaluatedSpec {
 
 interface Answer {
   id: number;
-  functions: Answered[];
+  functions: (Answered & Partial<Reason>)[];
   diagnostics: Diagnostic[];
+  /** Of modules that changed since the last answer. */
+  texts: Record<string, ModuleTexts>;
   error?: string;
 }
 
@@ -95,8 +110,9 @@ function findPython(): string {
 export function createPythonDescriber(sdk: string = join(installRoot, "sdk", "python")): LanguageDescriber {
   const script = join(installRoot, "project", "describe", "python", "describe.py");
   const sources = new Map<string, string>();
-  const reasons = new Map<string, { parts: Record<string, string>; whole: Record<string, string> }>();
+  const reasons = new Map<string, Reason>();
   const served = new Map<string, DescribedFunction>();
+  let texts: ReadonlyMap<string, ModuleTexts> = new Map();
   let running: { child: ChildProcess; said: string[] } | undefined;
   let waiting: { resolve(answer: Answer): void; reject(cause: Error): void } | undefined;
   let requests = 0;
@@ -148,10 +164,14 @@ export function createPythonDescriber(sdk: string = join(installRoot, "sdk", "py
     const answer = await ask(changes);
     if (answer.error !== undefined) throw new HobError("internal", `describing the project's Python: ${answer.error}`);
     const functions: DescribedFunction[] = [];
+    const fresh = Object.entries(answer.texts);
+    if (fresh.length > 0) texts = new Map([...texts, ...fresh]);
     for (const said of answer.functions) {
       const key = `${said.app}/${said.name}`;
-      if (said.parts) reasons.set(key, { parts: said.parts, whole: said.whole ?? {} });
-      const described = said.spec ? complete(said, said.spec, reasons.get(key)!, snapshot) : kept(served.get(key));
+      if (said.parts) reasons.set(key, reasonOf(said));
+      const reason = reasons.get(key)!;
+      const loaded = { modules: reason.modules, where: reason.where, texts };
+      const described = said.spec ? complete(said, said.spec, { reason, loaded }, snapshot) : kept(served.get(key));
       if (!described) continue;
       served.set(key, described);
       functions.push(described);
@@ -178,10 +198,17 @@ export function createPythonDescriber(sdk: string = join(installRoot, "sdk", "py
 const kept = (described: DescribedFunction | undefined): DescribedFunction | undefined =>
   described && { ...described, held: true };
 
+function reasonOf({ parts, whole, units, fixed, where, modules, keepsState }: Partial<Reason>): Reason {
+  return {
+    ...{ parts: parts ?? {}, whole: whole ?? {}, units: units ?? {}, fixed: fixed ?? {}, where: where ?? {} },
+    ...{ modules: modules ?? [], keepsState: keepsState ?? true },
+  };
+}
+
 function complete(
   said: Answered,
   spec: EvaluatedSpec,
-  reason: { parts: Record<string, string>; whole: Record<string, string> },
+  { reason, loaded }: { reason: Reason; loaded: LoadedCode },
   snapshot: Snapshot,
 ): DescribedFunction {
   const full = toFunctionSpec(spec, {
@@ -189,6 +216,7 @@ function complete(
     language: "python",
     module: said.module,
     qualname: said.qualname,
+    className: said.className,
     parameters: said.parameters,
     doc: said.doc,
     line: said.line,
@@ -205,7 +233,9 @@ function complete(
   const digest = sha256([said.code, ...Object.entries(files).flat(), parts["files"] ?? "", specText(full)].join("\n"));
   const why = runs ?? reads;
   const whole = why ? { ...reason.whole, files: why } : reason.whole;
-  return { kind: said.kind, spec: full, digest, code: said.code, parts, whole, held: said.held };
+  const { units, fixed, keepsState } = reason;
+  const kind = said.kind === "local" ? "local" : "function";
+  return { kind, spec: full, digest, code: said.code, parts, whole, units, fixed, loaded, keepsState, held: said.held };
 }
 
 /** The wire's form of what a decorator or an options object evaluated to, with what the syntax tree knows. */

@@ -110,7 +110,7 @@ const rows: Row[] = [
     file: "app.py",
     from: "[clean(shared(path)), width]",
     to: "[width]",
-    changes: { embed: "fork: body changed", main: "fork: reaches embed" },
+    changes: { embed: "patch: body changed", main: "patch: body of embed changed" },
   },
   { name: "a comment", file: "app.py", from: "    limit = x\n", to: "    limit = x  # a comment\n", changes: silent },
   {
@@ -140,21 +140,21 @@ const rows: Row[] = [
     file: "app.py",
     from: "Embeds a picture.",
     to: "Embeds an image.",
-    changes: { embed: "fork: body changed", main: "fork: reaches embed" },
+    changes: { embed: "patch: body changed", main: "patch: body of embed changed" },
   },
   {
     name: "a default value",
     file: "app.py",
     from: "width: int = 64",
     to: "width: int = 65",
-    changes: { embed: "fork: body changed", main: "fork: reaches embed" },
+    changes: { embed: "fork: default of embed changed", main: "fork: default of embed changed" },
   },
   {
     name: "a helper in the module",
     file: "app.py",
     from: "text[:LIMIT]",
     to: "text[1:LIMIT]",
-    changes: { embed: "fork: reaches shared", main: "fork: reaches shared" },
+    changes: { embed: "patch: body of shared changed", main: "patch: body of shared changed" },
   },
   {
     name: "a constant two steps away",
@@ -175,7 +175,7 @@ const rows: Row[] = [
     file: "app.py",
     from: "x * self.factor",
     to: "x + self.factor",
-    changes: { predict: "fork: reaches Model" },
+    changes: { predict: "patch: body of Model.run changed" },
   },
   {
     name: "a class attribute",
@@ -189,14 +189,14 @@ const rows: Row[] = [
     file: "helpers.py",
     from: "return strip(text)",
     to: "return strip(text) + '!'",
-    changes: { embed: "fork: reaches helpers.clean", main: "fork: reaches helpers.clean" },
+    changes: { embed: "patch: body of helpers.clean changed", main: "patch: body of helpers.clean changed" },
   },
   {
     name: "a helper's helper",
     file: "helpers.py",
     from: '"a", "b"',
     to: '"a", "c"',
-    changes: { embed: "fork: reaches helpers.strip", main: "fork: reaches helpers.strip" },
+    changes: { embed: "patch: body of helpers.strip changed", main: "patch: body of helpers.strip changed" },
   },
   {
     name: "an attribute of an imported module",
@@ -218,7 +218,7 @@ const rows: Row[] = [
     file: "pkg/deep/more.py",
     from: "x * sizes",
     to: "x + sizes",
-    changes: { packed: "fork: reaches pkg.deep.more.scale" },
+    changes: { packed: "patch: body of pkg.deep.more.scale changed" },
   },
   {
     name: "a constant through three packages",
@@ -247,7 +247,7 @@ const rows: Row[] = [
     file: "late.py",
     from: "return x",
     to: "return x + 1",
-    changes: { lazily: "fork: reaches late.late_helper" },
+    changes: { lazily: "patch: body of late.late_helper changed" },
   },
   {
     name: "an effect in a module imported inside a function",
@@ -304,7 +304,7 @@ const rows: Row[] = [
     file: "app.py",
     from: "@app.function()\ndef norm",
     to: "@app.function(timeout=9)\ndef norm",
-    changes: { norm: "fork: timeout changed" },
+    changes: { norm: "patch: timeout changed" },
   },
   {
     name: "memory and body at once",

@@ -131,7 +131,7 @@ const uncertain: { name: string; code: string; edit: Files; changes: Record<stri
     name: "a value computed at import by the project's code",
     code: "def f(x):\n    return x\nTABLE = helpers.one()",
     edit: { "helpers.py": "def one():\n    return 5" },
-    changes: { f: "fork: reaches helpers.one" },
+    changes: { f: "fork: one runs when app.py is imported" },
   },
   {
     name: "sys.modules: all of the project's modules",

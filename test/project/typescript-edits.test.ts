@@ -109,7 +109,7 @@ const rows: { name: string; file: string; from: string | RegExp; to: string; cha
     to: 'memory = "1GiB"',
     changes: { resize: "container: memory changed" },
   },
-  { name: "the timeout", file: "app.ts", from: "timeout: 5", to: "timeout: 9", changes: { count: "fork: timeout changed" } },
+  { name: "the timeout", file: "app.ts", from: "timeout: 5", to: "timeout: 9", changes: { count: "patch: timeout changed" } },
   { name: "a default value", file: "app.ts", from: "width = 64", to: "width = 65", changes: { resize: "fork: body changed" } },
   { name: "a data file", file: "notes.md", from: "# notes", to: "# more", changes: "no function reaches notes.md" },
   {

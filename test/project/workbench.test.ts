@@ -137,13 +137,13 @@ describe("a workbench", () => {
     expect(publish!.snapshot!.base).not.toBe("");
     expect(publish!.snapshot!.blobs.length).toBe(1);
     expect(publish!.versions.map((version) => version.function)).toEqual(["embed"]);
-    expect(publish!.changes).toEqual([{ function: "embed", tier: "fork", reason: "reaches helpers.clean" }]);
+    expect(publish!.changes).toEqual([{ function: "embed", tier: "patch", reason: "body of helpers.clean changed" }]);
     expect(publish!.calls).toMatchObject([{ function: "embed", version: publish!.versions[0]!.digest, origin: "save" }]);
     expect(call.saveToResultMs).toBeGreaterThan(0);
     expect(receipt).toMatchObject({
       state: "loaded",
       files: ["helpers.py"],
-      changes: [{ function: "embed", tier: "fork", reason: "reaches helpers.clean" }],
+      changes: [{ function: "embed", tier: "patch", reason: "body of helpers.clean changed" }],
       bytesShipped: 35,
       ms: { load: 0.01, run: 0.5 },
     });
@@ -181,7 +181,7 @@ describe("a workbench", () => {
     events.length = 0;
     put("app.py", app.replace("return x", "return x + 1"));
     await event((candidate) => candidate.kind === "diagnostics" && candidate.diagnostics.length === 0);
-    expect((await event(receiptIn("loaded"))).changes).toEqual([{ function: "other", tier: "fork", reason: "body changed" }]);
+    expect((await event(receiptIn("loaded"))).changes).toEqual([{ function: "other", tier: "patch", reason: "body changed" }]);
   });
 
   // In the field: whoever saved in the first half second saw "there is no function", no pinned call, or every function as new.

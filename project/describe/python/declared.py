@@ -3,19 +3,27 @@
 import ast
 
 import facts
+from anatomy import hook_of
 from names import chain_of
 
 
 class Declared:
-    """`@APP.function(...)` or `@APP.local()` above a top-level function."""
+    """`@APP.function(...)` or `@APP.local()` above a top-level function, or one method of a class below `@APP.cls(...)`."""
 
-    __slots__ = ("path", "index", "app", "app_at", "kind", "name", "decorator", "said", "statement")
+    __slots__ = ("path", "index", "app", "app_at", "kind", "name", "decorator", "said", "statement", "node", "node_line", "method")
 
     def __init__(self, path, index, statement, app, app_at, kind, decorator, said):
         self.path, self.index, self.statement = path, index, statement
         self.app, self.app_at, self.kind = app, app_at, kind
         self.decorator, self.said = decorator, said
         self.name = statement.name
+        self.node, self.node_line, self.method = statement.node, statement.line, ""
+
+    def of_method(self, name, node, line):
+        made = Declared(self.path, self.index, self.statement, self.app, self.app_at, self.kind, self.decorator, self.said)
+        made.name, made.method = "%s.%s" % (self.name, name), name
+        made.node, made.node_line = node, line
+        return made
 
     @property
     def line(self):
@@ -30,11 +38,12 @@ def declarations(reach, path):
         node = statement.node
         if statement.kind == "assign" and _is_app(reach, path, statement) and _app_name(node) is None:
             diagnostics.append(fault(module, node, statement, "hob.App(...) needs its name as a constant text: hob.App(\"images\")"))
-        if not isinstance(node, facts.FUNCTIONS):
+        if not isinstance(node, facts.FUNCTIONS + (ast.ClassDef,)):
             continue
+        kinds = ("cls",) if isinstance(node, ast.ClassDef) else ("function", "local")
         for decorator, said in statement.decorators:
             chain = chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
-            if chain is None or len(chain) < 2 or chain[-1] not in ("function", "local"):
+            if chain is None or len(chain) < 2 or chain[-1] not in kinds:
                 continue
             for target in reach.project.resolve(path, ("name",) + chain[:-1]):
                 if target[0] != "statement":
@@ -45,9 +54,39 @@ def declarations(reach, path):
                 name = _app_name(bound.node)
                 if name is not None:
                     app_at = (target[1], target[2])
-                    found.append(Declared(path, index, statement, name, app_at, chain[-1], decorator, said))
+                    declared = Declared(path, index, statement, name, app_at, chain[-1], decorator, said)
+                    if chain[-1] != "cls":
+                        found.append(declared)
+                        break
+                    methods = [declared.of_method(*method) for method in methods_of(reach.project, path, index)]
+                    found.extend(methods)
+                    if not methods:
+                        message = "%s has no method to call: put @hob.method() above one, or take @app.cls away" % statement.name
+                        diagnostics.append(fault(module, decorator, statement, message))
                 break
     return found, diagnostics
+
+
+def methods_of(project, path, index):
+    """(name, definition, line) of the methods that a class has marked with @hob.method(), inherited ones included."""
+    found, seen = [], set()
+    todo = [(path, index)]
+    while todo:
+        at = todo.pop(0)
+        if at in seen:
+            continue
+        seen.add(at)
+        statement = project.modules[at[0]].statements[at[1]]
+        for item in statement.node.body:
+            if isinstance(item, facts.FUNCTIONS) and item.name not in {name for name, _, _ in found}:
+                if any(hook_of(project, at[0], decorator) == "method" for decorator in item.decorator_list):
+                    found.append((item.name, item, item.lineno + statement.offset))
+        for base in statement.node.bases:
+            chain = chain_of(base)
+            for target in project.resolve(at[0], ("name",) + chain) if chain else ():
+                if target[0] == "statement" and isinstance(project.modules[target[1]].statements[target[2]].node, ast.ClassDef):
+                    todo.append((target[1], target[2]))
+    return found
 
 
 def _is_app(reach, path, statement):
@@ -72,9 +111,10 @@ def fault(module, node, statement, message):
     return {"file": module.path, "line": line, "column": node.col_offset + 1, "message": message, "sourceLine": source}
 
 
-def parameters(node):
+def parameters(node, method=False):
     arguments = node.args
     positional = [(a, "positional-only") for a in arguments.posonlyargs] + [(a, "positional") for a in arguments.args]
+    positional = positional[1:] if method else positional
     plain = len(positional) - len(arguments.defaults)
     found = [_parameter(a, kind, at >= plain) for at, (a, kind) in enumerate(positional)]
     if arguments.vararg:

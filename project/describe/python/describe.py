@@ -18,6 +18,8 @@ from declared import annotation, declarations, doc, fault, parameters
 from evaluate import Specs
 from project import Project
 from reach import Reach
+from running import Running
+from units import units_of
 
 
 class Describer:
@@ -28,6 +30,7 @@ class Describer:
         self.reached = {}  # (path, name, line order) -> Reached, while no shape changes
         self.digests = {}  # (app, name) -> code digest last sent
         self.names = {}  # (path, name of the definition) -> the function's name when its decorator last could be evaluated
+        self.sent = {}  # path -> (digest, reach) of the texts last sent
         self.declared = {}  # path -> (declarations, diagnostics), while no shape changes
 
     def handle(self, request):
@@ -50,25 +53,27 @@ class Describer:
     def describe(self):
         functions, diagnostics = [], []
         seen = {}
+        for path in self.project.modules:
+            if path not in self.declared:
+                self.declared[path] = declarations(self.reach, path)
         broken = {path for path, module in self.project.modules.items() if module.fault}
         for path in sorted(self.project.modules):
             module = self.project.modules[path]
             if module.fault:
                 line, column, message, source = module.fault
                 diagnostics.append({"file": path, "line": line, "column": column, "message": message, "sourceLine": source})
-            if path not in self.declared:
-                self.declared[path] = declarations(self.reach, path)
-            found, faults = self.declared[path]
-            diagnostics.extend(faults)
-            for declared in found:
+            diagnostics.extend(self.declared[path][1])
+            for declared in self.declared[path][0]:
                 functions.extend(self.function(declared, seen, broken, diagnostics))
-        return {"functions": functions, "diagnostics": diagnostics}
+        return {"functions": functions, "diagnostics": diagnostics, "texts": self.texts()}
 
     def function(self, declared, seen, broken, diagnostics):
         module = self.project.modules[declared.path]
         said = self.specs.of(declared)
-        node = declared.statement.node
+        node = declared.node
         spec = said.get("spec")
+        if spec and declared.method:
+            spec = {**spec, "name": declared.name}
         place = (declared.path, declared.name)
         if spec:
             self.names[place] = spec["name"]
@@ -91,10 +96,11 @@ class Describer:
             "name": name,
             "kind": declared.kind,
             "module": declared.path,
-            "qualname": declared.statement.name,
-            "line": declared.statement.line,
+            "qualname": declared.name,
+            "className": declared.statement.name if declared.method else "",
+            "line": declared.node_line,
             "doc": doc(node),
-            "parameters": parameters(node),
+            "parameters": parameters(node, bool(declared.method)),
             "returns": annotation(node.returns),
             "spec": spec,
             "code": code,
@@ -104,9 +110,42 @@ class Describer:
         }
         if self.digests.get((declared.app, name)) != code:
             self.digests[(declared.app, name)] = code
-            described["parts"] = reached.parts()
+            described["parts"], keys = reached.parts(declared.method)
             described["whole"] = reached.whole
+            described["units"], described["fixed"] = units_of(reached, self.running(reached.modules), keys)
+            described["where"] = reached.where()
+            described["modules"] = sorted(reached.modules)
+            described["keepsState"] = self.reach.keeping.of(reached)
         yield described
+
+    def running(self, modules):
+        """What runs while a process loads that may have any of the project's functions, and these modules."""
+        wanted = set(modules)
+        for path, (found, _) in self.declared.items():
+            if found:
+                wanted |= self.reach.closure(path)
+        known = self.reach.running
+        if known is None or not wanted <= known.modules or not known.holds():
+            known = self.reach.running = Running(self.reach, wanted | (known.modules if known else set()))
+        return known
+
+    def texts(self):
+        """{path: what its statements say}, of modules that changed since the last answer: what a process has loaded of them."""
+        found = {}
+        for path, module in self.project.modules.items():
+            key = (module.digest, self.reach)
+            if self.sent.get(path) == key:
+                continue
+            self.sent[path] = key
+            names, imports = {}, ""
+            for index, statement in enumerate(module.statements):
+                if statement.kind == "import":
+                    imports += statement.facts.digest
+                else:
+                    name = "+".join(sorted(statement.facts.binds)) or str(index)
+                    names[name] = names.get(name, "") + self.reach.text_digest(path, index)
+            found[path] = {"imports": imports, "names": names}
+        return found
 
 
 def serve():

@@ -110,7 +110,7 @@ def _want_exports(project, path, ref, want):
 
 
 def digest_of(project, declared, wanted):
-    said = [declared.name, declared.kind, declared.said.digest]
+    said = [declared.statement.name, declared.kind, declared.said.digest]
     for path in sorted(wanted):
         said.append(path)
         for index in sorted(wanted[path]):
@@ -165,6 +165,8 @@ def _evaluate(project, declared, wanted):
     finder = _Finder(project, wanted)
     sys.meta_path.insert(0, finder)
     home = finder.module(declared.path)
+    if declared.kind == "cls":
+        return _evaluate_class(declared, home)
     definition = copy.copy(declared.statement.node)
     definition.decorator_list = [declared.decorator]
     definition.args = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
@@ -174,6 +176,18 @@ def _evaluate(project, declared, wanted):
     known = list(app.functions.values())
     exec(compile(ast.Module([definition], []), declared.path, "exec"), home.__dict__)
     return next(function.spec for function in app.functions.values() if function not in known)
+
+
+def _evaluate_class(declared, home):
+    """The decorator on a class of that name that has nothing but one method."""
+    import hob
+
+    def method(self):
+        pass
+
+    decorate = eval(compile(ast.Expression(declared.decorator), declared.path, "eval"), home.__dict__)
+    made = decorate(type(declared.statement.name, (), {"method": hob.method()(method)}))
+    return made.methods["method"].spec
 
 
 def _bound(project, at):

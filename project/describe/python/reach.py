@@ -3,7 +3,9 @@
 import hashlib
 import posixpath
 
+from anatomy import anatomy_of
 from doubts import OUTSIDE
+from keeping import Keeping
 from names import root_of
 
 # A statement can be reached in several ways; the first of these is the one that counts, so that no order of visiting shows.
@@ -18,6 +20,8 @@ class Reach:
         self._hob = {}  # (path, name) -> whether it stands for something of the SDK
         self._effects = {}  # path -> indices of the statements that act when the module is imported
         self._closures = {}  # path -> modules that importing it executes, itself included
+        self.running = None  # running.Running of the modules that functions are in
+        self.keeping = Keeping(self)
         self._deriving = set()  # classes being looked at by _registers
         self._counting = {}  # (path, index) -> facts of the decorators that count
 
@@ -223,30 +227,59 @@ class Reached:
         said.extend(sorted(self.externals))
         return hashlib.sha256("\n".join(said).encode("utf-8", "surrogatepass")).hexdigest()
 
-    def parts(self):
-        """{what: digest}: "own", "name NAME", "code PATH", "all PATH", "import MODULE"."""
-        found = {}
+    def parts(self, method=""):
+        """
+        ({what: digest}, {(path, index, name in the statement): what}): "own", "name NAME", "code PATH", "all PATH", "import MODULE". A class
+        is a part without the bodies of its methods, which are parts of their own. `method`: the one that is the function's own.
+        """
+        found, keys = {}, {}
         effects, whole = {}, {}
         for (path, index), role in sorted(self.statements.items()):
             statement = self.project.modules[path].statements[index]
             digest = self.reach.text_digest(path, index)
-            if role == "own":
+            said = anatomy_of(statement)
+            if role in ("own", "definition") and said.kind == "class":
+                name = self.part_name(path, statement, index)
+                self._add(found, name, said.shell + "".join(counted.digest for counted in self.reach.counting(path, index)))
+                for inner, definition in said.definitions.items():
+                    key = "own" if role == "own" and inner == method else "%s.%s" % (name, inner)
+                    self._add(found, key, definition.digest)
+                    keys[(path, index, inner)] = key
+            elif role == "own":
                 found["own"] = digest
+                keys[(path, index, "")] = "own"
             elif role == "effect":
                 effects.setdefault(path, []).append(digest)
             elif role == "whole":
                 whole.setdefault(path, []).append(digest)
             else:
-                names = "+".join(sorted(statement.facts.binds)) or str(index)
-                key = "name %s.%s" % (module_name(path), names) if path != self.home else "name " + names
-                found[key] = found[key] + digest if key in found else digest
+                key = self.part_name(path, statement, index)
+                self._add(found, key, digest)
+                if said.kind == "function":
+                    keys[(path, index, "")] = key
         for path, digests in effects.items():
             found["code " + path] = _short(digests)
         for path, digests in whole.items():
             found["all " + path] = _short(digests)
         for external in self.externals:
             found["import " + external.strip()] = "1"
+        return found, keys
+
+    def where(self):
+        """{part: (path, names that the statement binds)} of the parts "name …"."""
+        found = {}
+        for (path, index), role in self.statements.items():
+            if role == "definition":
+                statement = self.project.modules[path].statements[index]
+                found[self.part_name(path, statement, index)] = (path, "+".join(sorted(statement.facts.binds)) or str(index))
         return found
+
+    def part_name(self, path, statement, index):
+        names = "+".join(sorted(statement.facts.binds)) or str(index)
+        return "name %s.%s" % (module_name(path), names) if path != self.home else "name " + names
+
+    def _add(self, found, key, digest):
+        found[key] = found[key] + digest if key in found else digest
 
 
 def _short(digests):

@@ -12,11 +12,12 @@ DEFINITIONS = facts.FUNCTIONS + (ast.ClassDef,)
 class Statement:
     """One top-level statement. `offset` shifts its tree's lines to the file's: a tree stays as it was parsed."""
 
-    __slots__ = ("node", "offset", "kind", "name", "facts", "decorators")
+    __slots__ = ("node", "offset", "kind", "name", "facts", "decorators", "anatomy")
 
     def __init__(self, node, text):
         self.node = node
         self.offset = 0
+        self.anatomy = None  # anatomy.Anatomy, once it is asked for
         self.kind = _kind(node)
         self.name = node.name if isinstance(node, DEFINITIONS) else None
         self.facts = facts.facts_of(node, text)

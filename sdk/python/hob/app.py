@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from .classes import Class
 from .function import Function
 from .image import Image
 from .spec import Options, make_spec
@@ -49,6 +50,22 @@ class App:
             return made
 
         return decorate if function is None else decorate(function)
+
+    def cls(self, target: type | None = None, /, **options: Any) -> Any:
+        """
+        Makes the marked methods of a class functions of this app, called "Model.predict". One object serves all calls of a process: what
+        its `@hob.enter()` methods load is there for each. The options are those of `hob.spec.Options`.
+        """
+        spec = make_spec("", options)  # type: ignore[arg-type]
+
+        def decorate(decorated: type) -> Class:
+            if not isinstance(decorated, type):
+                raise TypeError(f"@app.cls decorates classes, and {decorated!r} is not one; put @app.function() above a `def`")
+            made = Class(self.name, spec, decorated)
+            self.functions.update((function.name, function) for function in made.methods.values())
+            return made
+
+        return decorate if target is None else decorate(target)
 
     def local(self) -> Callable[[F], F]:
         """Marks a program that runs on the laptop and calls the app's functions: `hob run app.py`."""

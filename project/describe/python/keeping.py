@@ -1,0 +1,115 @@
+"""② Whether calls of a function may leave something in the process that a later call can see. Where it can't be known, they may."""
+
+import ast
+
+import facts
+from anatomy import anatomy_of, hook_of
+from names import chain_of, root_of
+from scan import CONSTRUCTORS, Scan
+
+#: Decorators that keep nothing of a call.
+FORGETFUL = {"staticmethod", "classmethod", "property", "dataclass", "contextmanager", "asynccontextmanager", "abstractmethod", "override", "wraps", "overload", "final", "total_ordering"}
+
+
+class Keeping:
+    """In one state of a project; a statement's answer is kept for as long as the statement and the reach of names are the same."""
+
+    def __init__(self, reach):
+        self.reach, self.project = reach, reach.project
+        self._found = {}  # (path, index) -> (statement, keeps, returns shared objects, keeps if others return shared objects)
+
+    def of(self, reached):
+        if reached.whole or "programs" in reached.any:
+            return True
+        shares, only_then = False, False
+        called = set()
+        for path, index in reached.statements:
+            for definition in anatomy_of(self.project.modules[path].statements[index]).definitions.values():
+                called |= definition.attributes
+        for path, index in reached.statements:
+            keeps, returns, then = self.statement(path, index, called)
+            if keeps:
+                return True
+            shares, only_then = shares or returns, only_then or then
+        return shares and only_then
+
+    def statement(self, path, index, called):
+        statement = self.project.modules[path].statements[index]
+        known = self._found.get((path, index))
+        if known is None or known[0] is not statement:
+            known = self._found[(path, index)] = (statement, self._hooks(path, statement)) + self._look(path, index, statement)
+        _, hooks, everyday, loading = known
+        found = everyday
+        for name, said in loading.items():
+            if name in hooks and name not in called:
+                continue  # it runs when the process loads or ends, and no call calls it
+            found = tuple(a or b for a, b in zip(found, said))
+        return found
+
+    def _hooks(self, path, statement):
+        definitions = anatomy_of(statement).definitions
+        return {
+            name
+            for name, definition in definitions.items()
+            if {hook_of(self.project, path, item) for item in definition.node.decorator_list} & {"enter", "exit"}
+        }
+
+    def _look(self, path, index, statement):
+        """(what it says outside of its methods, {method: what it says}), each (keeps, shares, keeps if others share)."""
+        parts = anatomy_of(statement)
+        decorated = any(not _forgetful(item) for item, said in statement.decorators if said in self.reach.counting(path, index))
+        outside = [decorated, False, False]
+        inside = {}
+        if parts.kind in ("function", "class"):
+            for name, definition in parts.definitions.items():
+                method = parts.kind == "class"
+                foreign = method and any(hook_of(self.project, path, item) is None and not _forgetful(item) for item in definition.node.decorator_list)
+                scan = Scan(self, path, definition.node, parts.definitions if method else {}, name if method else None)
+                inside[name] = (scan.keeps or foreign, scan.shares, scan.keeps_if_shared)
+        elif parts.kind == "lambda":
+            scan = Scan(self, path, statement.node.value, {}, None)
+            outside = [scan.keeps, scan.shares, scan.keeps_if_shared]
+        elif any(isinstance(inner, facts.FUNCTIONS + (ast.Lambda,)) for inner in ast.walk(statement.node)):
+            outside[0] = True  # definitions within conditions, or given away: not looked into
+        if parts.kind == "class" and any(isinstance(inner, (ast.Lambda, ast.ClassDef)) for item in statement.node.body for inner in ast.walk(item) if not isinstance(item, facts.FUNCTIONS)):
+            outside[0] = True
+        return tuple(outside), inside
+
+    def role(self, path, name):
+        """What a name of the module is: "code" (a definition, a module, a constant), "solid" (a container of its own), or "object"."""
+        indices = self.project.env(path).get(name)
+        if indices is None:
+            return "builtin"
+        roles = {self._role_of(path, name, index) for index in indices}
+        return roles.pop() if len(roles) == 1 else "object"
+
+    def _role_of(self, path, name, index):
+        statement = self.project.modules[path].statements[index]
+        node = statement.node
+        if statement.kind == "import":
+            for target in self.project.resolve(path, ("name", name)):
+                if target[0] == "statement":
+                    inner = self.project.modules[target[1]].statements[target[2]]
+                    if inner.kind != "define":
+                        return self._value_role(target[1], inner)
+            return "code"
+        return "code" if statement.kind == "define" else self._value_role(path, statement)
+
+    def _value_role(self, path, statement):
+        value = getattr(statement.node, "value", None)
+        if statement.kind != "assign" or value is None:
+            return "object"
+        if isinstance(value, ast.Call) and root_of(value) is not None and self.reach.is_hob(path, root_of(value)):
+            return "code"
+        if isinstance(value, ast.Lambda) or all(isinstance(i, (ast.Constant, ast.Tuple, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.Load, ast.JoinedStr)) for i in ast.walk(value)):
+            return "code"
+        if isinstance(value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.Tuple)):
+            return "solid"
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in CONSTRUCTORS and value.func.id not in self.project.env(path):
+            return "solid"
+        return "object"
+
+
+def _forgetful(decorator):
+    chain = chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    return chain is not None and chain[-1] in FORGETFUL
