@@ -98,7 +98,7 @@ class Anatomy:
                 pieces = [node]
         methods = [definition.node for definition in self.definitions.values()] if self.kind == "class" else []
         pieces = [piece for piece in pieces if not inert(piece)] + [item for method in methods for item in method.decorator_list]
-        self.running = [(facts.facts_of(piece, ""), Said([piece])) for piece in pieces]
+        self.running = [(_executed(piece), Said([piece])) for piece in pieces]
 
     def _take_class(self, node):
         shell = [node.name] + [ast.dump(item) for item in node.bases + node.keywords + getattr(node, "type_params", [])]
@@ -116,6 +116,14 @@ class Anatomy:
             self.definitions[item.name] = Definition("%s.%s" % (node.name, item.name), item)
         self.shell = _digest(shell)
         return pieces
+
+
+def _executed(node):
+    """An import in a condition or a `try` binds a name: it runs nothing but the module, unless the name is used."""
+    said = facts.facts_of(node, "")
+    if isinstance(node, (ast.If, ast.Try)) and not any(isinstance(inner, facts.FUNCTIONS + (ast.Lambda,)) for inner in ast.walk(node)):
+        said.refs = {ref for ref in said.refs if ref[0] != "import"}
+    return said
 
 
 def _evaluated(node):
