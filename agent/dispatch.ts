@@ -76,6 +76,8 @@ export interface Dispatcher {
   childFinished(finished: ChildFinished): void;
   /** Nothing new begins in it; resolves when its calls are done, for which they have `patienceMs`, and its exit hooks have run. */
   drain(container: string, patienceMs: number): Promise<void>;
+  /** Makes the container the app's, and the snapshot a folder of it, without loading anything into its runner. */
+  show(container: Container, app: string, snapshot: SnapshotDelta): Promise<void>;
   snapshotsOf(container: string): string[];
   callsOf(container: string): string[];
   /** Every call in flight, for the hello of a new connection. */
@@ -140,7 +142,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
   });
 
   /** Tells the FUSE daemon; where it has forgotten the base meanwhile, the whole list. Nobody waits here: a lookup waits there. */
-  function showFiles({ container }: Inside, delta: SnapshotDelta, files: FileList): void {
+  function showFiles({ container }: Pick<Inside, "container">, delta: SnapshotDelta, files: FileList): void {
     const fuse = host.fuse();
     const add = ({ base, changed, removed }: SnapshotDifference): Promise<void> =>
       fuse.addSnapshot(container.id, delta.digest, base, changed, removed);
@@ -352,6 +354,11 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       if (!inside.hooks) return;
       runner.finish();
       await within(runner.closed, hooksLimitMs);
+    },
+    async show(container, app, delta) {
+      container.specialise(app);
+      content.keep(delta.blobs);
+      showFiles({ container }, delta, await lists.resolve(delta));
     },
     snapshotsOf: (id) => insides.get(id)?.snapshots ?? [],
     callsOf: (id) => [...(insides.get(id)?.calls.keys() ?? [])],

@@ -7,6 +7,7 @@ import { HobError, sentenceOf } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { openLog } from "../base/log.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
+import { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
 import { channelOptions, clientCredentials } from "../proto/transport.ts";
 import { identify } from "./container/process.ts";
 import { adoptOrphans } from "./container/system-calls.ts";
@@ -70,6 +71,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
 
   const contentClient = new ContentClient(options.control, clientCredentials(), channelOptions);
   stack.defer(() => contentClient.close());
+  const shellsClient = new ShellsClient(options.control, clientCredentials(), channelOptions); // its bytes delay nobody's blobs
+  stack.defer(() => shellsClient.close());
   const early: Message[] = [];
   let send = (message: Message): void => void early.push(message);
   const node = await openNode({
@@ -79,6 +82,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
       end(reason);
     },
     content: () => contentClient,
+    shells: () => shellsClient,
     send: (message) => send(message),
   });
   stack.use(node);

@@ -12,6 +12,7 @@ import type { FuseServer } from "../fusefs/server.ts";
 import type { AgentCommand, Pool } from "../proto/gen/hob/v1/agents.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
+import type { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
 import { type Container, type ContainerHost, createContainer } from "./container/container.ts";
 import { identify } from "./container/process.ts";
 import { createSlots } from "./container/slots.ts";
@@ -26,6 +27,7 @@ import type { Message } from "./outbox.ts";
 import { type AgentPaths, writeOwner } from "./run-folder.ts";
 import { runnerCommand } from "./runner/command.ts";
 import { connectRunner } from "./runner/connect.ts";
+import { createShells } from "./shell/shells.ts";
 import { clearContainers } from "./sweep.ts";
 import { createKeeper } from "./warm/keeper.ts";
 import { type GenericContainer, isGeneric, kindOf } from "./warm/policy.ts";
@@ -36,6 +38,7 @@ export interface NodeHost {
   options: AgentOptions;
   paths: AgentPaths;
   content: () => Pick<ContentClient, "get">;
+  shells: () => Pick<ShellsClient, "attach">;
   send(message: Message): void;
   /** Control wants the agent to end, or the node cannot go on. */
   shutdown(reason: HobError): void;
@@ -92,6 +95,11 @@ export async function openNode(host: NodeHost): Promise<Node> {
     signal: ending.signal,
   });
   const dispatcher = createDispatcher({ content, fuse: () => fuse, send, clock, log });
+  const shells = createShells({
+    ...{ client: host.shells, folders: paths, log },
+    container: (id) => containers.get(id),
+    show: dispatcher.show,
+  });
   const containerHost: ContainerHost = {
     key: options.key,
     folders: paths,
@@ -257,6 +265,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       if (container) void endContainer(container, reason || "control asked for it", graceMs || undefined);
     },
     shutdown: ({ patienceMs }) => void shutDown(patienceMs),
+    shell: (order) => shells.open(order),
     resolve: ({ image }) => void (image && resolveImage(image)),
   };
 
@@ -268,6 +277,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     async [Symbol.asyncDispose]() {
       ending.abort(new HobError("cancelled", "the agent is ending"));
       keeper.hold(true);
+      await shells[Symbol.asyncDispose]();
       await endContainers("the agent is ending", 0);
       await images.settled(); // a mount made after the next line would hold the run folder
       images.forgetMounts();

@@ -58,13 +58,22 @@ async function work(path: string, flags: DevFlags): Promise<void> {
   const log = openLog("dev", join(poolPaths(installRoot).state, "logs", "dev.log"));
   await using workbench = await openWorkbench({ root, connect, build: buildId(), client: "dev", log });
   const events = devEvents(workbench, pin, connected);
-  await show(surface, { ...workbench, events }, flags.control ?? "embedded");
+  await show(surface, { ...workbench, events }, { pool: flags.control ?? "embedded", connect });
 }
 
-async function show(surface: Surface, workbench: Workbench, pool: string): Promise<void> {
+interface Pool {
+  pool: string;
+  connect(): Promise<string>;
+}
+
+async function show(surface: Surface, workbench: Workbench, { pool, connect }: Pool): Promise<void> {
   if (surface === "screen") {
     const { startScreen } = await import("../tui/start.tsx");
-    process.exitCode = await startScreen(workbench, { pool, build: buildId() });
+    const shell = async (app: string, name: string) => {
+      const { runShell } = await import("./shell/session.ts");
+      return runShell(await connect(), { app, function: name, version: "", container: "", command: [], plain: false });
+    };
+    process.exitCode = await startScreen(workbench, { pool, build: buildId(), shell });
     return;
   }
   using interrupt = interruptSignal();

@@ -15,6 +15,7 @@ import { addPool } from "./pool.ts";
 import { addPs } from "./ps.ts";
 import { addRun } from "./run.ts";
 import { addSecrets } from "./secrets.ts";
+import { addShell } from "./shell.ts";
 
 const usageCode = 2;
 
@@ -31,7 +32,20 @@ function createProgram(): Command {
       "after",
       "\nExit codes: 0 done, 1 your function failed, 2 usage, 3 the pool or control could not do it.\nhob COMMAND --help shows examples.",
     );
-  for (const add of [addDev, addRun, addPs, addCalls, addLogs, addPool, addImages, addSecrets, addDoctor, addControl, addAgent])
+  for (const add of [
+    addDev,
+    addRun,
+    addShell,
+    addPs,
+    addCalls,
+    addLogs,
+    addPool,
+    addImages,
+    addSecrets,
+    addDoctor,
+    addControl,
+    addAgent,
+  ])
     add(program);
   return program;
 }

@@ -79,7 +79,7 @@ function positionalOf(rest: string[]): unknown[] {
 }
 
 /** A workbench on the project, whose functions can be called. */
-async function openCaller(root: string, flags: RunFlags): Promise<Caller> {
+export async function openCaller(root: string, flags: Pick<RunFlags, "control" | "linger">): Promise<Caller> {
   const connect = connectTo(flags.control, lingerMs(flags.linger));
   await connect();
   const [{ openWorkbench }, { startCaller }, { silentLog }] = await Promise.all([
@@ -92,7 +92,7 @@ async function openCaller(root: string, flags: RunFlags): Promise<Caller> {
 }
 
 /** The function of this name that this file declares. */
-async function functionIn(caller: Caller, path: string, name: string): Promise<FunctionView> {
+export async function functionIn(caller: Caller, path: string, name: string): Promise<FunctionView> {
   const { functions, diagnostics } = await caller.project;
   const own = functions.filter(({ spec }) => spec.module === path);
   const found = own.find(({ spec }) => spec.name === name || spec.qualname === name);

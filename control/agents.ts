@@ -14,6 +14,7 @@ import type { Publishes } from "./publishes.ts";
 import { hostImage } from "./scheduler/pools.ts";
 import type { Scheduler } from "./scheduler/scheduler.ts";
 import type { Sessions } from "./sessions.ts";
+import type { Shells } from "./shells.ts";
 import type { Turn } from "./turn.ts";
 
 const resolveAgainMs = 15_000;
@@ -31,6 +32,7 @@ interface AgentsParts {
   publishes: Publishes;
   sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice" | "trouble">;
   logs: Pick<Logs, "append">;
+  shells: Pick<Shells, "containerGone">;
   turn: Turn;
   clock: Clock;
   log: Log;
@@ -46,7 +48,7 @@ export interface Agents {
 }
 
 export function createAgents(parts: AgentsParts): Agents {
-  const { nodes, calls, scheduler, publishes, sessions, logs, turn, clock, log, build } = parts;
+  const { nodes, calls, scheduler, publishes, sessions, logs, shells, turn, clock, log, build } = parts;
   const streams = new Map<Node, Stream>();
   let closing = false;
 
@@ -99,6 +101,7 @@ export function createAgents(parts: AgentsParts): Agents {
     container.owner.containers.delete(container.id);
     scheduler.containerGone(container);
     calls.containerGone(container, reason);
+    shells.containerGone(container, reason);
   }
 
   function imageResolved(node: Node, { requested, image, failure }: ImageResolved): void {

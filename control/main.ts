@@ -9,6 +9,7 @@ import { ContentService } from "../proto/gen/hob/v1/content.ts";
 import { FleetService, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
 import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
+import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
 import { type Call, type Calls, createCalls } from "./calls.ts";
@@ -26,6 +27,7 @@ import { createScheduler } from "./scheduler/scheduler.ts";
 import { createSecrets, type Secrets } from "./secrets.ts";
 import { listen } from "./server.ts";
 import { createSessions, type Sessions } from "./sessions.ts";
+import { createShells, type Shells } from "./shells.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
 import { createTurn, type Turn } from "./turn.ts";
 
@@ -59,6 +61,7 @@ interface Plane {
   fleet: Fleet;
   registry: Registry;
   secrets: Secrets;
+  shells: Shells;
 }
 
 /** Wires the parts. Everything happens in this one thread; `turn` ends each event-loop turn with one transaction. */
@@ -128,15 +131,18 @@ function wire(
     },
   });
   logs.listen((lines) => sessions.logs(lines));
-  const agents = createAgents({ nodes, calls, scheduler, publishes, sessions, logs, turn, clock, log, build });
+  const shells = createShells({ nodes, registry, groups, snapshots, clients, turn, log, secretsFor });
+  const agents = createAgents({ shells, nodes, calls, scheduler, publishes, sessions, logs, turn, clock, log, build });
   turn.begin({
     decide() {
-      if (agents.placing) scheduler.run();
+      if (!agents.placing) return;
+      shells.place();
+      scheduler.run();
     },
     commit: () => engine.commit(),
     onStuck: (error) => sessions.notice("error", error.sentence),
   });
-  return { turn, calls, sessions, agents, logs, fleet, registry, secrets };
+  return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells };
 }
 
 type End = (reason: string) => void;
@@ -175,6 +181,7 @@ async function serve(options: ControlOptions, plane: Plane, engine: Engine, snap
     [FleetService, plane.fleet.service],
     [SecretsService, plane.secrets.service],
     [AgentsService, { link: plane.agents.serve }],
+    [ShellsService, plane.shells.service],
   ];
   return listen(options.socket, services, options.log);
 }

@@ -22,6 +22,8 @@ export interface Container extends ContainerView {
   /** "" while it is generic. */
   app: string;
   idleSinceMs: number;
+  /** The shell that has it for its own, else "": no call is placed in it. */
+  shell: string;
   loaded: Set<string>;
   loading: Map<string, PendingLoad>;
   /** Attempts in flight: call → attempt. */
@@ -78,6 +80,7 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
       group: info.app ? groupFor(info, node) || `${info.app} ?` : "",
       app: info.app,
       idleSinceMs: nowMs,
+      shell: "",
       loaded: new Set(info.snapshots),
       loading,
       calls,

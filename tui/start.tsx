@@ -7,7 +7,7 @@ import type { Workbench } from "../project/events.ts";
 import { initialState, type State } from "./model/state.ts";
 import { drawScreen, type Picture } from "./screen/frame.ts";
 import { choosePalette } from "./screen/palette.ts";
-import { Screen } from "./screen/screen.tsx";
+import { type LendTerminal, Screen } from "./screen/screen.tsx";
 import type { Widgets } from "./screen/section.ts";
 import { createStore, type Store } from "./store.ts";
 import { perform } from "./terminal/effects.ts";
@@ -16,6 +16,8 @@ import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal
 export interface ScreenOptions {
   pool: string;
   build: string;
+  /** Runs a shell of that function on this terminal, which is its own meanwhile. */
+  shell(app: string, functionName: string): Promise<{ code: number; sentence: string | undefined }>;
   /** Called when the screen ends, before the terminal is restored. */
   onQuit?(): void;
 }
@@ -51,7 +53,7 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
     try {
       if (state.view === "fleet" && !loading) loadWidgets();
       const { rows, viewports } = picture(state);
-      instance.rerender(<Screen rows={rows} onKey={onKey} onPaste={onPaste} />);
+      instance.rerender(<Screen rows={rows} onKey={onKey} onPaste={onPaste} onLend={onLend} />);
       return viewports;
     } catch (error) {
       ended.resolve(crashed(error));
@@ -80,12 +82,33 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
         nowMs,
         dispatch: (event) => store.dispatch(event),
         writeTerminal: (text) => stdout.write(text),
+        shell: (app, name) => void openShell(app, name),
         quit: () => ended.resolve({ code: 0, sentence: undefined }),
       }),
     nowMs,
   });
   const onKey = (key: string): void => store.dispatch({ kind: "key", key, nowMs: nowMs() });
   const onPaste = (text: string): void => store.dispatch({ kind: "paste", text });
+
+  let lend: LendTerminal | undefined;
+  const onLend = (given: LendTerminal): void => {
+    lend = given;
+  };
+
+  async function openShell(app: string, name: string): Promise<void> {
+    const tell = (level: "info" | "error", text: string): void =>
+      store.dispatch({ kind: "notice", level, text, timeMs: nowMs() });
+    try {
+      await lend?.(async () => {
+        stdout.write(`hob: a shell for ${app}/${name}; its end, or ~. at the start of a line, brings the workbench back\r\n`);
+        const { code, sentence } = await options.shell(app, name);
+        tell(sentence === undefined ? "info" : "error", sentence ?? `the shell has ended, exit code ${code}`);
+      });
+    } catch (error) {
+      tell("error", sentenceOf(error));
+    }
+    store.repaint();
+  }
 
   // Before Ink's own listener, so that Ink lays out rows that already have the new size.
   const onResize = (): void => {
@@ -97,7 +120,7 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
   stdout.on("error", onLost);
 
   const first = picture(store.state);
-  const instance: Instance = render(<Screen rows={first.rows} onKey={onKey} onPaste={onPaste} />, inkOptions);
+  const instance: Instance = render(<Screen rows={first.rows} onKey={onKey} onPaste={onPaste} onLend={onLend} />, inkOptions);
   instance.waitUntilExit().then(
     () => ended.resolve({ code: 0, sentence: undefined }),
     (error: unknown) => ended.resolve(crashed(error)),

@@ -169,7 +169,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
   }
 
   function run(): void {
-    const containers = nodes.containers();
+    const containers = nodes.containers().filter(({ shell }) => shell === "");
     const plan = decide({ nodes: [...nodes.all.values()], containers, groups: groups.all, demand }, clock.now());
     // The decision answers with the very objects that it was given.
     for (const step of plan.dispatches) {

@@ -96,7 +96,10 @@ switch (process.env["HOB_STAGE_FAULT"]) {
 }
 
 try {
-  process.exitCode = await startScreen(workbench, { pool: "local", build: "test" });
+  process.exitCode = await startScreen(workbench, {
+    ...{ pool: "local", build: "test" },
+    shell: () => Promise.reject(new Error("this stage has no shells")),
+  });
 } finally {
   await workbench[Symbol.asyncDispose]();
 }

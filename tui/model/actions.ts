@@ -188,6 +188,11 @@ export function togglePause(state: State): Step {
   return step(state, { kind: "pause", paused: !state.paused });
 }
 
+export function shell(state: State): Step {
+  const view = selectedFunction(state);
+  return view ? step(state, { kind: "shell", app: view.spec.app, function: view.spec.name }) : step(state);
+}
+
 /** The first ctrl-c cancels what is in the foreground; the one after it quits. */
 export function interrupt(state: State): Step {
   if (state.interrupted) return step(state, { kind: "quit" });

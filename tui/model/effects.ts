@@ -10,6 +10,7 @@ export type Effect =
   | { kind: "unpin"; app: string; function: string }
   | { kind: "pause"; paused: boolean }
   | { kind: "copy"; text: string; what: string }
+  | { kind: "shell"; app: string; function: string }
   | { kind: "quit" };
 
 export interface Step {

@@ -12,6 +12,8 @@ const mostCopiedBytes = 74_000;
 export interface World {
   workbench: Workbench;
   writeTerminal(text: string): void;
+  /** Gives the terminal to a shell of that function. */
+  shell(app: string, functionName: string): void;
   quit(): void;
   dispatch(event: ModelEvent): void;
   nowMs(): number;
@@ -39,6 +41,7 @@ const handlers: Handlers = {
     writeTerminal(`\x1b]52;c;${bytes.toString("base64")}\x07`);
     dispatch({ kind: "copied", what: `${what} (${size(bytes.length)})`, nowMs: nowMs() });
   },
+  shell: ({ app, function: name }, { shell }) => shell(app, name),
   quit: (_effect, world) => world.quit(),
 };
 

@@ -21,6 +21,7 @@ import { CallInfo, CancelCall, LogLines, Progress } from "./calls.ts";
 import { Arguments, Blob, Failure, ImageRef, Patch, SnapshotDelta, Value, Version } from "./common.ts";
 import { ContainerInfo, ImageInfo, NodeInfo, ResourceClass } from "./fleet.ts";
 import { StartCall } from "./registry.ts";
+import { OpenShell } from "./shell.ts";
 
 /** Between control and a node's agent: one stream, dialled by the agent, for its whole life. */
 
@@ -119,6 +120,7 @@ export interface AgentCommand {
     | { $case: "stop"; value: StopContainer }
     | { $case: "shutdown"; value: AgentShutdown }
     | { $case: "resolve"; value: ResolveImage }
+    | { $case: "shell"; value: OpenShell }
     | undefined;
 }
 
@@ -1099,6 +1101,9 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "resolve":
         ResolveImage.encode(message.command.value, writer.uint32(74).fork()).join();
         break;
+      case "shell":
+        OpenShell.encode(message.command.value, writer.uint32(162).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1188,6 +1193,14 @@ export const AgentCommand: MessageFns<AgentCommand> = {
             message.command = { $case: "resolve", value: ResolveImage.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.command = { $case: "shell", value: OpenShell.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1257,6 +1270,12 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "resolve": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "resolve", value: ResolveImage.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "shell": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "shell", value: OpenShell.fromPartial(object.command.value) };
         }
         break;
       }
