@@ -46,8 +46,9 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
   }
 
   function send(message: Message): void {
-    if (!open || !stream || outbox.waiting > 0) {
-      outbox.put(message);
+    if (!open || !stream || outbox.waiting > 0 || message.$case === "logs") {
+      outbox.put(message); // which also cuts lines to messages of a good size
+      drain();
       return;
     }
     outbox.sent(message, clock.now());

@@ -6,9 +6,10 @@ import type { Log } from "../base/log.ts";
 import type { FuseServer } from "../fusefs/server.ts";
 import type { AgentMessage, ChildFinished, Dispatch, Load } from "../proto/gen/hob/v1/agents.ts";
 import type { Failure, LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
+import { greatestValueBytes } from "../proto/transport.ts";
 import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
-import { explain, failure } from "./failures.ts";
+import { explain, failure, memoryNote, tooLarge } from "./failures.ts";
 import type { Runner, RunnerEvents } from "./runner/runner.ts";
 import {
   createSnapshotLists,
@@ -23,6 +24,9 @@ import {
 /** Of more the daemon is told the whole list: it forgets what nobody shows any more, too. */
 const mountedKept = 64;
 
+/** Of a container's memory, in files that its functions have written and left. */
+const filesShareMost = 0.4;
+
 type Message = NonNullable<AgentMessage["message"]>;
 
 interface Call {
@@ -30,6 +34,7 @@ interface Call {
   function: string;
   app: string;
   cancelled: boolean;
+  dropped: number; // bytes of its output that its lines have told as lost
 }
 
 /** What is known of a container's inside. */
@@ -49,6 +54,17 @@ interface Inside {
   /** Ends when what was to be sent to the runner before has been sent. */
   sending: Promise<void>;
 }
+
+/** What the kernel has done to a container so far. */
+interface Hurts {
+  kills: number;
+  refused: number;
+}
+
+const hurtsOf = ({ meter }: Container): Hurts => ({ kills: meter.oomKills(), refused: meter.refusedPids() });
+const memoryOf = ({ meter, resourceClass }: Container): { limitBytes: number; peakBytes: number } => {
+  return { limitBytes: resourceClass.memoryBytes, peakBytes: meter.peakMemoryBytes() };
+};
 
 interface BegunLoad {
   /** The runner has the load before it: a call sent now waits there for it. False when it could not be sent. */
@@ -104,12 +120,18 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     send({ $case: "logs", value: { lines: batch } });
   }
 
+  function sayInLog(container: string, call: string, text: string, dropped = 0): void {
+    eventsOf(container).output([{ call, stream: "system", timeMs: clock.now(), text, dropped }]);
+  }
+
   const eventsOf = (id: string): RunnerEvents => ({
     output(output) {
       const calls = insides.get(id)?.calls;
       if (lines.length === 0) setImmediate(flushLines);
       for (const { call, stream, timeMs, text, dropped } of output) {
-        const { app = "", function: name = "" } = calls?.get(call) ?? {};
+        const state = calls?.get(call);
+        const { app = "", function: name = "" } = state ?? {};
+        if (state) state.dropped += dropped;
         lines.push({ call, app, function: name, container: id, stream, timeMs, text, dropped, seq: 0 });
       }
     },
@@ -118,9 +140,17 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       send({ $case: "started", value: { call, container: id, attempt, timeMs } });
     },
     childCall(child) {
-      children.set(child.id, id);
       const app = child.app || insides.get(id)?.calls.get(child.parent)?.app || "";
       const { positional, keywords, parent } = child;
+      if (positional.byteLength + keywords.byteLength > greatestValueBytes) {
+        const said = failure(
+          "arguments",
+          `${child.function}: its arguments are more than ${greatestValueBytes >> 20} MiB as JSON: pass less at a time`,
+        );
+        insides.get(id)?.container.runner.childFinished(child.id, { failure: said });
+        return;
+      }
+      children.set(child.id, id);
       const args = { positional: asBuffer(positional), keywords: asBuffer(keywords) };
       send({
         $case: "child",
@@ -208,7 +238,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         sent: Promise.resolve(false),
         done: Promise.resolve(endLoad(load, begin, failure("infrastructure", gone(load.container)))),
       };
-    const killsBefore = inside.container.meter.oomKills();
+    const before = hurtsOf(inside.container);
     const snapshot = load.snapshot?.digest ?? "";
     inside.loading.set(snapshot, (inside.loading.get(snapshot) ?? 0) + 1);
     const sending = inside.sending.then(() => sendLoad(inside, load));
@@ -217,7 +247,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       () => false, // `done` tells why
     );
     inside.sending = sent.then(() => {});
-    const done = awaitLoad(inside, load, { begin, killsBefore, sending }).finally(() => {
+    const done = awaitLoad(inside, load, { begin, before, sending }).finally(() => {
       const left = (inside.loading.get(snapshot) ?? 1) - 1;
       if (left > 0) inside.loading.set(snapshot, left);
       else inside.loading.delete(snapshot);
@@ -228,7 +258,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
   async function awaitLoad(
     inside: Inside,
     load: Load,
-    { begin, killsBefore, sending }: { begin: number; killsBefore: number; sending: ReturnType<typeof sendLoad> },
+    { begin, before, sending }: { begin: number; before: Hurts; sending: ReturnType<typeof sendLoad> },
   ): BegunLoad["done"] {
     const snapshot = load.snapshot?.digest ?? "";
     let how = { tier: "fork", reason: "" };
@@ -237,7 +267,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       how = { tier: load.tier === "container" ? load.tier : tier, reason };
       if (seen) {
         if (!inside.snapshots.includes(snapshot)) inside.failed.push(snapshot);
-        return endLoad(load, begin, explainIn(inside, seen, killsBefore));
+        return endLoad(load, begin, explainIn(inside, seen, before));
       }
     } catch (error) {
       return endLoad(load, begin, failure("infrastructure", sentenceOf(error)));
@@ -259,20 +289,20 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     return { ms, failure: failed };
   }
 
-  function explainIn({ container }: Inside, seen: Failure, killsBefore: number): Failure {
+  function explainIn({ container }: Inside, seen: Failure, before: Hurts): Failure {
     return explain(seen, {
       container: container.id,
       state: container.state,
-      memoryKill: container.meter.oomKills() > killsBefore,
-      limitBytes: container.resourceClass.memoryBytes,
-      peakBytes: container.meter.peakMemoryBytes(),
+      memoryKill: container.meter.oomKills() > before.kills,
+      pidsRefused: container.meter.refusedPids() > before.refused,
+      ...memoryOf(container),
     });
   }
 
   async function dispatch(order: Dispatch): Promise<void> {
     const { call, attempt, container: id, version, app } = order;
     const inside = insides.get(id);
-    const state: Call = { attempt, function: version?.function ?? "", app, cancelled: false };
+    const state: Call = { attempt, function: version?.function ?? "", app, cancelled: false, dropped: 0 };
     const finish = (ended: Partial<Extract<Message, { $case: "finished" }>["value"]>): void => {
       flushLines();
       inside?.calls.delete(call);
@@ -289,20 +319,34 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       else if (!(await load.sent)) return finish({ failure: (await load.done).failure });
       if (state.cancelled) return finish({ failure: failure("cancelled", "the call was cancelled before it began") });
       const { runner, meter } = inside.container;
-      const killsBefore = meter.oomKills();
+      const before = hurtsOf(inside.container);
       const outcome = await runner.call({
         ...{ call, snapshot: version.snapshot, version: version.digest, function: version.function, timeoutMs: order.timeoutMs },
         positional: order.arguments?.positional ?? Buffer.from("[]"),
         keywords: order.arguments?.keywords ?? new Uint8Array(),
       });
-      const { result, runMs, droppedBytes } = outcome;
-      const failed = outcome.failure && explainIn(inside, outcome.failure, killsBefore);
+      const { runMs, droppedBytes } = outcome;
+      if (droppedBytes > state.dropped) sayInLog(id, call, "", Math.min(droppedBytes - state.dropped, 2 ** 32 - 1)); // with no line after it
+      const bytes = outcome.result?.json.byteLength ?? 0;
+      const result = bytes > greatestValueBytes ? undefined : outcome.result;
+      const seen = bytes > greatestValueBytes ? tooLarge(version.function, bytes) : outcome.failure;
+      const failed = seen && explainIn(inside, seen, before);
+      if (!failed && meter.oomKills() > before.kills) sayInLog(id, call, memoryNote(memoryOf(inside.container)));
       const loadMs = load ? (await load.done).ms : 0;
       finish({ result, failure: failed, loadMs, runMs, droppedBytes, peakMemoryBytes: meter.peakMemoryBytes() });
+      if (failed?.kind === "memory") endIfFull(inside.container);
     } catch (error) {
       host.log.error({ call, error: sentenceOf(error) }, "a call");
       finish({ failure: failure("infrastructure", sentenceOf(error)) });
     }
+  }
+
+  /** Where the memory that ran out is taken by files, the next call would not have it either. */
+  function endIfFull(container: Container): void {
+    const { memoryBytes } = container.resourceClass;
+    const files = container.meter.filesBytes();
+    if (files > memoryBytes * filesShareMost)
+      void container.stop(`${Math.round(files / 2 ** 20)} MiB of its memory were taken by files`);
   }
 
   return {

@@ -18,7 +18,7 @@ export function parseSnapshot(text: string): FileList {
   const files = new Map<string, FileEntry>();
   for (const line of text.split("\n")) {
     if (line === "") continue;
-    const match = /^([0-7]+) ([0-9a-f]{64}) (\d+) (.+)$/.exec(line);
+    const match = /^([0-7]+) ([0-9a-f]{64}) (\d+) (.+)$/s.exec(line);
     if (!match)
       throw new HobError("corrupt", `a snapshot has the line "${line.slice(0, 80)}", which is not MODE DIGEST SIZE PATH`);
     const [, mode = "", digest = "", size = "", path = ""] = match;

@@ -3,7 +3,9 @@
 import type { Command } from "commander";
 import { HobError } from "../base/errors.ts";
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
+import { isGap } from "../proto/lost-output.ts";
 import { runningControl } from "./control-address.ts";
+import { formatBytes } from "./format/bytes.ts";
 import { formatClock } from "./format/time.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { colour, printJson, printLine } from "./output.ts";
@@ -82,7 +84,7 @@ function logObject({
 }
 
 function logText(line: LogLine): string {
-  const lost = line.dropped > 0 ? colour("yellow", `[${line.dropped} dropped before this] `) : "";
+  const lost = line.dropped > 0 ? colour("yellow", `… ${formatBytes(line.dropped)} dropped${isGap(line) ? "" : ", then "}`) : "";
   const source = line.app ? `${line.app}/${line.function}` : line.container;
   return `${colour("dim", `${formatClock(line.timeMs)} ${source}`)}${line.stream === "stderr" ? " ! " : "   "}${lost}${line.text}`;
 }

@@ -74,6 +74,7 @@ export function createLogs(store: LogStore, calls: Calls, turn: Turn, clients: C
       live = createOutbox<LogLines>({
         write: (event) => stream.write(event),
         pack: (lines) => ({ lines }),
+        weigh: () => 0, // there are no others than lines
         overflow: () => stream.end(),
       });
       stop = listen((lines) => live?.lines(lines.filter(matches)));

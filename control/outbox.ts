@@ -1,17 +1,19 @@
 // ⑦ What waits for one client, in order. A slow client loses log lines, counted, and never holds up anybody else.
 
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
+import { beginGap, isGap, widenGap } from "../proto/lost-output.ts";
 
 export interface OutboxLimits {
   /** Log lines that wait; what comes beyond is dropped and counted. */
   lines: number;
   /** Characters in those lines. */
   characters: number;
-  /** Other messages that wait; beyond, the client is given up. */
+  /** Other messages that wait, and their bytes; beyond, the client is given up. */
   events: number;
+  bytes: number;
 }
 
-const clientLimits: OutboxLimits = { lines: 5_000, characters: 4 << 20, events: 20_000 };
+const clientLimits: OutboxLimits = { lines: 5_000, characters: 4 << 20, events: 20_000, bytes: 64 << 20 };
 
 const linesInMessage = 500;
 const charactersInMessage = 512 << 10;
@@ -26,18 +28,16 @@ export interface Outbox<Event> {
 }
 
 /**
- * `write` hands one message to the stream and answers whether it wants more; `pack` makes a message of log lines; `overflow` ends
- * a client that does not read at all.
+ * `write` hands one message to the stream and answers whether it wants more; `pack` makes a message of log lines; `weigh` says how many bytes
+ * a message holds, roughly; `overflow` ends a client that does not read at all.
  */
 export function createOutbox<Event>(
-  stream: { write(event: Event): boolean; pack(lines: LogLine[]): Event; overflow(): void },
+  stream: { write(event: Event): boolean; pack(lines: LogLine[]): Event; weigh(event: Event): number; overflow(): void },
   limits: OutboxLimits = clientLimits,
 ): Outbox<Event> {
-  let waiting: ({ event: Event } | { line: LogLine })[] = [];
+  let waiting: ({ event: Event; bytes: number } | { line: LogLine })[] = [];
   let open = true; // whether the stream takes more
-  let events = 0;
-  let held = { lines: 0, characters: 0 };
-  let dropped = 0;
+  let held = { events: 0, bytes: 0, lines: 0, characters: 0 };
 
   function packFrom(start: number): { batch: LogLine[]; next: number } {
     const batch: LogLine[] = [];
@@ -47,6 +47,7 @@ export function createOutbox<Event>(
       const item = waiting[next]!;
       if (!("line" in item)) break;
       batch.push(item.line);
+      if (isGap(item.line)) continue;
       characters += item.line.text.length;
       held.lines--;
       held.characters -= item.line.text.length;
@@ -60,7 +61,8 @@ export function createOutbox<Event>(
       const item = waiting[next]!;
       if ("event" in item) {
         next++;
-        events--;
+        held.events--;
+        held.bytes -= item.bytes;
         open = stream.write(item.event);
       } else {
         const packed = packFrom(next);
@@ -72,14 +74,15 @@ export function createOutbox<Event>(
   }
 
   function hold(line: LogLine): void {
-    if (held.lines >= limits.lines || held.characters + line.text.length > limits.characters) {
-      dropped += 1 + line.dropped;
+    if (held.lines < limits.lines && held.characters + line.text.length <= limits.characters) {
+      waiting.push({ line });
+      held.lines++;
+      held.characters += line.text.length;
       return;
     }
-    waiting.push({ line: dropped > 0 ? { ...line, dropped: line.dropped + dropped } : line });
-    dropped = 0;
-    held.lines++;
-    held.characters += line.text.length;
+    const last = waiting.at(-1);
+    if (last && "line" in last && isGap(last.line)) widenGap(last.line, line);
+    else waiting.push({ line: beginGap(line) });
   }
 
   return {
@@ -88,16 +91,17 @@ export function createOutbox<Event>(
         open = stream.write(event);
         return;
       }
-      if (events >= limits.events) {
+      const bytes = stream.weigh(event);
+      if (held.events >= limits.events || held.bytes + bytes > limits.bytes) {
         waiting = [];
-        held = { lines: 0, characters: 0 };
-        events = 0;
+        held = { events: 0, bytes: 0, lines: 0, characters: 0 };
         open = false;
         stream.overflow();
         return;
       }
-      waiting.push({ event });
-      events++;
+      waiting.push({ event, bytes });
+      held.events++;
+      held.bytes += bytes;
     },
     lines(lines) {
       for (const line of lines) hold(line);

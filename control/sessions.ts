@@ -56,6 +56,11 @@ interface SessionsParts {
   yieldTo(build: string): boolean;
 }
 
+function valueBytes(call: CallInfo | undefined): number {
+  const { arguments: given, result } = call ?? {};
+  return (given?.positional.byteLength ?? 0) + (given?.keywords.byteLength ?? 0) + (result?.json.byteLength ?? 0);
+}
+
 interface Session {
   readonly outbox: Outbox<SessionEvent>;
   readonly publisher: Publisher;
@@ -90,6 +95,7 @@ export function createSessions(parts: SessionsParts): Sessions {
     const outbox = createOutbox<SessionEvent>({
       write: (event) => stream.write(event),
       pack: (lines) => ({ event: { $case: "logs", value: { lines } } }),
+      weigh: ({ event }) => (event?.$case === "call" ? valueBytes(event.value.call) : 0), // no other is large
       overflow: () => session.fail(new HobError("exhausted", "this session was ended: it does not read what it asked to hear")),
     });
     const session: Session = {
@@ -146,8 +152,7 @@ export function createSessions(parts: SessionsParts): Sessions {
   function stateOf(app: string) {
     let left = recentValueBytes;
     const recent = callStore.list({ app, function: "", limit: recentCalls }).map((call) => {
-      const { arguments: given, result } = call;
-      left -= (given?.positional.byteLength ?? 0) + (given?.keywords.byteLength ?? 0) + (result?.json.byteLength ?? 0);
+      left -= valueBytes(call);
       return left >= 0 ? call : { ...call, arguments: undefined, result: undefined };
     });
     return { app, versions: registry.current(app), recent };

@@ -109,7 +109,7 @@ export function parseTable(text: string): SnapshotTable {
   const entries: FileEntry[] = [];
   for (const line of text.split("\n")) {
     if (!line) continue;
-    const match = /^([0-7]+) ([0-9a-f]{64}) (\d+) (.+)$/.exec(line);
+    const match = /^([0-7]+) ([0-9a-f]{64}) (\d+) (.+)$/s.exec(line);
     if (!match) throw new HobError("corrupt", `reading a snapshot's table: "${line.slice(0, 80)}" is not a line of one`);
     const [, mode, digest, size, path] = match;
     entries.push({ path: path!, digest: digest!, size: Number(size), mode: Number.parseInt(mode!, 8) });

@@ -2,10 +2,15 @@
 
 import { type ChannelCredentials, type ChannelOptions, credentials, ServerCredentials } from "@grpc/grpc-js";
 
-/** Messages up to 8 MiB; pings notice a dead peer; one connection is kept for as long as its client. */
+/** One value on its way: the arguments of a call, or its result, as JSON. */
+export const greatestValueBytes = 8 << 20;
+/** A call with its arguments and its result, and 4 MiB of anything else. */
+const greatestMessageBytes = 2 * greatestValueBytes + (4 << 20);
+
+/** Pings notice a dead peer; one connection is kept for as long as its client. */
 export const channelOptions: ChannelOptions = {
-  "grpc.max_receive_message_length": 8 << 20,
-  "grpc.max_send_message_length": 8 << 20,
+  "grpc.max_receive_message_length": greatestMessageBytes,
+  "grpc.max_send_message_length": greatestMessageBytes,
   "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 5_000,
   "grpc.initial_reconnect_backoff_ms": 50,

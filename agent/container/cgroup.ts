@@ -21,17 +21,23 @@ export interface Meter extends Disposable {
   /** How many processes the kernel has killed in it for want of memory. Known after the end, too. */
   oomKills(): number;
   peakMemoryBytes(): number;
+  /** Of its memory, what files in its own file systems take: that stays when its processes end. */
+  filesBytes(): number;
+  /** How many processes and threads the kernel has refused it, its limit being reached. */
+  refusedPids(): number;
 }
 
-type Figure = "memory" | "peak" | "oom" | "cpu" | "pids";
+type Figure = "memory" | "peak" | "files" | "oom" | "cpu" | "pids" | "refused";
 
 /** Where each figure is: v1's controller and file, v2's file, and how its text is read. */
 const figures: Record<Figure, { controller: string; v1: string; v2: string; key1?: string; key2?: string }> = {
   memory: { controller: "memory", v1: "memory.usage_in_bytes", v2: "memory.current" },
   peak: { controller: "memory", v1: "memory.max_usage_in_bytes", v2: "memory.peak" },
+  files: { controller: "memory", v1: "memory.stat", v2: "memory.stat", key1: "total_shmem", key2: "shmem" },
   oom: { controller: "memory", v1: "memory.oom_control", v2: "memory.events", key1: "oom_kill", key2: "oom_kill" },
   cpu: { controller: "cpuacct", v1: "cpuacct.usage", v2: "cpu.stat", key2: "usage_usec" },
   pids: { controller: "pids", v1: "pids.current", v2: "pids.current" },
+  refused: { controller: "pids", v1: "pids.events", v2: "pids.events", key1: "max", key2: "max" },
 };
 
 /** The number in a one-number file, or the one after `key` in a file of lines "key number". */
@@ -49,7 +55,7 @@ const shortestSampleMs = 100;
 
 export function openMeter(paths: CgroupPaths): Meter {
   const open = new Map<Figure, { fd: number; key: string | undefined; perSecond: number }>();
-  const last: Record<Figure, number> = { memory: 0, peak: 0, oom: 0, cpu: 0, pids: 0 };
+  const last: Record<Figure, number> = { memory: 0, peak: 0, files: 0, oom: 0, cpu: 0, pids: 0, refused: 0 };
   for (const figure of Object.keys(figures) as Figure[]) {
     const row = figures[figure];
     const v1 = paths[row.controller];
@@ -85,6 +91,8 @@ export function openMeter(paths: CgroupPaths): Meter {
     },
     oomKills: () => read("oom"),
     peakMemoryBytes: () => Math.max(read("peak"), last.memory),
+    filesBytes: () => read("files"),
+    refusedPids: () => read("refused"),
     [Symbol.dispose]() {
       read("oom");
       read("peak");

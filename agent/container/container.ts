@@ -93,7 +93,7 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
     signal.throwIfAborted();
     const place: RuncPlace = { root: host.folders.runc, bundle: folder, id };
     const spec = runtimeSpec({
-      ...{ id, root, project, resourceClass, slot },
+      ...{ id, root, project, resourceClass, slot, scratch: join(writable, "tmp") },
       cgroupsPath: `/${cgroupParent(host.key)}/${id}`,
       sdk: host.folders.sdk,
       agentPid: process.pid,

@@ -1,11 +1,14 @@
 // ⑤ A container's file systems on the node: a bounded writable layer, the image below it in the container's own uid range.
 
-import { chownSync, mkdirSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Slot } from "./slots.ts";
 import { attachMount, cloneMount, closeDescriptor, idmapMount, makeFileSystem, mount, unmount } from "./system-calls.ts";
 
-/** Mounts a tmpfs of at most `bytes` at FOLDER/rw with what overlayfs writes to; both belong to the range, or it comes up read-only. */
+/**
+ * Mounts a tmpfs of at most `bytes` at FOLDER/rw with what overlayfs writes to, which belongs to the range, or it comes up read-only,
+ * and with the container's /tmp: one bound for both.
+ */
 export function mountWritable(folder: string, slot: Slot, bytes: number, undo: AsyncDisposableStack): string {
   const target = join(folder, "rw");
   mkdirSync(target, { mode: 0o711 });
@@ -15,6 +18,9 @@ export function mountWritable(folder: string, slot: Slot, bytes: number, undo: A
     mkdirSync(join(target, name), { mode: 0o755 });
     chownSync(join(target, name), slot.uidBase, slot.uidBase);
   }
+  mkdirSync(join(target, "tmp"));
+  chmodSync(join(target, "tmp"), 0o1777);
+  chownSync(join(target, "tmp"), slot.uidBase, slot.uidBase);
   return target;
 }
 

@@ -10,6 +10,8 @@ export interface SpecInput {
   root: string;
   sdk: string;
   project: string;
+  /** Shown at /tmp. */
+  scratch: string;
   resourceClass: ResourceClass;
   slot: Slot;
   /** The agent's pid, through which runc finds the slot's namespaces. */
@@ -22,15 +24,19 @@ export interface SpecInput {
 }
 
 const MiB = 2 ** 20;
-const pidsLimit = 1024;
+/** Processes and threads of one container. */
+export const pidsLimit = 1024;
 const openFilesWished = 65_536;
 const cpuPeriodUs = 100_000;
 const shmBytes = 64 * MiB;
 const writableBytesMost = 1024 * MiB;
 
-/** The most that a container can write into its root, and again into /tmp. It is memory of the container, so never above its limit. */
-export function writableBytes(resourceClass: ResourceClass): number {
-  return resourceClass.memoryBytes > 0 ? Math.min(resourceClass.memoryBytes, writableBytesMost) : writableBytesMost;
+/**
+ * The most that a container can write into its root and /tmp together. What it writes is memory of the container: half of its limit,
+ * so that a disk that is full is an error of the function, and not the end of its process.
+ */
+export function writableBytes({ memoryBytes }: Pick<ResourceClass, "memoryBytes">): number {
+  return memoryBytes > 0 ? Math.min(Math.floor(memoryBytes / 2), writableBytesMost) : writableBytesMost;
 }
 
 const maskedPaths = [
@@ -48,11 +54,11 @@ export function runtimeSpec(input: SpecInput): unknown {
   const mapping = [{ containerID: 0, hostID: slot.uidBase, size: rangeSize }];
   const none: string[] = [];
   const openFiles = Math.min(openFilesWished, input.openFilesMost);
-  const bind = (destination: string, source: string): object => ({
+  const bind = (destination: string, source: string, access = "ro"): object => ({
     destination,
     source,
     type: "bind",
-    options: ["bind", "ro", "nosuid", "nodev"],
+    options: ["bind", access, "nosuid", "nodev"],
   });
   const tmpfs = (destination: string, ...options: string[]): object => ({
     destination,
@@ -89,7 +95,7 @@ export function runtimeSpec(input: SpecInput): unknown {
       },
       tmpfs("/dev/shm", "noexec", "nodev", "mode=1777", `size=${shmBytes}`),
       { destination: "/sys", source: "sysfs", type: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-      tmpfs("/tmp", "nodev", "mode=1777", `size=${writableBytes(resourceClass)}`),
+      bind("/tmp", input.scratch, "rw"),
       bind("/hob", input.sdk),
       bind("/project", input.project),
     ],

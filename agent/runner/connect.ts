@@ -93,7 +93,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
 
   function started(call: string, timeMs: number): void {
     const pending = calls.get(call);
-    if (!pending) return;
+    if (!pending || pending.startedAtMs !== undefined) return; // user code may write to the runner's socket, too
     pending.startedAtMs = systemClock.now();
     if (pending.timeoutMs > 0 && !pending.cause) {
       const message = `the call was still running after ${pending.timeoutMs / 1000} s, its function's timeout`;
@@ -224,23 +224,33 @@ function died(reason: string): Failure {
   return failure("exit", `the runner is gone: ${reason}`);
 }
 
-/** A runner may leave out what is empty. */
 // A runner shares its container with user code: what it says is put into the wire's ranges, or one odd line number would end the link.
 const greatestUint32 = 2 ** 32 - 1;
 const whole = (value: unknown, greatest: number): number =>
   typeof value === "number" && value > 0 ? Math.min(Math.floor(value), greatest) : 0;
 const measure = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);
-const text = (value: unknown): string => (typeof value === "string" ? value : "");
+const text = (value: unknown, longest = longestName): string => {
+  if (typeof value !== "string") return "";
+  return value.length <= longest ? value : `${value.slice(0, longest)}… (${value.length - longest} more characters)`;
+};
 
+// A failure goes to clients whole, with room to spare in a message: an exception's text may be as long as its author likes.
+const longestName = 1 << 10;
+// Runners cut it, at 16 and 256 KiB; this is for one that does not.
+const longestMessage = 17 << 10;
+const longestTraceback = 257 << 10;
+const mostFrames = 200; // the innermost
+
+/** A runner may leave out what is empty. */
 function completed(partial: Failure | undefined): Failure | undefined {
   if (!partial) return undefined;
   const { kind, type, message, traceback, frames } = partial;
   return {
     kind: text(kind) || "exception",
     type: text(type),
-    message: text(message),
-    traceback: text(traceback),
-    frames: (Array.isArray(frames) ? frames : []).map((frame) => ({
+    message: text(message, longestMessage),
+    traceback: text(traceback, longestTraceback),
+    frames: (Array.isArray(frames) ? frames : []).slice(-mostFrames).map((frame) => ({
       file: text(frame?.file),
       line: whole(frame?.line, greatestUint32),
       function: text(frame?.function),

@@ -64,7 +64,7 @@ export interface CallOutcome {
 
 export interface OutputLine {
   call: string; // "" when written outside a call
-  stream: "stdout" | "stderr";
+  stream: "stdout" | "stderr" | "system";
   timeMs: number; // Unix time
   text: string;
   dropped: number;

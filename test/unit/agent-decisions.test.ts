@@ -97,6 +97,7 @@ describe("a failure", () => {
     container: "c1",
     state: { name: "specialised" as const, app: "words" },
     memoryKill: false,
+    pidsRefused: false,
     limitBytes: 64 * MiB,
     peakBytes: 64 * MiB,
   };
@@ -118,9 +119,15 @@ describe("a failure", () => {
     expect(explain(failure("exit", "exit 3"), { ...running, state: { ...state, by: "itself" } }).kind).toBe("exit");
   });
 
-  it("of the function's own is left as it is, whatever the kernel did beside it", () => {
+  it("of the function's own keeps its kind; a limit that the container ran into is said beside it", () => {
     const own = failure("exception", "ValueError: no");
-    expect(explain(own, { ...running, memoryKill: true })).toBe(own);
+    expect(explain(own, running)).toBe(own);
+    expect(explain(own, { ...running, memoryKill: true, pidsRefused: true })).toEqual({
+      ...own,
+      message:
+        "ValueError: no (a process of the container was ended for want of memory, limit 64 MiB, peak 64 MiB: give the function more with memory=; the container reached its limit of 1024 processes and threads)",
+    });
+    expect(explain(failure("exception", "[Errno 28] No space left on device"), running).message).toContain("disk holds 32 MiB");
   });
 });
 
@@ -172,14 +179,29 @@ describe("what waits for control", () => {
     expect(outbox.waiting).toBe(0);
   });
 
-  it("is bounded for log lines, and counts what it dropped in the next that it keeps", () => {
+  it("is bounded for log lines, and one empty line counts the bytes of those that are lost, where they were", () => {
     const outbox = createOutbox();
     outbox.put(logs(19_999));
     outbox.put(logs(11));
     outbox.put(logs(5));
-    const kept = drain(outbox, 0).flatMap((message) => (message.$case === "logs" ? message.value.lines : []));
-    expect(kept).toHaveLength(20_000);
+    outbox.put(finished("a"));
     outbox.put(logs(1));
-    expect(drain(outbox, 0)).toEqual([{ $case: "logs", value: { lines: [{ ...line("0"), dropped: 15 }] } }]);
+    const kept = drain(outbox, 0).flatMap((message) => (message.$case === "logs" ? message.value.lines : []));
+    expect(kept).toHaveLength(20_002);
+    // "1" to "9", "10", "0" to "4", each with its end; then "0" behind the result.
+    expect(kept.slice(-2)).toEqual([9 * 2 + 3 + 5 * 2, 2].map((dropped) => ({ ...line(""), stream: "system", dropped })));
+    outbox.put(logs(1));
+    expect(drain(outbox, 0)).toEqual([{ $case: "logs", value: { lines: [line("0")] } }]);
+  });
+
+  it("is bounded in bytes too, and sends lines in messages of about a megabyte", () => {
+    const outbox = createOutbox();
+    const long = "x".repeat(64 << 10);
+    outbox.put({ $case: "logs", value: { lines: Array.from({ length: 1_000 }, () => line(long)) } });
+    const messages = drain(outbox, 0).map((message) => (message.$case === "logs" ? message.value.lines : []));
+    const bytes = (lines: LogLine[]): number => lines.reduce((sum, { text }) => sum + text.length, 0);
+    expect(Math.max(...messages.map(bytes))).toBeLessThanOrEqual(1 << 20);
+    expect(bytes(messages.flat())).toBe(8 << 20);
+    expect(messages.flat().at(-1)).toMatchObject({ stream: "system", text: "", dropped: 872 * (long.length + 1) });
   });
 });

@@ -16,6 +16,7 @@ import { createRegistry } from "../../control/registry.ts";
 import { applyDelta, comparePaths, deltaBetween, parseTable, tableText } from "../../control/snapshot-table.ts";
 import { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
 import { Arguments, Failure, FunctionSpec, LogLine, Version } from "../../proto/gen/hob/v1/common.ts";
+import { isGap } from "../../proto/lost-output.ts";
 
 const folders: string[] = [];
 afterEach(() => {
@@ -223,11 +224,12 @@ test("what waits for a client keeps its order; only lines are dropped, and every
           return --room > 0;
         },
         pack: (lines: LogLine[]) => lines,
+        weigh: () => 1,
         overflow() {
           throw new Error("given up");
         },
       };
-      const outbox = createOutbox<string | LogLine[]>(stream, { lines: 10, characters: 1_000, events: 1_000 });
+      const outbox = createOutbox<string | LogLine[]>(stream, { lines: 10, characters: 1_000, events: 1_000, bytes: 1_000 });
       let sent = 0;
       const events: string[] = [];
       for (const step of steps) {
@@ -248,10 +250,19 @@ test("what waits for a client keeps its order; only lines are dropped, and every
       outbox.lines([LogLine.fromPartial({ text: "last", seq: ++sent })]);
       expect(written.filter((item) => typeof item === "string" && item !== "sample")).toEqual(events);
       const lines = written.flatMap((item) => (typeof item === "string" ? [] : item));
-      expect(lines.reduce((sum, { dropped }) => sum + 1 + dropped, 0)).toBe(sent);
+      const bytes = lines.reduce((sum, line) => sum + line.dropped + (isGap(line) ? 0 : line.text.length + 1), 0);
+      expect(bytes).toBe(2 * (sent - 1) + "last\n".length);
       expect(lines.map(({ seq }) => seq)).toEqual(lines.map(({ seq }) => seq).toSorted((a, b) => a - b));
     }),
   );
+});
+
+test("a client that leaves more results unread than it is worth keeping is given up, and what waited is let go of", () => {
+  let given = 0;
+  const stream = { write: () => false, pack: () => "", weigh: (event: string) => event.length, overflow: () => given++ };
+  const outbox = createOutbox<string>(stream, { lines: 10, characters: 100, events: 100, bytes: 100 });
+  for (let i = 0; i < 12; i++) outbox.send("x".repeat(10)); // the first is written
+  expect(given).toBe(1);
 });
 
 test("latency looks at the last minute only", () => {

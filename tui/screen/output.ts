@@ -1,9 +1,10 @@
 // ⑧ Log lines as rows of the screen. A chunk's rows are worked out once for each width: only the last chunk changes.
 
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
+import { isGap } from "../../proto/lost-output.ts";
 import type { CallLog } from "../model/logs.ts";
 import { clean } from "../text.ts";
-import { count, timeOfDayMs } from "../units.ts";
+import { count, size, timeOfDayMs } from "../units.ts";
 import type { Line, Style } from "./line.ts";
 
 export interface OutputLook {
@@ -75,8 +76,8 @@ function lineRows(entry: LogLine, { width, wrap }: OutputLook): Line[] {
   const { mark, style } = streams[entry.stream] ?? { mark: " ", style: "plain" as const };
   const time = { text: `${timeOfDayMs(entry.timeMs)} `, style: "dim" as const };
   const rows: Line[] = [];
-  if (entry.dropped > 0)
-    rows.push([time, { text: `· ${count(entry.dropped)} dropped here: written faster than sent`, style: "dim" }]);
+  if (entry.dropped > 0) rows.push([time, { text: `… ${size(entry.dropped)} dropped`, style: "dim" }]);
+  if (isGap(entry)) return rows;
   const room = Math.max(8, width - timeColumns);
   if (!wrap) return [...rows, [time, { text: mark + clean(entry.text.slice(0, longestCells)), style }]];
   const text = clean(entry.text);

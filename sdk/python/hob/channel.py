@@ -15,6 +15,15 @@ from . import frames
 current: Channel | None = None
 
 
+def _end_fork(head: dict) -> None:
+    """A function forked, and both processes returned from it: the call's outcome is the first one's."""
+    failure = head.get("failure") or {}
+    try:
+        os.write(2, failure.get("traceback", "").encode(errors="replace"))
+    finally:
+        os._exit(1 if failure else 0)
+
+
 class Channel:
     """
     Whoever waits reads: one waiting thread at a time takes what comes from the socket and wakes the others. So there is no reader
@@ -35,6 +44,8 @@ class Channel:
         self._finished: dict[str, frames.Frame] = {}
 
     def send(self, kind: int, head: dict, *payload: bytes) -> None:
+        if os.getpid() != self._pid:
+            _end_fork(head)
         data = memoryview(frames.encode(kind, head, *payload))
         with self._sending:
             while data:

@@ -20,21 +20,37 @@ def failure(kind: str, message: str, type: str = "", text: str = "") -> dict[str
 
 def from_exception(error: BaseException, kind: str, root: str) -> dict[str, Any]:
     """`root` is the project's folder: what lies below it is the user's own."""
-    import traceback  # with linecache and tokenize: what goes well does not wait for them
+    try:
+        import traceback  # with linecache and tokenize: what goes well does not wait for them
+    except OSError:  # no descriptor is left
+        return failure(kind, _cut(_message(error), _longest_message), _name(error))
 
     report = traceback.TracebackException(type(error), error, error.__traceback__)
     _clean(report, root.rstrip("/") + "/", set())
     frames = [_frame(frame.filename, frame.lineno or 0, frame.name, frame.line or "") for frame in report.stack]
     if isinstance(error, SyntaxError) and report.filename:
         frames.append(_frame(report.filename, int(report.lineno or 0), "", report.text or ""))
-    name, module = type(error).__qualname__, type(error).__module__
     return {
         "kind": kind,
-        "type": name if module in ("builtins", "__main__") else f"{module}.{name}",
-        "message": _message(error),
-        "traceback": "".join(report.format()),
+        "type": _name(error),
+        "message": _cut(_message(error), _longest_message),
+        "traceback": _cut("".join(report.format()), _longest_traceback),
         "frames": frames,
     }
+
+
+def _name(error: BaseException) -> str:
+    name, module = type(error).__qualname__, type(error).__module__
+    return name if module in ("builtins", "__main__") else f"{module}.{name}"
+
+
+#: An exception's text may be as long as its author likes; a failure goes to every client.
+_longest_message = 16 << 10
+_longest_traceback = 256 << 10
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text) - longest} more characters)"
 
 
 def _message(error: BaseException) -> str:

@@ -10,7 +10,7 @@ export function failureOf(thrown: unknown, kind: "exception" | "load"): Failure 
       kind,
       type: typeof thrown,
       message: textOf(() => String(thrown)),
-      traceback: textOf(() => `Uncaught ${inspect(thrown)}`),
+      traceback: textOf(() => `Uncaught ${inspect(thrown)}`, longestTraceback),
       frames: [],
     };
   }
@@ -18,14 +18,19 @@ export function failureOf(thrown: unknown, kind: "exception" | "load"): Failure 
     kind,
     type: textOf(() => thrown.name || thrown.constructor.name),
     message: textOf(() => thrown.message || thrown.name),
-    traceback: textOf(() => inspect(thrown, { depth: 2 })),
+    traceback: textOf(() => inspect(thrown, { depth: 2 }), longestTraceback),
     frames: traceFrames(thrown),
   };
 }
 
-function textOf(make: () => string): string {
+/** An error's text may be as long as its author likes; a failure goes to every client. */
+const longestMessage = 16 << 10;
+const longestTraceback = 256 << 10;
+
+function textOf(make: () => string, longest = longestMessage): string {
   try {
-    return String(make());
+    const text = String(make());
+    return text.length <= longest ? text : `${text.slice(0, longest)}… (${text.length - longest} more characters)`;
   } catch (fault) {
     return `an exception whose text cannot be had: ${fault instanceof Error ? fault.message : typeof fault}`;
   }

@@ -280,6 +280,10 @@ function fromChild(child: Child, frame: Frame): void {
       if (agent.writableLength <= queuedOutputBytes) agent.write(frame.raw);
       else addDropped(child, frame.head.call, frame.head.dropped + frame.payload.byteLength + 1);
       return;
+    case "finish":
+      child.ending = true; // it has caught what nobody did
+      if (child.running.size === 0) stopChild(child, "in order");
+      return;
     case "ready":
       spares.fill();
   }

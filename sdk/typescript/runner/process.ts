@@ -174,11 +174,12 @@ installChannel({
 });
 
 // Node would print it and end the process, and the call would only be known to have exited.
+// What it leaves is uncertain: the runner gives this process nothing more, and ends it when the calls that it has are done.
 process.on("uncaughtException", (error) => {
-  const [only = ""] = running.size === 1 ? running : [within.getStore()];
-  if (running.has(only)) finish(only, { failure: failureOf(error, "exception") }, 0);
+  send("finish", {});
+  const guilty = within.getStore() ?? [...running][0] ?? "";
+  if (running.has(guilty)) finish(guilty, { failure: failureOf(error, "exception") }, 0);
   else console.error(error);
-  socket.end(() => process.exit(1));
 });
 
 /** The same work as a load and a call of no consequence: compiled and cached by the time of a save. */

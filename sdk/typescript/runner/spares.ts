@@ -26,7 +26,7 @@ export function createSpares(events: ChildEvents): Spares {
     all.add(child);
     // When the container is over its memory, the kernel shall end this process, not the runner.
     try {
-      writeFileSync(`/proc/${child.process.pid}/oom_score_adj`, "500");
+      writeFileSync(`/proc/${child.process.pid}/oom_score_adj`, "1000");
     } catch {
       // No /proc here, or it has ended already: then the container ends as a whole.
     }

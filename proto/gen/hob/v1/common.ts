@@ -194,9 +194,9 @@ export interface LogLine {
   stream: string;
   /** Unix time, fractions kept */
   timeMs: number;
-  /** without the newline; at most 64 KiB, the rest is counted in `dropped` */
+  /** without the newline; at most 64 KiB, the rest is counted in the `dropped` of the next line */
   text: string;
-  /** bytes or lines dropped just before this line, 0 mostly */
+  /** bytes dropped just before this line, 0 mostly; an empty line of "system" stands for them alone */
   dropped: number;
   /** position in control's log; set by control */
   seq: number;

@@ -122,6 +122,7 @@ def _become_child(close: list[int], outputs: tuple[int, int], run: Callable[[], 
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
         for number in close:
             os.close(number)
@@ -144,7 +145,7 @@ def _prefer_for_memory_kill() -> None:
     """When the container is over its memory, the kernel shall end this process, not the zygote."""
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("500")
+            file.write("1000")
     except OSError:
         pass  # no /proc here: then the container ends as a whole
 
