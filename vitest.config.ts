@@ -7,6 +7,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Mounts, containers and pseudo-terminals share two cores: files run one after the other.
     fileParallelism: false,
+    // Agents under test leave the machine's own interfaces as they are: what leaves a node is tested in a namespace of the test's own.
+    env: { HOB_UPLINK: "none" },
     pool: "forks",
   },
 });

@@ -12,6 +12,7 @@ import { channelOptions, clientCredentials } from "../proto/transport.ts";
 import { identify } from "./container/process.ts";
 import { adoptOrphans } from "./container/system-calls.ts";
 import { openControlLink } from "./control-link.ts";
+import { clearNetwork } from "./network/network.ts";
 import { openNode } from "./node.ts";
 import type { Message } from "./outbox.ts";
 import { requireAgentMachine } from "./requirements.ts";
@@ -122,6 +123,7 @@ async function takeRunFolder(options: AgentOptions): Promise<RunLock> {
   await sweepRunFolder(run);
   await sweep(dirname(run)); // those of others
   await clearContainers(key, agentPaths(run).runc); // whatever bears our key, even where the run folder was lost
+  await clearNetwork(key, run);
   makeRunFolder(run);
   const agent = identify(process.pid);
   if (!agent) throw new HobError("internal", "this process is not in /proc", { remedy: "mount /proc" });

@@ -23,6 +23,7 @@ import { watchGpus } from "./gpu.ts";
 import { createImages } from "./images.ts";
 import { openMachineLoad } from "./machine-load.ts";
 import type { AgentOptions } from "./main.ts";
+import { openNetwork } from "./network/network.ts";
 import type { Message } from "./outbox.ts";
 import { type AgentPaths, writeOwner } from "./run-folder.ts";
 import { runnerCommand } from "./runner/command.ts";
@@ -62,7 +63,12 @@ export async function openNode(host: NodeHost): Promise<Node> {
   const content = createContent(store, host.content, log);
   const ending = new AbortController();
   await using stack = new AsyncDisposableStack();
-  const slots = stack.use(createSlots(options.key));
+  const network = stack.use(
+    await openNetwork({
+      ...{ key: options.key, run: options.run, folder: paths.network, nameServers: "/etc/resolv.conf", log },
+    }),
+  );
+  const slots = stack.use(createSlots(options.key, network));
   const load = stack.use(openMachineLoad(cores));
   const gpus = stack.use(watchGpus());
 
@@ -104,6 +110,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     key: options.key,
     folders: paths,
     slots,
+    nameFile: network.nameFile,
     get fuse() {
       return fuse;
     },
@@ -241,6 +248,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       ...{ name: options.name, state, cores, sinceMs: readySinceMs, version: options.build, ...load.sample() },
       storeBytes: images.list().reduce((sum, image) => sum + image.storedBytes, 0),
       gpus: gpus.current(),
+      network: network.obstacle ? network.obstacle.sentence : "internet",
       containers: [
         ...[...containers.values()].map(infoOf),
         ...[...creating].map(([id, { image, resourceClass, sinceMs }]) => creatingInfo(id, image, resourceClass, sinceMs)),

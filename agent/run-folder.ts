@@ -6,15 +6,22 @@ import { errnoOf, HobError } from "../base/errors.ts";
 import type { ProcessId } from "./container/process.ts";
 
 /** Control of an embedded pool keeps its socket in the same folder: only these are the agent's. */
-const agentFolders = { containers: "c", runc: "runc", sdk: "sdk", images: "images", snapshots: "project" } as const;
+const agentFolders = {
+  containers: "c",
+  runc: "runc",
+  sdk: "sdk",
+  images: "images",
+  snapshots: "project",
+  network: "net",
+} as const;
 
 export type AgentPaths = Record<keyof typeof agentFolders, string>;
 
 export function agentPaths(run: string): AgentPaths {
-  const { containers, runc, sdk, images, snapshots } = agentFolders;
+  const { containers, runc, sdk, images, snapshots, network } = agentFolders;
   return {
     ...{ containers: join(run, containers), runc: join(run, runc), sdk: join(run, sdk) },
-    ...{ images: join(run, images), snapshots: join(run, snapshots) },
+    ...{ images: join(run, images), snapshots: join(run, snapshots), network: join(run, network) },
   };
 }
 

@@ -10,6 +10,7 @@ import { cgroupParent } from "./container/container.ts";
 import { awaitEnd, identify, isRunning, kill } from "./container/process.ts";
 import { readRuncState } from "./container/runc.ts";
 import { unmount } from "./container/system-calls.ts";
+import { clearNetwork } from "./network/network.ts";
 import { agentPaths, ownerFile, readOwner } from "./run-folder.ts";
 import { isLock, lockRunFolder } from "./run-lock.ts";
 
@@ -43,7 +44,9 @@ export async function sweepRunFolder(run: string): Promise<Swept> {
     kill(owner.fuse);
     await awaitEnd(owner.fuse);
   }
-  const cleared = await clearContainers(owner.key || basename(run), agentPaths(run).runc);
+  const key = owner.key || basename(run);
+  const cleared = await clearContainers(key, agentPaths(run).runc);
+  await clearNetwork(key, run);
   for (const target of mountsBelow(run, readFileSync("/proc/self/mountinfo", "utf8"))) unmount(target);
   return { ...cleared, folders: await removeContents(run) };
 }

@@ -18,6 +18,7 @@ const packages: Record<string, Partial<Record<Manager, string>>> = {
   "util-linux": {},
   python3: { pacman: "python" },
   kmod: {},
+  nftables: {},
 };
 
 const families: [RegExp, Manager][] = [

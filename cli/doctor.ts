@@ -9,7 +9,7 @@ const missingCode = 3;
 export function addDoctor(program: Command): void {
   program
     .command("doctor")
-    .description("check this machine: kernel, FUSE, cgroups, runc, Python, disk, GPU")
+    .description("check this machine: kernel, FUSE, cgroups, runc, Python, network, disk, GPU")
     .option("--json", "one JSON object a line")
     .addHelpText("after", "\nExample:\n  hob doctor --json | jq 'select(.state != \"ok\")'\n")
     .action(diagnose);
@@ -29,11 +29,12 @@ async function diagnose(flags: { json?: boolean }): Promise<void> {
 }
 
 async function examine() {
-  const [kernel, cgroups, programs, machine] = await Promise.all([
+  const [kernel, cgroups, programs, machine, network] = await Promise.all([
     import("./doctor/kernel.ts"),
     import("./doctor/cgroups.ts"),
     import("./doctor/programs.ts"),
     import("./doctor/machine.ts"),
+    import("./doctor/network.ts"),
   ]);
   const rows = await Promise.all([
     kernel.checkKernel(),
@@ -46,6 +47,7 @@ async function examine() {
     programs.checkUnshare(),
     programs.checkNode(),
     programs.checkPython(),
+    network.checkNetwork(),
     machine.checkDisks(),
     machine.checkGpu(),
     machine.checkLeftovers(),

@@ -62,6 +62,9 @@ async function show(flags: PoolFlags): Promise<void> {
   const nowMs = Date.now();
   if (sample.nodes.length === 0) printLine("No nodes: no agent is connected.");
   else printTable(nodeColumns, sample.nodes.map(nodeRow));
+  for (const { name, network } of sample.nodes) {
+    if (network && network !== "internet") printLine(`Containers of ${name} have no network: ${network}.`);
+  }
   const rows = sample.nodes.flatMap((node) => node.containers.map((container) => containerRow(container, node, nowMs)));
   if (rows.length > 0) {
     printLine("");

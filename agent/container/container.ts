@@ -24,6 +24,8 @@ export interface ContainerHost {
   /** RUN/c, RUN/runc, RUN/sdk, RUN/project: every component of their paths has o+x. */
   folders: { containers: string; runc: string; sdk: string; snapshots: string };
   slots: Slots;
+  /** The resolv.conf of containers with a network. */
+  nameFile: string;
   fuse: Pick<FuseServer, "idmap" | "addContainer" | "removeContainer">;
   /** Connects to the runner of that language at the other end of its fd 3. */
   connect(socket: Duplex, events: RunnerEvents): Promise<Runner>;
@@ -71,7 +73,7 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
   await using undo = new AsyncDisposableStack();
   let step = "user namespace";
   try {
-    const slot = await host.slots.acquire(signal);
+    const slot = await host.slots.acquire(resourceClass.network, signal);
     undo.defer(() => host.slots.release(slot));
     const mapped = host.fuse.idmap ? slot : undefined;
 
@@ -96,6 +98,7 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
       ...{ id, root, project, resourceClass, slot, scratch: join(writable, "tmp") },
       cgroupsPath: `/${cgroupParent(host.key)}/${id}`,
       sdk: host.folders.sdk,
+      nameFile: slot.network === "internet" ? host.nameFile : undefined,
       agentPid: process.pid,
       command: host.command(resourceClass.language),
       swapLimit: swapLimitAvailable(),

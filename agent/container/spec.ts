@@ -12,6 +12,8 @@ export interface SpecInput {
   project: string;
   /** Shown at /tmp. */
   scratch: string;
+  /** Their resolv.conf; undefined without a network. */
+  nameFile: string | undefined;
   resourceClass: ResourceClass;
   slot: Slot;
   /** The agent's pid, through which runc finds the slot's namespaces. */
@@ -98,6 +100,7 @@ export function runtimeSpec(input: SpecInput): unknown {
       bind("/tmp", input.scratch, "rw"),
       bind("/hob", input.sdk),
       bind("/project", input.project),
+      ...(input.nameFile === undefined ? [] : [bind("/etc/resolv.conf", input.nameFile)]),
     ],
     linux: {
       uidMappings: mapping,

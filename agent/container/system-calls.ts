@@ -113,20 +113,25 @@ export function closeDescriptor(fd: number): void {
   closeCall(fd);
 }
 
-/** Brings the loopback interface of a network namespace up: this thread enters it and comes back before anything else can run. */
-export function raiseLoopback(networkFd: number, ownNetworkFd: number): void {
+/** Does `work` in a network namespace: this thread enters it and comes back before anything else can run, so `work` must not wait. */
+export function inNetwork<T>(networkFd: number, ownNetworkFd: number, work: () => T): T {
   checked(setnsCall(networkFd, CLONE_NEWNET), "entering a network namespace");
   try {
-    const socket = checked(socketCall(AF_INET, SOCK_DGRAM_CLOEXEC, 0), "opening a socket in a network namespace");
-    const request = Buffer.alloc(40); // struct ifreq: 16 bytes of name, then the flags
-    request.write("lo");
-    request.writeInt16LE(IFF_UP_RUNNING, 16);
-    const result = ioctlCall(socket, SIOCSIFFLAGS, request);
-    closeDescriptor(socket);
-    checked(result, "bringing up the loopback interface");
+    return work();
   } finally {
     checked(setnsCall(ownNetworkFd, CLONE_NEWNET), "leaving a network namespace");
   }
+}
+
+/** Brings up an interface ("lo") of the network namespace that this thread is in. */
+export function raiseInterface(name: string): void {
+  const socket = checked(socketCall(AF_INET, SOCK_DGRAM_CLOEXEC, 0), "opening a socket in a network namespace");
+  const request = Buffer.alloc(40); // struct ifreq: 16 bytes of name, then the flags
+  request.write(name);
+  request.writeInt16LE(IFF_UP_RUNNING, 16);
+  const result = ioctlCall(socket, SIOCSIFFLAGS, request);
+  closeDescriptor(socket);
+  checked(result, `bringing up the interface ${name}`);
 }
 
 /** Orphans among our descendants become our children from now on: containers' first processes are then ours to wait for. */

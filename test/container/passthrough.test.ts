@@ -60,6 +60,7 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
         key: "passthru",
         folders,
         slots,
+        nameFile: "",
         fuse,
         connect: connectRunner,
         command: runnerCommand,

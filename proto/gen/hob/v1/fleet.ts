@@ -127,6 +127,8 @@ export interface NodeInfo {
   sinceMs: number;
   /** of hob */
   version: string;
+  /** "internet", or why its containers have none */
+  network: string;
 }
 
 export interface FleetSample {
@@ -1087,6 +1089,7 @@ function createBaseNodeInfo(): NodeInfo {
     images: [],
     sinceMs: 0,
     version: "",
+    network: "",
   };
 }
 
@@ -1127,6 +1130,9 @@ export const NodeInfo: MessageFns<NodeInfo> = {
     }
     if (message.version !== "") {
       writer.uint32(98).string(message.version);
+    }
+    if (message.network !== "") {
+      writer.uint32(106).string(message.network);
     }
     return writer;
   },
@@ -1240,6 +1246,14 @@ export const NodeInfo: MessageFns<NodeInfo> = {
             message.version = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1269,6 +1283,7 @@ export const NodeInfo: MessageFns<NodeInfo> = {
     message.images = object.images?.map((e) => ImageInfo.fromPartial(e)) || [];
     message.sinceMs = object.sinceMs ?? 0;
     message.version = object.version ?? "";
+    message.network = object.network ?? "";
     return message;
   },
 };
