@@ -15,6 +15,7 @@ export async function checkNetwork(): Promise<Finding> {
   const obstacle = await networkObstacle();
   if (obstacle) return { ...row, state: "limited", found: obstacle.message, meaning, remedy: obstacle.remedy ?? "" };
   const { names } = findUplinks();
-  if (names.length > 0) return { ...row, state: "ok", found: `nftables, ${names.join(", ")}`, meaning: "containers reach the internet only" };
+  if (names.length > 0)
+    return { ...row, state: "ok", found: `nftables, ${names.join(", ")}`, meaning: "containers reach the internet only" };
   return { ...row, state: "ok", found: "nftables, no way out", meaning: "containers reach a name server only" };
 }
