@@ -17,10 +17,10 @@ install_packages() {
 # The agent needs runc and unshare (util-linux); a client of a pool elsewhere needs neither, so what cannot be installed is said, not fatal.
 install_system() {
   if [ "$(id -u)" = 0 ]; then elevate=; elif sudo -n true 2>/dev/null; then elevate=sudo; else elevate=none; fi
-  if command -v apt-get >/dev/null 2>&1; then command="apt-get install -y --no-install-recommends runc util-linux python3"
-  elif command -v dnf >/dev/null 2>&1; then command="dnf install -y runc util-linux python3"
-  elif command -v pacman >/dev/null 2>&1; then command="pacman -S --noconfirm runc util-linux python"
-  elif command -v apk >/dev/null 2>&1; then command="apk add runc util-linux python3"
+  if command -v apt-get >/dev/null 2>&1; then command="apt-get install -y --no-install-recommends runc util-linux python3 nftables"
+  elif command -v dnf >/dev/null 2>&1; then command="dnf install -y runc util-linux python3 nftables"
+  elif command -v pacman >/dev/null 2>&1; then command="pacman -S --noconfirm runc util-linux python nftables"
+  elif command -v apk >/dev/null 2>&1; then command="apk add runc util-linux python3 nftables"
   else say "runc is missing, and this system's package manager is unknown: install runc, then try again"; return 0; fi
   if [ "$elevate" = none ]; then say "runc is missing and needs root to install: type \`sudo $command\`"; return 0; fi
   say "installing runc from the distribution's packages"

@@ -17,7 +17,7 @@ export interface Slot {
   network: NetworkKind;
 }
 
-export type NetworkKind = "internet" | "none";
+type NetworkKind = "internet" | "none";
 
 export interface Slots extends Disposable {
   /** One with the network of that name, or without any where this node has none to give. */
