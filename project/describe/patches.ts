@@ -18,8 +18,8 @@ export interface ModuleTexts {
 export interface LoadedCode {
   /** The project's modules that are imported. */
   modules: readonly string[];
-  /** Of the parts "name …": the module, and the names in it. */
-  where: Readonly<Record<string, readonly [path: string, names: string]>>;
+  /** Of the parts "name …": the module, the names in it, and whether calls can change the value. */
+  where: Readonly<Record<string, readonly [path: string, names: string, changeable: boolean]>>;
   /** Of the whole project at that moment, by path. */
   texts: ReadonlyMap<string, ModuleTexts>;
 }
@@ -39,29 +39,30 @@ export type Patching = { kind: "patch"; plan: PatchPlan; reason: string } | { ki
  * loaded; and that all else that is reached now has been loaded with the text that it has now.
  */
 export function patchBetween(was: DescribedFunction, now: DescribedFunction): Patching {
+  if (!now.units) return { kind: "fork" };
   const units: Unit[] = [];
   const names: string[] = [];
   let data = false;
   for (const key of Object.keys({ ...was.parts, ...now.parts }).sort()) {
     if (was.parts[key] === now.parts[key]) continue;
     const before = was.units?.[key];
-    const after = now.units?.[key];
+    const after = now.units[key];
     if (key in was.parts && key in now.parts) {
       const fixed = now.fixed?.[key] ?? was.fixed?.[key];
       if (fixed !== undefined) return { kind: "fork", reason: fixed };
-      if (!before || !after) return { kind: "fork" };
+      if (!before || !after) return forkFor(key);
       const differs = Object.keys({ ...before.outline, ...after.outline }).find(
         (what) => before.outline[what] !== after.outline[what],
       );
       if (differs !== undefined) return { kind: "fork", reason: `${differs} of ${after.name} changed` };
       units.push(after);
       names.push(key === "own" ? "" : key.slice("name ".length));
-    } else if (!key.startsWith("name ") && !key.startsWith("import ")) return { kind: "fork" };
+    } else if (!key.startsWith("name ") && !key.startsWith("import ")) return forkFor(key);
     else if (key in now.parts && key.startsWith("name ")) {
       if (!loadedAsNow(was, now, key))
         return { kind: "fork", reason: `reaches ${key.slice("name ".length)}, which was not loaded` };
       if (after) units.push(after);
-      else data = true;
+      else if (placeOf(now, key)?.[2]) data = true;
     }
   }
   if (names.length === 0) return { kind: "fork" };
@@ -74,9 +75,18 @@ export function patchBetween(was: DescribedFunction, now: DescribedFunction): Pa
   return { kind: "patch", plan: { units, data }, reason };
 }
 
+function forkFor(key: string): Patching {
+  const [what, name = ""] = key.split(" ");
+  if (what === "name") return { kind: "fork", reason: `reaches ${name}` };
+  return what === "code" ? { kind: "fork", reason: `module code of ${name} changed` } : { kind: "fork" };
+}
+
+/** A method's is its class's. */
+const placeOf = ({ loaded }: DescribedFunction, key: string): LoadedCode["where"][string] | undefined =>
+  loaded?.where[key] ?? loaded?.where[key.slice(0, key.lastIndexOf("."))];
+
 function loadedAsNow(was: DescribedFunction, now: DescribedFunction, key: string): boolean {
-  const where = now.loaded?.where;
-  const [path, names] = where?.[key] ?? where?.[key.slice(0, key.lastIndexOf("."))] ?? [];
+  const [path, names] = placeOf(now, key) ?? [];
   if (path === undefined || names === undefined || !was.loaded?.modules.includes(path)) return false;
   const text = was.loaded.texts.get(path)?.names[names];
   return text !== undefined && text === now.loaded?.texts.get(path)?.names[names];

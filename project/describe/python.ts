@@ -57,7 +57,7 @@ interface Reason {
   whole: Record<string, string>;
   units: Record<string, Unit>;
   fixed: Record<string, string>;
-  where: Record<string, [path: string, names: string]>;
+  where: Record<string, [path: string, names: string, changeable: boolean]>;
   modules: string[];
   keepsState: boolean;
 }

@@ -52,6 +52,39 @@ describe("the python sdk", () => {
     ).toEqual([["g"], ["main"]]);
   });
 
+  it("makes the marked methods of a class functions, and an object whose hooks run before the first local call", () => {
+    const statements = `class Base:
+    @hob.enter()
+    def first(self): self.log = ["first"]
+@app.cls(timeout=3)
+class Model(Base):
+    @hob.enter()
+    def load(self): self.log.append("load")
+    @hob.method()
+    def predict(self, x): return [*self.log, self.double(x)]
+    def double(self, x): return x * 2
+model = Model()`;
+    const seen =
+      "[list(app.functions), app.functions['Model.predict'].spec['timeout_ms'], model.predict(3), model.predict.local(4), model.double(5)]";
+    expect(evaluate(statements, seen)).toEqual([["Model.predict"], 3000, ["first", "load", 6], ["first", "load", 8], 10]);
+    expect(evaluate(`${statements}\nclass Other(Model): pass`, "[isinstance(Model.cls(), Model), Other().double(4)]")).toEqual([
+      true,
+      8,
+    ]);
+  });
+
+  it.each([
+    ["class M: pass", /M has no method to call; put @hob.method\(\) above one/],
+    [
+      "class M:\n    def __init__(self, a): ...\n    @hob.method()\n    def f(self): ...",
+      /its constructor wants a; give defaults/,
+    ],
+    ["class M:\n    @hob.method()\n    @staticmethod\n    def f(): ...", /put it directly above the `def`/],
+    ["def f(): ...", /@app.cls decorates classes/],
+  ])("refuses @app.cls() on %s with the remedy", (text, remedy) => {
+    expect(evaluate(`@app.cls()\n${text}`, "1")).toMatch(remedy);
+  });
+
   it.each([
     ['memory="512 megs"', 'ValueError: memory="512 megs" is not a size; write for example "512MiB"'],
     ["memory=5", "ValueError: memory=5 is 5 bytes, too little for any runtime; give at least 16MiB"],

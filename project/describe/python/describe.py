@@ -113,7 +113,7 @@ class Describer:
             described["parts"], keys = reached.parts(declared.method)
             described["whole"] = reached.whole
             described["units"], described["fixed"] = units_of(reached, self.running(reached.modules), keys)
-            described["where"] = reached.where()
+            described["where"] = reached.where(self.reach.keeping)
             described["modules"] = sorted(reached.modules)
             described["keepsState"] = self.reach.keeping.of(reached)
         yield described

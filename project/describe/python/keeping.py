@@ -25,7 +25,7 @@ class Keeping:
         called = set()
         for path, index in reached.statements:
             for definition in anatomy_of(self.project.modules[path].statements[index]).definitions.values():
-                called |= definition.attributes
+                called |= definition.own
         for path, index in reached.statements:
             keeps, returns, then = self.statement(path, index, called)
             if keeps:
@@ -57,7 +57,7 @@ class Keeping:
     def _look(self, path, index, statement):
         """(what it says outside of its methods, {method: what it says}), each (keeps, shares, keeps if others share)."""
         parts = anatomy_of(statement)
-        decorated = any(not _forgetful(item) for item, said in statement.decorators if said in self.reach.counting(path, index))
+        decorated = any(not _forgetful(item) for item, said in statement.decorators if self.reach.counts(path, index, said))
         outside = [decorated, False, False]
         inside = {}
         if parts.kind in ("function", "class"):
@@ -91,12 +91,47 @@ class Keeping:
                 if target[0] == "statement":
                     inner = self.project.modules[target[1]].statements[target[2]]
                     if inner.kind != "define":
-                        return self._value_role(target[1], inner)
+                        return self.value_role(target[1], inner)
             return "code"
-        return "code" if statement.kind == "define" else self._value_role(path, statement)
+        return "code" if statement.kind == "define" else self.value_role(path, statement, name)
 
-    def _value_role(self, path, statement):
+    def _imported_role(self, path, node, name):
+        """Of a name that a condition or a `try` binds: "code" when it is only imported there, or None."""
+        roles = set()
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.ImportFrom):
+                for alias in inner.names:
+                    if (alias.asname or alias.name) == name:
+                        for target in self.project.resolve(path, ("import", inner.level, inner.module or "", alias.name)):
+                            roles.add(self._target_role(target))
+            elif isinstance(inner, ast.Import):
+                roles.update("code" for alias in inner.names if (alias.asname or alias.name.split(".")[0]) == name)
+            elif isinstance(inner, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in inner.targets):
+                roles.add("code" if isinstance(inner.value, ast.Constant) else "object")
+            elif getattr(inner, "name", None) == name and not isinstance(inner, ast.alias):
+                roles.add("object")
+        return "code" if roles == {"code"} else "object"
+
+    def _target_role(self, target):
+        if target[0] != "statement":
+            return "code"
+        statement = self.project.modules[target[1]].statements[target[2]]
+        return "code" if statement.kind == "define" else self.value_role(target[1], statement)
+
+    def table(self, path, name):
+        """Whether it is a display of nothing but definitions."""
+        indices = self.project.env(path).get(name, ())
+        for index in indices:
+            value = getattr(self.project.modules[path].statements[index].node, "value", None)
+            items = value.values if isinstance(value, ast.Dict) else getattr(value, "elts", None)
+            if not items or not all(isinstance(item, ast.Name) and self.role(path, item.id) == "code" for item in items):
+                return False
+        return bool(indices)
+
+    def value_role(self, path, statement, name=""):
         value = getattr(statement.node, "value", None)
+        if isinstance(statement.node, (ast.If, ast.Try)):
+            return self._imported_role(path, statement.node, name)
         if statement.kind != "assign" or value is None:
             return "object"
         if isinstance(value, ast.Call) and root_of(value) is not None and self.reach.is_hob(path, root_of(value)):

@@ -86,6 +86,10 @@ class Reach:
             found = self._counting[key] = [said for _, said in decorators if not self._declares(path, said)]
         return found
 
+    def counts(self, path, index, said):
+        """Whether a decorator counts; an edit may have made its facts anew since `counting` looked."""
+        return any(counted.digest == said.digest for counted in self.counting(path, index))
+
     def _declares(self, path, said):
         roots = {ref[1] for ref in said.refs if ref[0] == "name" and ref[1] in said.called}
         return bool(roots) and all(self.is_hob(path, root) for root in roots)
@@ -265,13 +269,15 @@ class Reached:
             found["import " + external.strip()] = "1"
         return found, keys
 
-    def where(self):
-        """{part: (path, names that the statement binds)} of the parts "name …"."""
+    def where(self, keeping):
+        """{part: (path, names that the statement binds, whether calls can change the value)} of the parts "name …"."""
         found = {}
         for (path, index), role in self.statements.items():
             if role == "definition":
                 statement = self.project.modules[path].statements[index]
-                found[self.part_name(path, statement, index)] = (path, "+".join(sorted(statement.facts.binds)) or str(index))
+                names = "+".join(sorted(statement.facts.binds)) or str(index)
+                steady = statement.kind == "define" or keeping.value_role(path, statement) == "code"
+                found[self.part_name(path, statement, index)] = (path, names, not steady)
         return found
 
     def part_name(self, path, statement, index):

@@ -142,7 +142,7 @@ class Scan:
                 if statement.kind == "define" and statement.name != chain[-1]:
                     roles.add("object")  # an attribute of a class or of a function
                     continue
-                roles.add("code" if statement.kind == "define" else self.keeping._value_role(target[1], statement))
+                roles.add("code" if statement.kind == "define" else self.keeping.value_role(target[1], statement))
             elif target[0] == "module":
                 roles.add("object")
         if len(chain) > 2 and "code" in roles and self.keeping.role(self.path, chain[0]) == "code" and chain[-1] not in CONTAINER_METHODS:
@@ -264,13 +264,18 @@ class Scan:
                 self.keeps = True
         elif isinstance(function, ast.Attribute):
             self.on_method(function, kinds)
-        elif self.kind(function) == "shared":
+        elif self.kind(function) == "shared" and not self.of_table(function):
             self.keeps = True
         if "shared" in kinds:
             self.keeps = True
         elif "returned" in kinds and not self.of_project(function):
             self.keeps_if_shared = True
         return False
+
+    def of_table(self, function):
+        """`HANDLERS[x](…)`, where that holds definitions: each is looked at itself."""
+        value = getattr(function, "value", None)
+        return isinstance(function, ast.Subscript) and isinstance(value, ast.Name) and not self.local(value.id) and self.keeping.table(self.path, value.id)
 
     def on_builtin(self, name, given, kinds):
         if name in WHOLE_MODULE | WHOLE_PROJECT and name != "getattr" or name == "input":

@@ -65,9 +65,8 @@ def _replaceable(reached, path, index, name, definition):
     parts = anatomy_of(statement)
     if project.env(path).get(statement.name) != [index]:
         return "%s is bound more than once in %s" % (statement.name, path)
-    counting = reach.counting(path, index)
-    if counting:
-        said = next(item for item, facts in statement.decorators if facts in counting)
+    if reach.counting(path, index):
+        said = next(item for item, said in statement.decorators if reach.counts(path, index, said))
         return "%s is decorated with %s" % (statement.name, ast.unparse(said).split("(")[0])
     if parts.kind == "class":
         if name in parts.repeated:
