@@ -8,7 +8,7 @@ export interface Program {
   functionName: string;
   rival: string;
   rivalArgv: (file: string) => string[];
-  goal: { atMost: number; times?: number };
+  goal: { atMost: number; times?: number; p99AtMost?: number };
   /** The project's file at save `n`; the function then returns `n`. */
   source(n: number): string;
   /** The same without hob, printing the result. */
@@ -17,15 +17,22 @@ export interface Program {
 
 const python = "/usr/bin/python3";
 const heavyStandard =
-  "asyncio, concurrent.futures, ctypes, decimal, email.mime.multipart, http.server, multiprocessing.pool, sqlite3, ssl, tkinter, unittest.mock, urllib.request, xml.etree.ElementTree, xmlrpc.client";
+  "asyncio, concurrent.futures, ctypes, decimal, email.mime.multipart, http.server, multiprocessing.pool, sqlite3, ssl, unittest.mock, urllib.request, xml.etree.ElementTree, xmlrpc.client";
 
-/** numpy where the machine's Python has it, else a row of the standard library's heavier modules. */
-export function heavyImport(): { name: string; statement: string } {
+interface HeavyImport {
+  name: string;
+  statement: string;
+  /** What `compute` returns at save `n`. */
+  result(n: number): string;
+}
+
+/** pandas where the machine's Python has it, else a row of the standard library's heavier modules. */
+export function heavyImport(): HeavyImport {
   try {
-    execFileSync(python, ["-c", "import numpy"], { stdio: "ignore" });
-    return { name: "numpy", statement: "import numpy" };
+    execFileSync(python, ["-c", "import pandas"], { stdio: "ignore" });
+    return { name: "pandas", statement: "import pandas", result: (n) => `int(pandas.Series([${n}]).sum())` };
   } catch {
-    return { name: "standard library", statement: `import ${heavyStandard.replace("tkinter, ", "")}` };
+    return { name: "standard library", statement: `import ${heavyStandard}`, result: String };
   }
 }
 
@@ -41,8 +48,8 @@ const pythonFiller = Array.from({ length: 32 }, (_, i) =>
   ].join("\n"),
 ).join("\n\n");
 
-function pythonProgram(row: string, imports: string, goal: Program["goal"]): Program {
-  const body = (n: number) => `    ${imports.startsWith("import numpy") ? `return int(numpy.int64(${n}))` : `return ${n}`}`;
+function pythonProgram(row: string, { statement: imports, result }: HeavyImport, goal: Program["goal"]): Program {
+  const body = (n: number) => `    return ${result(n)}`;
   return {
     row,
     file: "app.py",
@@ -55,6 +62,24 @@ function pythonProgram(row: string, imports: string, goal: Program["goal"]): Pro
     plain: (n) => `${imports}\n\n${pythonFiller}\n\n\ndef compute():\n${body(n)}\n\nprint(compute())\n`,
   };
 }
+
+const light: HeavyImport = { name: "json", statement: "import json", result: String };
+
+const stateMegabytes = 200;
+
+/** An object that holds 200 MB which took a while to make, and a method whose body is edited. */
+const stateProgram: Program = {
+  row: "python-patch-200mb",
+  file: "app.py",
+  functionName: "Model.predict",
+  rival: "python3 file.py",
+  rivalArgv: (file) => [python, file],
+  goal: { atMost: 12 },
+  source: (n) =>
+    `import hob\n\napp = hob.App("bench")\n\n${pythonFiller}\n\n\n@app.cls(memory="1GiB")\nclass Model:\n    @hob.enter()\n    def load(self):\n        self.weights = bytearray(range(256)) * ${stateMegabytes << 12}\n\n    @hob.method()\n    def predict(self):\n        return ${n} + self.weights[0]\n`,
+  plain: (n) =>
+    `${pythonFiller}\n\n\nclass Model:\n    def load(self):\n        self.weights = bytearray(range(256)) * ${stateMegabytes << 12}\n\n    def predict(self):\n        return ${n} + self.weights[0]\n\n\nmodel = Model()\nmodel.load()\nprint(model.predict())\n`,
+};
 
 const typescriptFiller = Array.from({ length: 40 }, (_, i) =>
   [
@@ -70,7 +95,7 @@ const typescriptProgram: Program = {
   functionName: "compute",
   rival: "node file.ts",
   rivalArgv: (file) => [process.execPath, file],
-  goal: { atMost: 25 },
+  goal: { atMost: 12, p99AtMost: 30 },
   source: (n) =>
     `import { App } from "hob";\n\nconst app = new App("bench");\n\n${typescriptFiller}\n\nexport const compute = app.function({}, async () => {\n  return ${n} + 0 * helper0([]);\n});\n`,
   plain: (n) =>
@@ -78,7 +103,8 @@ const typescriptProgram: Program = {
 };
 
 export const programs: Program[] = [
-  pythonProgram("python-light", "import json", { atMost: 15, times: 2 }),
-  pythonProgram("python-heavy", heavyImport().statement, { atMost: 20, times: 8 }),
+  pythonProgram("python-light", light, { atMost: 6, times: 4, p99AtMost: 12 }),
+  pythonProgram("python-heavy", heavyImport(), { atMost: 7, times: 30, p99AtMost: 14 }),
+  stateProgram,
   typescriptProgram,
 ];
