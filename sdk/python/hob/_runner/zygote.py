@@ -138,9 +138,11 @@ class Zygote:
         self._versions.setdefault(snapshot, {}).update((version["digest"], version) for version in head["versions"])
         files = self._project.snapshots[snapshot]
         modules = [path for path in changed if path.endswith(".py") and files[path] in self._project.blobs]
-        sources = (self._project.blobs[files[path]] for path in modules)
-        if self._preloader.preload(sources, lambda: owner_names(files) | {"hob"}):
-            self._end_spare()  # it lacks what has just been imported
+        patched = {name for patch in head["patches"] for name in patch["functions"]}
+        if any(version["function"] not in patched for version in head["versions"]):  # bodies import when they run
+            sources = (self._project.blobs[files[path]] for path in modules)
+            if self._preloader.preload(sources, lambda: owner_names(files) | {"hob"}):
+                self._end_spare()  # it lacks what has just been imported
         self._retired.discard(snapshot)
         if not self._served:
             self._no_spare_until = time.monotonic() + _first_result_s
