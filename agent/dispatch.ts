@@ -49,6 +49,7 @@ interface Inside {
   draining: boolean;
   /** Something with exit hooks may have been loaded. */
   hooks: boolean;
+  functions: Set<string>; // that it has loaded
   /** Called whenever it has no call any more. */
   idle: (() => void) | undefined;
   /** Ends when what was to be sent to the runner before has been sent. */
@@ -96,6 +97,7 @@ export interface Dispatcher {
   show(container: Container, app: string, snapshot: SnapshotDelta): Promise<void>;
   snapshotsOf(container: string): string[];
   callsOf(container: string): string[];
+  functionsOf(container: string): string[];
   /** Every call in flight, for the hello of a new connection. */
   calls(): string[];
   /** The FUSE daemon is a new one and knows no snapshot. */
@@ -197,6 +199,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     const delta = load.snapshot;
     if (!delta) throw new HobError("internal", `load ${load.id}: it names no snapshot`);
     container.specialise(load.app);
+    for (const version of load.versions) inside.functions.add(version.function);
     inside.hooks ||= load.versions.some(({ spec }) => spec?.className);
     content.keep(delta.blobs);
     content.keep(load.bundles);
@@ -361,6 +364,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         failed: [],
         draining: false,
         hooks: false,
+        functions: new Set(),
         idle: undefined,
         sending: Promise.resolve(),
       }),
@@ -406,6 +410,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     },
     snapshotsOf: (id) => insides.get(id)?.snapshots ?? [],
     callsOf: (id) => [...(insides.get(id)?.calls.keys() ?? [])],
+    functionsOf: (id) => [...(insides.get(id)?.functions ?? [])],
     calls: () => [...insides.values()].flatMap(({ calls }) => [...calls.keys()]),
     forgetMounted: () => mounted.clear(),
   };

@@ -13,13 +13,13 @@ import type { AgentCommand, Pool } from "../proto/gen/hob/v1/agents.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import type { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
-import { type Container, type ContainerHost, createContainer } from "./container/container.ts";
+import { type Container, type ContainerHost, cgroupParent, createContainer } from "./container/container.ts";
 import { identify } from "./container/process.ts";
 import { createSlots } from "./container/slots.ts";
 import { unmount } from "./container/system-calls.ts";
 import { createContent } from "./content.ts";
 import { createDispatcher } from "./dispatch.ts";
-import { watchGpus } from "./gpu.ts";
+import { openGpus } from "./gpu/gpus.ts";
 import { createImages } from "./images.ts";
 import { openMachineLoad } from "./machine-load.ts";
 import type { AgentOptions } from "./main.ts";
@@ -70,7 +70,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   );
   const slots = stack.use(createSlots(options.key, network));
   const load = stack.use(openMachineLoad(cores));
-  const gpus = stack.use(watchGpus());
+  const gpus = stack.use(openGpus(cgroupParent(options.key), clock.now));
 
   const containers = new Map<string, Container>();
   const creating = new Map<string, { image: string; resourceClass: ResourceClass; done: Promise<unknown>; sinceMs: number }>();
@@ -116,6 +116,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     },
     connect: connectRunner,
     command: runnerCommand,
+    gpus,
     clock,
     log,
   };
@@ -239,7 +240,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       app: container.state.name === "specialised" ? container.state.app : "",
       snapshots: dispatcher.snapshotsOf(id),
       calls: dispatcher.callsOf(id),
-      gpus: [],
+      gpus: gpus.of(id),
     };
   }
 
@@ -247,7 +248,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     return {
       ...{ name: options.name, state, cores, sinceMs: readySinceMs, version: options.build, ...load.sample() },
       storeBytes: images.list().reduce((sum, image) => sum + image.storedBytes, 0),
-      gpus: gpus.current(),
+      gpus: gpus.current((id) => dispatcher.functionsOf(id)),
       network: network.obstacle ? network.obstacle.sentence : "internet",
       containers: [
         ...[...containers.values()].map(infoOf),
@@ -277,6 +278,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     resolve: ({ image }) => void (image && resolveImage(image)),
   };
 
+  await gpus.ready;
   const life = stack.move();
   return {
     command: (command) => (handlers[command.$case] as (value: Command["value"]) => void)(command.value),

@@ -1,7 +1,7 @@
 // ⑧ `hob pool`: the nodes and their containers; `hob pool stop` ends this installation's own pool.
 
 import type { Command } from "commander";
-import type { ContainerInfo, FleetSample, NodeInfo } from "../proto/gen/hob/v1/fleet.ts";
+import type { ContainerInfo, FleetSample, Gpu, NodeInfo } from "../proto/gen/hob/v1/fleet.ts";
 import { runningControl } from "./control-address.ts";
 import { formatBytes } from "./format/bytes.ts";
 import { formatMs } from "./format/duration.ts";
@@ -54,6 +54,15 @@ const containerColumns: Column[] = [
   { title: "NODE" },
 ];
 
+const gpuColumns: Column[] = [
+  { title: "GPU" },
+  { title: "USE", align: "right" },
+  { title: "MEMORY", align: "right" },
+  { title: "TEMP", align: "right" },
+  { title: "HELD BY" },
+  { title: "NODE" },
+];
+
 async function show(flags: PoolFlags): Promise<void> {
   const { openPoolClient } = await import("./pool-client.ts");
   using pool = openPoolClient(await runningControl(flags.control));
@@ -69,6 +78,11 @@ async function show(flags: PoolFlags): Promise<void> {
   if (rows.length > 0) {
     printLine("");
     printTable(containerColumns, rows);
+  }
+  const gpus = sample.nodes.flatMap((node) => node.gpus.map((gpu, index) => gpuRow(gpu, index, node)));
+  if (gpus.length > 0) {
+    printLine("");
+    printTable(gpuColumns, gpus);
   }
   printLine("");
   const latency =
@@ -102,6 +116,21 @@ function statesOf(containers: readonly ContainerInfo[]): string {
   const counts = countStates(containers);
   const told = stateOrder.filter((state) => counts[state] > 0).map((state) => `${counts[state]} ${state}`);
   return told.join(", ") || "none";
+}
+
+/** Held by a container of ours, with its functions; else by whatever runs on it. */
+function gpuRow(gpu: Gpu, index: number, node: NodeInfo): string[] {
+  const holder = node.containers.find(({ gpus }) => gpus.includes(gpu.uuid));
+  const others = gpu.processes.filter(({ container }) => container === "").map(({ name, pid }) => `${name} (pid ${pid})`);
+  const held = holder ? [holder.id, holder.app, gpu.functions.join(", ")].filter(Boolean).join("  ") : others.join(", ");
+  return [
+    `${index} ${gpu.name}`,
+    `${Math.round(gpu.utilisation * 100)} %`,
+    `${formatBytes(gpu.memoryUsedBytes)} / ${formatBytes(gpu.memoryTotalBytes)}`,
+    `${Math.round(gpu.temperatureC)} °C`,
+    held || "–",
+    node.name,
+  ];
 }
 
 function containerRow(container: ContainerInfo, node: NodeInfo, nowMs: number): string[] {

@@ -9,6 +9,8 @@ import { HobError, sentenceOf, systemError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { FuseServer } from "../../fusefs/server.ts";
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
+import type { Configuration } from "../gpu/apply.ts";
+import type { GpuEdit } from "../gpu/gpus.ts";
 import type { Runner, RunnerEvents } from "../runner/runner.ts";
 import { type Meter, openMeter, removeCgroups, swapLimitAvailable } from "./cgroup.ts";
 import { awaitEnd, kill, openFilesLimit } from "./process.ts";
@@ -30,6 +32,8 @@ export interface ContainerHost {
   /** Connects to the runner of that language at the other end of its fd 3. */
   connect(socket: Duplex, events: RunnerEvents): Promise<Runner>;
   command(language: string): { args: string[]; env: Record<string, string> };
+  /** Devices for the container alone, with the edits that give them to it; held until `release`. */
+  gpus: { acquire(id: string, request: string, signal: AbortSignal): Promise<GpuEdit>; release(id: string): void };
   clock: Clock;
   log: Log;
 }
@@ -77,6 +81,10 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
     undo.defer(() => host.slots.release(slot));
     const mapped = host.fuse.idmap ? slot : undefined;
 
+    step = "GPUs";
+    undo.defer(() => host.gpus.release(id));
+    const withGpus = await host.gpus.acquire(id, resourceClass.gpu, signal);
+
     step = "file systems";
     const folder = join(host.folders.containers, id);
     mkdirSync(folder, { mode: 0o711 });
@@ -105,7 +113,7 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
       openFilesMost: openFilesLimit(),
     });
     undo.defer(() => forgetContainer(place));
-    const created = await createProcess(place, spec);
+    const created = await createProcess(place, withGpus(spec as Configuration));
     const { init } = created;
     undo.defer(() => removeCgroups(Object.values(created.cgroups)));
     undo.defer(async () => {

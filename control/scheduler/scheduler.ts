@@ -13,6 +13,7 @@ import { MissingSecret } from "../secrets.ts";
 import type { Snapshots } from "../snapshots.ts";
 import type { Turn } from "../turn.ts";
 import { decide } from "./decide.ts";
+import { unservable, withinDevices } from "./gpus.ts";
 import type { Group, Groups } from "./groups.ts";
 import { classOfKey, type Demand, kindKey, raised } from "./pools.ts";
 
@@ -170,6 +171,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
 
   function run(): void {
     const containers = nodes.containers().filter(({ shell }) => shell === "");
+    for (const group of groups.all.values()) refuseUnservable(group);
     const plan = decide({ nodes: [...nodes.all.values()], containers, groups: groups.all, demand }, clock.now());
     // The decision answers with the very objects that it was given.
     for (const step of plan.dispatches) {
@@ -191,8 +193,9 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
       container.state = "stopping";
       turn.toNode(() => container.owner.send({ $case: "stop", value: { container: container.id, reason, graceMs } }));
     }
-    for (const [name, wishes] of plan.pools) {
+    for (const [name, wished] of plan.pools) {
       const node = nodes.all.get(name)!;
+      const wishes = withinDevices(wished, node, [...node.containers.values()]);
       const text = JSON.stringify(wishes);
       if (text === node.pools || wishes.length === 0) continue;
       node.pools = text;
@@ -200,6 +203,21 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
       turn.toNode(() => node.send({ $case: "pools", value: { pools } }));
     }
     forgetPlaced(containers);
+  }
+
+  /** What needs a GPU that no node has would wait for ever: its calls fail, and its code counts as not loadable, with that sentence. */
+  function refuseUnservable(group: Group<Call>): void {
+    const { gpu } = group.resourceClass;
+    const waiting = group.lanes.flatMap((lane) => [...lane]);
+    if (gpu === "" || (waiting.length === 0 && group.eager.size === 0)) return;
+    const sentence = unservable(gpu, [...nodes.all.values()]);
+    if (sentence === undefined) return;
+    for (const call of waiting) calls.impossible(call, sentence, "infrastructure");
+    for (const snapshot of group.eager) {
+      const versions = group.versions.filter((version) => version.snapshot === snapshot);
+      parts.unloadable(group.app, snapshot, versions, sentence);
+    }
+    group.eager.clear();
   }
 
   function forgetPlaced(containers: Container[]): void {

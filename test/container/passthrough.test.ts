@@ -64,6 +64,7 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
         fuse,
         connect: connectRunner,
         command: runnerCommand,
+        gpus: { acquire: () => Promise.resolve((config) => config), release() {} },
         clock: systemClock,
         log: silentLog,
       },

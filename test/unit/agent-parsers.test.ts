@@ -6,7 +6,6 @@ import { parseStat } from "../../agent/container/process.ts";
 import { lastComplaint } from "../../agent/container/runc.ts";
 import { seccompProfile } from "../../agent/container/seccomp.ts";
 import { uidBase } from "../../agent/container/slots.ts";
-import { parseGpuLine } from "../../agent/gpu.ts";
 import { parseCpuTicks, parseMemory } from "../../agent/machine-load.ts";
 import { mountsBelow } from "../../agent/sweep.ts";
 
@@ -27,24 +26,6 @@ describe("texts", () => {
     expect(lastComplaint('{"level":"info","msg":"a"}\n{"level":"error","msg":"no such cgroup"}\n')).toBe("no such cgroup");
     expect(lastComplaint("runc: cannot execute\n")).toBe("runc: cannot execute");
     expect(lastComplaint("")).toBe("");
-  });
-
-  it("of nvidia-smi give one GPU a line; what it does not tell is zero; other lines are none", () => {
-    expect(parseGpuLine("0, GPU-1a2b, NVIDIA H200, 37, 1024, 143771, 41")).toEqual({
-      index: 0,
-      gpu: {
-        uuid: "GPU-1a2b",
-        name: "NVIDIA H200",
-        functions: [],
-        processes: [],
-        utilisation: 0.37,
-        memoryUsedBytes: 2 ** 30,
-        memoryTotalBytes: 143771 * 2 ** 20,
-        temperatureC: 41,
-      },
-    });
-    expect(parseGpuLine("1, GPU-3c, NVIDIA GB10, 0, [N/A], [N/A], 50")?.gpu.memoryTotalBytes).toBe(0);
-    expect(parseGpuLine("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.")).toBeUndefined();
   });
 
   it("of /proc/stat and /proc/meminfo give busy ticks and used bytes", () => {

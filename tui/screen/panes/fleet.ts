@@ -84,7 +84,10 @@ function gpuLine(gpu: Gpu, index: number, width: number): Line {
   const rest: Line = [
     span(`   ${sizeOf(gpu.memoryUsedBytes, gpu.memoryTotalBytes)}   ${Math.round(gpu.temperatureC)} °C`, "plain"),
   ];
-  const users: Line = [span(gpu.functions.length > 0 ? `   ${gpu.functions.join(", ")}` : "", "dim")];
+  // Ours by function; what else runs on it by its program.
+  const others = gpu.processes.filter(({ container }) => container === "").map(({ name }) => name.split("/").at(-1) ?? name);
+  const names = [...gpu.functions, ...others];
+  const users: Line = [span(names.length > 0 ? `   ${names.join(", ")}` : "", "dim")];
   return fitting([[...used, ...rest, ...users], [...used, ...rest], used], width);
 }
 

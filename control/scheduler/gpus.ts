@@ -1,0 +1,63 @@
+// ④ GPUs: which requests a pool can ever serve, and how many containers of each kind fit on the devices that are free. Pure.
+
+import type { Gpu } from "../../proto/gen/hob/v1/fleet.ts";
+import { isModel, parseGpuRequest } from "../../proto/gpu.ts";
+import { classOfKey, type PoolWish } from "./pools.ts";
+
+export interface GpuNode {
+  readonly info: { readonly gpus: readonly Gpu[] };
+}
+
+/** A container that is on a node. */
+export interface GpuHolder {
+  readonly group: string;
+  readonly state: string;
+  readonly info: { readonly gpus: readonly string[] };
+}
+
+/**
+ * Why no node of this pool can serve the request, be all its devices free; undefined where one can, or where no node is there yet to
+ * ask: then calls wait.
+ */
+export function unservable(gpu: string, nodes: readonly GpuNode[]): string | undefined {
+  const wanted = parseGpuRequest(gpu);
+  if (!wanted || nodes.length === 0) return undefined;
+  const fits = nodes.some(({ info }) => info.gpus.filter(({ name }) => isModel(name, wanted.model)).length >= wanted.count);
+  if (fits) return undefined;
+  const what = wanted.model === "any" ? "GPU" : `GPU "${wanted.model}"`;
+  const lacks = wanted.count === 1 ? `no node has a ${what}` : `no node has ${wanted.count} × ${what}`;
+  return `${lacks}; this pool has: ${inventory(nodes)}. Add a node with one, or remove gpu=`;
+}
+
+function inventory(nodes: readonly GpuNode[]): string {
+  const counts = new Map<string, number>();
+  for (const { info } of nodes) for (const { name } of info.gpus) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts.size === 0 ? "none" : [...counts].map(([name, count]) => `${count} × ${name}`).join(", ");
+}
+
+/**
+ * The wish list of one node, cut to its devices: a generic container holds its own as any other does. What most is waited for comes
+ * first, one container of each kind in turn; nothing with a GPU stands in the reserve.
+ */
+export function withinDevices(wishes: readonly PoolWish[], node: GpuNode, holders: readonly GpuHolder[]): PoolWish[] {
+  const gpuOf = (wish: PoolWish): string => classOfKey(wish.classKey).gpu;
+  if (wishes.every((wish) => gpuOf(wish) === "")) return [...wishes];
+  const taken = new Set(
+    holders.filter(({ group, state }) => group !== "" || state === "stopping").flatMap(({ info }) => info.gpus),
+  );
+  let free = node.info.gpus.filter(({ uuid }) => !taken.has(uuid));
+  const given = new Map<PoolWish, number>();
+  let hungry = wishes.filter((wish) => gpuOf(wish) !== "").toSorted((a, b) => b.warm - a.warm);
+  while (hungry.length > 0) {
+    hungry = hungry.filter((wish) => {
+      const wanted = parseGpuRequest(gpuOf(wish));
+      const fitting = free.filter(({ name }) => wanted !== undefined && isModel(name, wanted.model));
+      if (!wanted || (given.get(wish) ?? 0) >= wish.warm || fitting.length < wanted.count) return false;
+      const own = new Set(fitting.slice(0, wanted.count));
+      free = free.filter((gpu) => !own.has(gpu));
+      given.set(wish, (given.get(wish) ?? 0) + 1);
+      return true;
+    });
+  }
+  return wishes.map((wish) => (gpuOf(wish) === "" ? wish : { ...wish, warm: given.get(wish) ?? 0, reserve: 0 }));
+}
