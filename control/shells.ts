@@ -12,6 +12,7 @@ import type { Call } from "./calls.ts";
 import type { Clients } from "./clients.ts";
 import type { Container, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
+import { unservable } from "./scheduler/gpus.ts";
 import type { Groups } from "./scheduler/groups.ts";
 import { chooseContainer, type ShellWish } from "./shell-choice.ts";
 import type { Snapshots } from "./snapshots.ts";
@@ -142,7 +143,10 @@ export function createShells(parts: ShellsParts): Shells {
         remedy: known.length > 0 ? `there is ${known.join(", ")}` : "hob ps shows what there is",
       });
     }
-    return { app, version: named, group: named && groups.of(app, named), container };
+    const group = named && groups.of(app, named);
+    const never = container === "" && group ? unservable(group.resourceClass.gpu, [...nodes.all.values()]) : undefined;
+    if (never !== undefined) throw new HobError("precondition", never);
+    return { app, version: named, group, container };
   }
 
   function place(): void {

@@ -13,14 +13,14 @@ export interface DeviceNode {
   permissions?: string;
 }
 
-export interface CdiMount {
+interface CdiMount {
   hostPath: string;
   containerPath: string;
   options?: string[];
   type?: string;
 }
 
-export interface CdiHook {
+interface CdiHook {
   hookName: string;
   path: string;
   args?: string[];
@@ -43,7 +43,7 @@ export interface CdiSpec {
   file: string;
 }
 
-export const gpuKind = "nvidia.com/gpu";
+const gpuKind = "nvidia.com/gpu";
 
 /** One file, YAML or JSON (which is YAML). Throws `corrupt` for what is no CDI specification. */
 export function parseCdi(text: string, file: string): CdiSpec {

@@ -12,7 +12,7 @@ export interface Holdings {
   holderOf(uuid: string): string | undefined;
 }
 
-export interface Device {
+interface Device {
   uuid: string;
   index: number;
 }
