@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type DevProcess, startDev } from "../test/drive/dev-process.ts";
+import { memory } from "./memory.ts";
 import { heavyImport, type Program, programs } from "./programs.ts";
 import { makeRow, quantile, type Row } from "./report.ts";
 import { runcRival } from "./runc-rival.ts";
@@ -44,7 +45,7 @@ export async function loop(options: { saves: number; say(text: string): void }):
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-  return rows;
+  return [...rows, ...(await memory(options))];
 }
 
 async function measure(program: Program, folder: string, environment: Record<string, string>, saves: number): Promise<Times> {
@@ -75,7 +76,7 @@ async function measure(program: Program, folder: string, environment: Record<str
 }
 
 /** Saves as an editor does, by rename, and waits for the line with that save's result. */
-async function saveAndWait(
+export async function saveAndWait(
   dev: DevProcess,
   project: string,
   program: Program,

@@ -3,6 +3,8 @@
 export interface Row {
   bench: string;
   row: string;
+  /** What the row is measured of, where there are several. */
+  of?: string;
   stat: "p50" | "p99" | "mean" | "total";
   value: number;
   unit: "ms" | "MB" | "1/s" | "%";
@@ -49,7 +51,7 @@ const round = (value: number): number => Math.round(value * 100) / 100;
 
 export function table(rows: Row[]): string {
   const cells = rows.map((row) => [
-    row.row,
+    row.of === undefined ? row.row : `${row.row} (${row.of})`,
     row.stat,
     `${row.value} ${row.unit}`,
     row.rival ?? "",

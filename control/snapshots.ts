@@ -9,7 +9,7 @@ import type { Records } from "./engine/engine.ts";
 import { applyDelta, deltaBetween, parseTable, type SnapshotTable, tableText } from "./snapshot-table.ts";
 
 const tablesKept = 64; // neighbours share their lines, so a table costs a few words a file
-const contentKept = 32 << 20; // bytes of recent blobs held for messages to nodes
+const contentKept = 4 << 20; // bytes of recent blobs held for messages to nodes
 const inlineBlob = 1 << 20; // common.proto, SnapshotDelta.blobs
 const inlineTotal = 2 << 20;
 const listedFiles = 20_000; // in one message

@@ -61,7 +61,7 @@ function openDatabase(state: string): DatabaseSync {
     // locking_mode before the first access of the WAL: then SQLite keeps the lock for the connection's life and needs no shared memory.
     db.exec("pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = normal");
     db.exec(
-      "pragma wal_autocheckpoint = 0; pragma journal_size_limit = 67108864; pragma cache_size = -8192; begin exclusive; commit",
+      "pragma wal_autocheckpoint = 0; pragma journal_size_limit = 67108864; pragma cache_size = -4096; begin exclusive; commit",
     );
     migrate(db, file);
     writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });

@@ -10,7 +10,7 @@ export interface Lane<T> extends Iterable<T> {
 const compactAt = 1_024;
 
 export function createLane<T>(): Lane<T> {
-  let items: T[] = [];
+  let items: (T | undefined)[] = [];
   let head = 0;
 
   return {
@@ -21,9 +21,10 @@ export function createLane<T>(): Lane<T> {
     remove(item) {
       const index = items.indexOf(item, head);
       if (index < 0) return false;
-      if (index === head) head++;
+      if (index === head)
+        items[head++] = undefined; // a call that has left must not live on here, with its arguments and result
       else items.splice(index, 1);
-      if (head >= compactAt && head * 2 >= items.length) {
+      if (head === items.length || (head >= compactAt && head * 2 >= items.length)) {
         items = items.slice(head);
         head = 0;
       }
