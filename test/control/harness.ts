@@ -206,6 +206,7 @@ interface FunctionWish {
   minContainers?: number;
   memoryBytes?: number;
   secrets?: string[];
+  gpu?: string;
 }
 
 /** A whole snapshot of one file, and versions of these functions in it. */

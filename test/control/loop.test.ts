@@ -221,3 +221,17 @@ test("a full pool of parents that wait for children does not stand still", async
   }
   for (const id of ids) expect((await session.outcome(id)).state).toBe("succeeded");
 });
+
+test("what needs a GPU that no node has is refused at once, with what there is; the rest of its app runs", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  await session.next("opened");
+  using _agent = linkAgent(place.socket);
+  session.send({ $case: "publish", value: makePublish("v1", [{ name: "train", gpu: "H100:2" }, { name: "price" }]) });
+  await session.next("published");
+  const call = await session.outcome(session.call("train"));
+  const sentence = 'no node has 2 × GPU "H100"; this pool has: none. Add a node with one, or remove gpu=';
+  expect(call).toMatchObject({ state: "failed", failure: { kind: "infrastructure", message: sentence } });
+  expect(await session.outcome(session.call("price", ["tea"]))).toMatchObject({ state: "succeeded" });
+});
