@@ -31,10 +31,13 @@ export interface DescribedFunction {
   bundle?: { digest: string; data: Uint8Array };
   /** TypeScript: how a process that serves the version `from` goes on as this one; absent when it has to load anew. */
   patch?: PatchFrom;
+  /** TypeScript: why it has to. */
+  anew?: string;
 }
 
-interface PatchFrom {
+export interface PatchFrom {
   from: string; // the digest of the version described before
+  fromBundle?: string; // and that of its bundle
   keep: "all" | "loaded"; // common.proto, Patch
   units: PatchedUnit[];
   bundle?: { digest: string; data: Uint8Array };
@@ -85,14 +88,18 @@ function changeBetween(was: DescribedFunction, now: DescribedFunction, files: re
     return asked.tier === "patch" ? { ...asked, patch: { units: [], data: false } } : asked;
   const reason = codeReason(was, now, files) ?? asked?.reason ?? "the order of definitions changed";
   if (asked?.tier === "fork") return { tier: "fork", reason };
-  if (now.patch?.from === was.digest) {
+  if (now.patch && follows(now.patch, was)) {
     const { units, keep, bundle } = now.patch;
     return { tier: "patch", reason, patch: { units, data: keep === "loaded", ...(bundle && { bundle }) } };
   }
+  if (now.anew !== undefined) return { tier: "fork", reason: now.anew };
   const found = patchBetween(was, now);
   if (found.kind === "fork") return { tier: "fork", reason: found.reason ?? reason };
   return { tier: "patch", reason: found.reason, patch: found.plan };
 }
+
+const follows = (patch: PatchFrom, was: DescribedFunction): boolean =>
+  patch.from === was.digest && (patch.fromBundle ?? was.bundle?.digest) === was.bundle?.digest;
 
 const sameFiles = (was: DescribedFunction, now: DescribedFunction): boolean =>
   Object.keys({ ...was.parts, ...now.parts }).every((key) => !key.startsWith("file") || was.parts[key] === now.parts[key]);

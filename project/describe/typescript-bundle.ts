@@ -31,6 +31,8 @@ export interface Built {
   /** By the entries' keys; empty when there are faults. */
   bundles: Map<string, Bundle>;
   diagnostics: Diagnostic[];
+  /** What imports lead to: file → specifier → path in the project or of a package, "external" for Node's own. */
+  imports: Map<string, Map<string, string>>;
 }
 
 export interface Bundler extends AsyncDisposable {
@@ -139,11 +141,12 @@ export function createBundler({ root, sdk, load }: BundlerOptions): Bundler {
       const bundles = outputFiles.map(
         (file, index) => [keys[index]!, read(file.text, file.contents, metafile, relative(root, file.path))] as const,
       );
-      last = { bundles: new Map(bundles), diagnostics: [] };
+      last = { bundles: new Map(bundles), diagnostics: [], imports: importsOf(metafile) };
     } catch (error) {
       const failure = error as BuildFailure;
       if (!Array.isArray(failure.errors)) throw error;
-      last = { bundles: new Map(), diagnostics: failure.errors.map((fault) => toDiagnostic(fault, root)) };
+      const diagnostics = failure.errors.map((fault) => toDiagnostic(fault, root));
+      last = { bundles: new Map(), diagnostics, imports: new Map() };
     }
     return last;
   }
@@ -164,6 +167,17 @@ export function createBundler({ root, sdk, load }: BundlerOptions): Bundler {
       await current?.context.dispose();
     },
   };
+}
+
+function importsOf({ inputs }: Metafile): Built["imports"] {
+  const found: Built["imports"] = new Map();
+  for (const [path, { imports }] of Object.entries(inputs)) {
+    if (!ofProject.test(path)) continue;
+    const targets = new Map<string, string>();
+    for (const each of imports) targets.set(each.original ?? each.path, each.external ? "external" : each.path);
+    found.set(path, targets);
+  }
+  return found;
 }
 
 function toDiagnostic({ text, location }: Message, root: string): Diagnostic {

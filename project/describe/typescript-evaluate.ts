@@ -22,6 +22,10 @@ try {
   for (const [name, value] of Object.entries(module.exports)) {
     if (typeof value === "function" && "describe" in value && typeof value.describe === "function")
       specs[name] = value.describe();
+    if (typeof value !== "object" || value === null || !(Symbol.for("hob.class") in value)) continue;
+    for (const [method, made] of Object.entries(value as Record<string, { describe(): unknown }>)) {
+      specs[`${name}.${method}`] = made.describe();
+    }
   }
   answer = { specs };
 } catch (error) {

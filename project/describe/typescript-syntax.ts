@@ -1,9 +1,11 @@
 // ② What one TypeScript module declares, from its syntax tree: apps, functions with their parameters, and where their parts lie. Pure.
 
 import {
+  type Class,
   type Expression,
   type Function as FunctionNode,
   type ParamPattern,
+  type ParseResult,
   type Program,
   parseSync,
   type Statement,
@@ -16,15 +18,21 @@ interface Span {
   end: number;
 }
 
-/** `export const NAME = APP.function(OPTIONS, fn)` */
+/** `export const NAME = APP.function(OPTIONS, fn)`, or a method of `export const NAME = APP.cls(OPTIONS, class { … })` */
 export interface DeclaredFunction {
+  /** Of a method: NAME.METHOD. */
   name: string;
+  /** NAME. */
+  constant: string;
   /** The name under which it is called: the option `name` where that is a constant. */
   publicName: string;
+  /** The public name of the class; "" for a plain function. */
+  className: string;
   /** The local name of its app. */
   app: string;
   call: Span;
   options: Span | undefined;
+  /** Of the function, or of the whole class. */
   body: Span;
   line: number;
   parameters: Parameter[];
@@ -47,10 +55,13 @@ export interface ModuleSyntax {
 type Callable = Extract<Expression, { type: "ArrowFunctionExpression" | "FunctionExpression" }> | FunctionNode;
 
 /** Every module but those that cannot declare anything. */
-export const mayDeclare = (source: string): boolean => /\bfrom\s*["']hob["']|\.function\s*[<(]/.test(source);
+export const mayDeclare = (source: string): boolean => /\bfrom\s*["']hob["']|\.(?:function|cls)\s*[<(]/.test(source);
 
-export function parseModule(path: string, source: string): ModuleSyntax {
-  const { program, errors } = parseSync(path, source);
+export function parseModule(
+  path: string,
+  source: string,
+  { program, errors }: ParseResult = parseSync(path, source),
+): ModuleSyntax {
   const lines = lineStarts(source);
   const diagnostics: Diagnostic[] = errors.map((error) => at(error.labels[0]?.start ?? 0, error.message));
   const found: ModuleSyntax = {
@@ -63,6 +74,7 @@ export function parseModule(path: string, source: string): ModuleSyntax {
   };
   const sdk = new Set<string>(); // local names that stand for the SDK, or for what was made with it
   const callables = new Map<string, Callable>();
+  const classes = new Map<string, Class>();
 
   function at(offset: number, message: string): Diagnostic {
     const line = lineOf(lines, offset);
@@ -81,25 +93,27 @@ export function parseModule(path: string, source: string): ModuleSyntax {
     if (value.type === "ArrowFunctionExpression" || value.type === "FunctionExpression") callables.set(name, value);
     const root = rootOf(value);
     if (root === undefined || (value.type !== "CallExpression" && value.type !== "NewExpression")) return;
-    if (value.type === "CallExpression" && value.callee.type === "MemberExpression" && propertyOf(value.callee) === "function") {
+    const called = value.type === "CallExpression" ? propertyOf(value.callee) : undefined;
+    if (value.type === "CallExpression" && (called === "function" || called === "cls")) {
+      const { callee } = value;
       const [first, second] = value.arguments;
       const last = second ?? first;
-      if (!exported || !last || last.type === "SpreadElement" || value.callee.object.type !== "Identifier") return;
-      const fn = last.type === "Identifier" ? callables.get(last.name) : isCallable(last) ? last : undefined;
+      if (!exported || !last || last.type === "SpreadElement") return;
+      if (callee.type !== "MemberExpression" || callee.object.type !== "Identifier") return;
       const options = second && first && first.type !== "SpreadElement" ? first : undefined;
-      found.functions.push({
-        name,
-        publicName: nameOption(options) ?? name,
-        app: value.callee.object.name,
-        call: value,
-        options,
-        body: last,
-        line: lineOf(lines, start),
-        parameters: fn ? parametersOf(fn, source) : [variadic],
-        returns: fn?.returnType ? source.slice(fn.returnType.typeAnnotation.start, fn.returnType.typeAnnotation.end) : "",
-        doc: docBefore(source, start),
-      });
+      const publicName = nameOption(options) ?? name;
+      const common = { constant: name, app: callee.object.name, call: value, options, body: last };
       found.declarations.push(value.start);
+      if (called === "cls") {
+        const type = last.type === "Identifier" ? classes.get(last.name) : last.type === "ClassExpression" ? last : undefined;
+        for (const { key, method, start: at } of type ? methodsOf(type) : []) {
+          const names = { name: `${name}.${key}`, publicName: `${publicName}.${key}`, className: publicName };
+          found.functions.push({ ...common, ...names, line: lineOf(lines, at), ...shapeOf(method, at) });
+        }
+        return;
+      }
+      const fn = last.type === "Identifier" ? callables.get(last.name) : isCallable(last) ? last : undefined;
+      found.functions.push({ ...common, name, publicName, className: "", line: lineOf(lines, start), ...shapeOf(fn, start) });
       return;
     }
     if (!sdk.has(root)) return;
@@ -113,14 +127,23 @@ export function parseModule(path: string, source: string): ModuleSyntax {
       diagnostics.push(at(value.start, 'new App(...) needs its name as a constant text: new App("images")'));
   }
 
+  function shapeOf(fn: Callable | undefined, start: number): Pick<DeclaredFunction, "parameters" | "returns" | "doc"> {
+    const type = fn?.returnType?.typeAnnotation;
+    return {
+      parameters: fn ? parametersOf(fn, source) : [variadic],
+      returns: type ? source.slice(type.start, type.end) : "",
+      doc: docBefore(source, start),
+    };
+  }
+
   const isAppClass = (callee: Expression): boolean =>
     callee.type === "Identifier" ? found.imports.get(callee.name)?.name === "App" : propertyOf(callee) === "App";
 
   for (const statement of program.body) gatherImports(statement, found, sdk);
   for (const statement of program.body) {
-    if (statement.type === "FunctionDeclaration" && statement.id) callables.set(statement.id.name, statement);
-    const inner = statement.type === "ExportNamedDeclaration" ? statement.declaration : undefined;
+    const inner = statement.type === "ExportNamedDeclaration" ? statement.declaration : statement;
     if (inner?.type === "FunctionDeclaration" && inner.id) callables.set(inner.id.name, inner);
+    if (inner?.type === "ClassDeclaration" && inner.id) classes.set(inner.id.name, inner);
   }
   for (const statement of program.body) {
     const exported = statement.type === "ExportNamedDeclaration";
@@ -182,6 +205,18 @@ function rootOf(value: Expression): string | undefined {
   if (value.type === "Identifier") return value.name;
   if (value.type === "CallExpression" || value.type === "NewExpression") return rootOf(value.callee);
   return value.type === "MemberExpression" ? rootOf(value.object) : undefined;
+}
+
+/** The methods of a class that can be called from elsewhere: as sdk/typescript/class.ts finds them, without those that types keep private. */
+function methodsOf(type: Class): { key: string; method: Callable; start: number }[] {
+  return type.body.body.flatMap((member) => {
+    if (member.type !== "MethodDefinition" || member.kind !== "method" || member.static || member.computed) return [];
+    const { key, value } = member;
+    if (key.type !== "Identifier" || value.type !== "FunctionExpression" || member.decorators.length > 0) return [];
+    if (key.name === "enter" || key.name === "exit" || key.name.startsWith("_")) return [];
+    if (member.accessibility === "private" || member.accessibility === "protected") return [];
+    return [{ key: key.name, method: value, start: member.start }];
+  });
 }
 
 const isCallable = (
@@ -248,18 +283,32 @@ function lineOf(starts: readonly number[], offset: number): number {
  */
 export function codeText(source: string, { functions, declarations }: ModuleSyntax): string {
   const edits = declarations.map((start) => ({ start, end: start, text: "/* @__PURE__ */ " }));
-  for (const { options, body, publicName } of functions) {
-    if (options) edits.push({ start: options.start, end: options.end, text: blank(source, options, "{", "}") });
-    edits.push({ start: body.end, end: body.end, text: `, ${JSON.stringify(publicName)}` });
-  }
-  return applyEdits(source, edits);
+  return applyEdits(source, [...edits, ...declarationEdits(source, functions)]);
 }
+
+/** Options are blank, and what is declared is told its name. */
+export function declarationEdits(source: string, functions: readonly DeclaredFunction[]): Edit[] {
+  const edits: Edit[] = [];
+  for (const { options, body, publicName, className } of calls(functions)) {
+    if (options) edits.push({ start: options.start, end: options.end, text: blank(source, options, "{", "}") });
+    edits.push({ start: body.end, end: body.end, text: `, ${JSON.stringify(className || publicName)}` });
+  }
+  return edits;
+}
+
+/** One function for each call of the SDK: of a class, its first method. */
+export const calls = (functions: readonly DeclaredFunction[]): DeclaredFunction[] =>
+  functions.filter(({ call }, index) => functions.findIndex((other) => other.call.start === call.start) === index);
 
 /** The module for evaluating its options: the functions' bodies, and so all that only they reach, are left out. */
 export function specText(source: string, { functions }: ModuleSyntax): string {
   return applyEdits(
     source,
-    functions.map(({ body, name }) => ({ start: body.start, end: body.end, text: `() => {}, ${JSON.stringify(name)}` })),
+    calls(functions).map(({ body, className, constant, call }) => {
+      const methods = functions.filter((each) => each.call.start === call.start).map(({ name }) => `${name.split(".")[1]}() {}`);
+      const text = className ? `class { ${methods.join(" ")} }` : "() => {}";
+      return { start: body.start, end: body.end, text: `${text}, ${JSON.stringify(constant)}` };
+    }),
   );
 }
 
@@ -268,7 +317,11 @@ function blank(source: string, { start, end }: Span, open: string, close: string
   return `${open}${source.slice(start + 1, end - 1).replace(/[^\n]/g, " ")}${close}`;
 }
 
-function applyEdits(source: string, edits: { start: number; end: number; text: string }[]): string {
+export interface Edit extends Span {
+  text: string;
+}
+
+export function applyEdits(source: string, edits: Edit[]): string {
   let text = "";
   let from = 0;
   for (const edit of edits.sort((left, right) => left.start - right.start)) {

@@ -20,6 +20,7 @@ export interface Callable {
 }
 
 const loaded = new Map<string, Loaded>(); // by version digest
+const bundles = new Map<string, Record<string, unknown>>(); // what a bundle for itself exported, by digest
 const instances = new Map<unknown, Instance>(); // by class
 const functionKey = Symbol.for("hob.function");
 const classKey = Symbol.for("hob.class");
@@ -48,7 +49,7 @@ async function load(version: Version, text: string | undefined, folder: string):
     const linked = readLinked(text);
     const exported = linked
       ? (await evaluateModule(linked, module, folder))[name]
-      : evaluateBundle(text, folder, module, name)["default"];
+      : plainBundle(version, text, folder, name)["default"];
     if (method) return await methodOf(exported, version, method);
     if (typeof exported !== "function")
       return { failure: { kind: "load", message: `${module} exports no function ${qualname}` } };
@@ -61,6 +62,13 @@ async function load(version: Version, text: string | undefined, folder: string):
   } catch (error) {
     return { failure: failureOf(error, "load") };
   }
+}
+
+/** The methods of a class share a bundle, and so the class. */
+function plainBundle({ bundle, module }: Version, text: string, folder: string, name: string): Record<string, unknown> {
+  const exported = bundles.get(bundle) ?? evaluateBundle(text, folder, module, name);
+  bundles.set(bundle, exported);
+  return exported;
 }
 
 /** One instance a class and process, made and entered with the first of its methods. */
@@ -87,11 +95,13 @@ export function callableOf(digest: string, name: string): Callable | Failure {
 
 export const concurrencyOf = (digest: string): number => loaded.get(digest)?.version.concurrency || 1;
 
-/** Puts the versions' new code in place of the old, and leaves what else is in the process as it is. */
+/** Puts the versions' new code in place of the old, and leaves what else is in the process as it is. Without a text the code is as it was. */
 export function patchVersions(versions: Version[], text: string | undefined, folder: string): void {
-  const patch = text === undefined ? undefined : readPatch(text);
-  if (!patch) throw new Error("the patch is no longer in this container");
-  applyPatch(patch, folder);
+  if (text !== undefined) {
+    const patch = readPatch(text);
+    if (!patch) throw new Error("the patch is no longer in this container");
+    applyPatch(patch, folder);
+  }
   for (const version of versions) {
     for (const [digest, before] of loaded) {
       if (before.version.function !== version.function) continue;

@@ -79,7 +79,10 @@ export function installStackTraces(): void {
       const file = site.getScriptNameOrSourceURL() ?? "";
       const line = site.getLineNumber() ?? 0;
       const column = site.getColumnNumber() ?? 0;
-      if (file.startsWith(runnerFolder)) continue;
+      if (file.startsWith(runnerFolder)) {
+        if (lines.length > 0) break; // what called us is no concern of the user's
+        continue;
+      }
       const script = scripts.get(file);
       if (file.startsWith(sdkFolder)) continue;
       const place = script ? originOf(script, file, line, column) : { file, line, column, source: "", own: false };

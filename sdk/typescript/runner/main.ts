@@ -121,7 +121,7 @@ function patchable(patch: Patch): Child | string {
   };
   const child = [...spares.all].find(has);
   if (!child) return "no process has what it would follow";
-  if (!bundles.has(patch.bundle)) return "the patch is no longer here";
+  if (patch.bundle && !bundles.has(patch.bundle)) return "the patch is no longer here";
   if (child.loads.length + child.running.size + child.queue.length > 0) return "busy";
   const left = [...child.ran].some((digest) => patch.functions.includes(names?.get(digest)?.function ?? ""));
   if (patch.keep !== "all" && left) return "calls have left state that the changed code computed";

@@ -62,7 +62,8 @@ async function load(head: Heads["load"], payload: Buffer): Promise<void> {
   for (const [at, blob] of head.blobs.entries()) texts.set(blob.digest, pieces[at]?.toString() ?? "");
   Object.assign(process.env, head.secrets);
   let failure = enter(folder);
-  if (!failure && head.patches?.[0]) patchVersions(head.versions, texts.get(head.patches[0].bundle), folder);
+  const patch = head.patches?.[0];
+  if (!failure && patch) patchVersions(head.versions, patch.bundle ? (texts.get(patch.bundle) ?? "") : undefined, folder);
   else failure ??= await loadVersions(head.versions, texts, folder);
   send("loaded", failure ? { load: head.load, failure } : { load: head.load });
 }
