@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 #: (snapshot, version's digest): what a call names.
 Route = tuple[str, str]
 
-#: What took longer to load is worth a copy that no call has touched.
-_slow_load_s = 0.05
+#: What took longer to load is worth a copy that no call has touched; what is quicker is loaded again.
+_slow_load_s = 0.5
 
 
 class Serving:
