@@ -1,6 +1,7 @@
 // ⑤ The isolation probe: every boundary holds in a real container of a pool, and the probe sees when there are none.
 
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { installRoot } from "../../base/install.ts";
@@ -19,8 +20,11 @@ const fewestOpen = 40;
 describe.skipIf(!rootWithContainers())("the isolation probe", () => {
   it("finds every boundary in place in a container of a pool", async () => {
     using place = makePlace();
+    const run = mkdtempSync("/run/hob-test-"); // every component of a container's root has o+x
+    place.environment["HOB_RUN_DIR"] = run;
     const said = await hob(place, ["doctor", "--isolation", "--json"]);
     await hob(place, ["pool", "stop", "--force"]);
+    rmSync(run, { recursive: true, force: true });
     const rows = said.stdout.split("\n").flatMap((line): Row[] => (line ? [JSON.parse(line)] : []));
     expect(
       rows.filter(({ held }) => !held),
