@@ -198,7 +198,6 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     const { container, told } = inside;
     const delta = load.snapshot;
     if (!delta) throw new HobError("internal", `load ${load.id}: it names no snapshot`);
-    container.specialise(load.app);
     for (const version of load.versions) inside.functions.add(version.function);
     inside.hooks ||= load.versions.some(({ spec }) => spec?.className);
     content.keep(delta.blobs);
@@ -232,15 +231,25 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     return { answer };
   }
 
+  /** At once: the next message may be a smaller wish for warm containers, and this is none any more. Says why it cannot be, or "". */
+  function claim(inside: Inside | undefined, load: Load): string {
+    if (!inside || inside.draining) return gone(load.container);
+    try {
+      inside.container.specialise(load.app);
+      return "";
+    } catch (error) {
+      return sentenceOf(error);
+    }
+  }
+
   /** Loads go to one container's runner in order, for each may build on the one before; none waits for another to be done. */
   function beginLoad(load: Load): BegunLoad {
     const begin = clock.now();
     const inside = insides.get(load.container);
-    if (!inside || inside.draining)
-      return {
-        sent: Promise.resolve(false),
-        done: Promise.resolve(endLoad(load, begin, failure("infrastructure", gone(load.container)))),
-      };
+    const refusal = claim(inside, load);
+    if (!inside || refusal) {
+      return { sent: Promise.resolve(false), done: Promise.resolve(endLoad(load, begin, failure("infrastructure", refusal))) };
+    }
     const before = hurtsOf(inside.container);
     const snapshot = load.snapshot?.digest ?? "";
     inside.loading.set(snapshot, (inside.loading.get(snapshot) ?? 0) + 1);

@@ -88,6 +88,7 @@ export function createSnapshotLists(text: (digest: string) => Promise<string>): 
       const known = lists.get(delta.digest);
       if (known) return remember(delta.digest, known);
       const base = delta.base === "" ? new Map<string, FileEntry>() : lists.get(delta.base);
+      if (base && delta.base) remember(delta.base, base); // what others build on stays
       return remember(delta.digest, base ? applyDelta(base, delta) : parseSnapshot(await text(delta.digest)));
     },
   };

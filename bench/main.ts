@@ -11,6 +11,7 @@ interface BenchOptions {
 }
 
 const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
+  burst: async (options) => (await import("./burst.ts")).burst(options),
   loop: async (options) => (await import("./loop.ts")).loop(options),
 };
 

@@ -29,6 +29,7 @@ export interface Keeper extends Disposable {
 export function createKeeper(host: KeeperHost): Keeper {
   const setbacks = new Map<string, Setback>();
   const announced = new Map<string, Pool>(); // kinds of which "starting" was the last word
+  let surplusSinceMs = new Map<string, number>();
   let pools: Pool[] = [];
   let held = false;
   let looking = false;
@@ -103,7 +104,8 @@ export function createKeeper(host: KeeperHost): Keeper {
     if (held) return;
     const nowMs = host.clock.now();
     const containers = host.containers();
-    const plan = planWarm({ pools, containers, setbacks, createsAtOnce: host.createsAtOnce, nowMs });
+    const plan = planWarm({ pools, containers, setbacks, surplusSinceMs, createsAtOnce: host.createsAtOnce, nowMs });
+    surplusSinceMs = new Map(plan.surplus.map((kind) => [kind, surplusSinceMs.get(kind) ?? nowMs]));
     for (const id of plan.stop) void host.stop(id, "the warm pool has more than it should");
     const begun = new Set(plan.start);
     for (const container of containers) if (begun.has(container.id)) void start(container);

@@ -29,6 +29,8 @@ export interface WarmSnapshot {
   pools: Pool[];
   containers: GenericContainer[];
   setbacks: ReadonlyMap<string, Setback>;
+  /** Since when there have been more warm ones of a kind than wished. */
+  surplusSinceMs: ReadonlyMap<string, number>;
   createsAtOnce: number;
   nowMs: number;
 }
@@ -38,12 +40,16 @@ export interface WarmPlan {
   /** Of the reserve. */
   start: string[];
   stop: string[];
-  /** When to plan again although nothing has changed: a kind's pause after failures is over. */
+  /** Kinds of which there are more warm ones than wished. */
+  surplus: string[];
+  /** When to plan again although nothing has changed: a pause after failures is over, or a surplus is old enough. */
   again?: number;
 }
 
 const firstPauseMs = 250;
 const longestPauseMs = 30_000;
+/** A call may be on its way to a warm container that is one too many here: control's next wish, or the call, comes before this is over. */
+const settleMs = 1_000;
 
 /** When a kind that failed may be tried again. */
 export function retryAt({ failures, atMs }: Setback): number {
@@ -53,11 +59,19 @@ export function retryAt({ failures, atMs }: Setback): number {
 /**
  * What the warm pool lacks is started from the reserve, all at once; what the reserve cannot give is made first, one of each kind in turn,
  * at most `createsAtOnce` at a time. The reserve itself is made up only while nothing starts: who waits for a start has the processors.
- * What is too much is ended, the newest first; what is being made or started is let finish, and ended then if it is still too much.
+ * What is too much is ended, the newest first, a warm one only when that has been so for a while; what is being made or started is let finish, and ended then if it is still too much.
  */
-export function planWarm({ pools, containers, setbacks, createsAtOnce, nowMs }: WarmSnapshot): WarmPlan {
+export function planWarm(snapshot: WarmSnapshot): WarmPlan {
+  const { pools, containers, setbacks, createsAtOnce, nowMs } = snapshot;
   const present = Map.groupBy(containers, ({ kind }) => kind);
-  const plan: WarmPlan = { create: [], start: [], stop: [] };
+  const plan: WarmPlan = { create: [], start: [], stop: [], surplus: [] };
+  const endWarm = (kind: string, warm: string[], count: number): void => {
+    if (count <= 0 || warm.length === 0) return;
+    plan.surplus.push(kind);
+    const due = (snapshot.surplusSinceMs.get(kind) ?? nowMs) + settleMs;
+    if (due > nowMs) plan.again = Math.min(plan.again ?? due, due);
+    else plan.stop.push(...newest(warm, count));
+  };
   const urgent: Lack[] = [];
   const spare: Lack[] = [];
   const wished = new Set<string>();
@@ -70,7 +84,7 @@ export function planWarm({ pools, containers, setbacks, createsAtOnce, nowMs }: 
     const of = (state: GenericState): string[] => have.filter((container) => container.state === state).map(({ id }) => id);
     const [creating, created, warm] = [of("creating"), of("created"), of("warm")];
     const lack = pool.warm - warm.length - of("starting").length;
-    if (lack < 0) plan.stop.push(...newest(warm, -lack));
+    endWarm(kind, warm, -lack);
     const setback = setbacks.get(kind);
     const due = setback ? retryAt(setback) : nowMs;
     const begun = due > nowMs ? [] : created.slice(0, Math.max(lack, 0));
@@ -88,7 +102,9 @@ export function planWarm({ pools, containers, setbacks, createsAtOnce, nowMs }: 
   }
   for (const [kind, have] of present) {
     if (wished.has(kind)) continue;
-    plan.stop.push(...have.filter(({ state }) => state === "warm" || state === "created").map(({ id }) => id));
+    const of = (state: GenericState): string[] => have.filter((one) => one.state === state).map(({ id }) => id);
+    plan.stop.push(...of("created"));
+    endWarm(kind, of("warm"), have.length);
   }
   const room = createsAtOnce - containers.filter(({ state }) => state === "creating").length;
   plan.create.push(...inTurn(urgent, room));

@@ -41,6 +41,8 @@ export interface AgentUnderTest extends AsyncDisposable {
   readonly said: Message[];
   readonly exited: Promise<unknown>;
   send(command: Command): void;
+  /** Hears every message from now on. */
+  listen(listener: (message: Message) => void): void;
   /** The first message of that case, already there or to come, that fits. */
   heard<C extends Message["$case"]>(name: C, fits?: (value: Of<C>) => boolean): Promise<Of<C>>;
   /** The containers as the agent's messages have told them. */
@@ -72,6 +74,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
   let said: Message[] = [];
   let stream: ServerDuplexStream<AgentMessage, AgentCommand> | undefined;
   const waiting = new Set<() => void>();
+  const listeners: ((message: Message) => void)[] = [];
   const server = new Server(channelOptions);
   server.addService(AgentsService, {
     link(call: ServerDuplexStream<AgentMessage, AgentCommand>) {
@@ -83,6 +86,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
         said.push(message);
         if (message.$case === "hello") call.write({ command: { $case: "welcome", value: { control: "test", build: "test" } } });
         for (const look of waiting) look();
+        for (const listener of listeners) listener(message);
       });
     },
   });
@@ -149,6 +153,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
     get exited() {
       return exited;
     },
+    listen: (listener) => void listeners.push(listener),
     send: (command) => void stream?.write({ command }),
     heard: (name, fits = () => true) =>
       until(

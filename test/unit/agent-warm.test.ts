@@ -15,6 +15,8 @@ const container = (id: string, image: string, state: GenericContainer["state"]):
   kind: kind(image),
 });
 
+const nothing = { create: [], start: [], stop: [], surplus: [] };
+
 const images = fc.constantFrom("a", "b", "c");
 const states = fc.constantFrom("creating" as const, "created" as const, "starting" as const, "warm" as const);
 const snapshots: fc.Arbitrary<WarmSnapshot> = fc.record({
@@ -30,6 +32,9 @@ const snapshots: fc.Arbitrary<WarmSnapshot> = fc.record({
   setbacks: fc
     .dictionary(images, fc.record({ failures: fc.integer({ min: 1, max: 12 }), atMs: fc.nat(100_000) }))
     .map((setbacks) => new Map(Object.entries(setbacks).map(([image, setback]) => [kind(image), setback]))),
+  surplusSinceMs: fc
+    .dictionary(images, fc.nat(200_000))
+    .map((since) => new Map(Object.entries(since).map(([image, atMs]) => [kind(image), atMs]))),
   createsAtOnce: fc.integer({ min: 1, max: 4 }),
   nowMs: fc.nat(200_000),
 });
@@ -47,7 +52,8 @@ function carryOut(snapshot: WarmSnapshot): WarmSnapshot {
       return one.state === "starting" || plan.start.includes(one.id) ? { ...one, state: "warm" } : one;
     });
   const made = plan.create.map(({ image }, index) => container(`${snapshot.nowMs}-${done.length}-${index}`, image, "created"));
-  return { ...snapshot, nowMs: snapshot.nowMs + 1, containers: [...done, ...made] };
+  const surplusSinceMs = new Map(plan.surplus.map((one) => [one, snapshot.surplusSinceMs.get(one) ?? snapshot.nowMs]));
+  return { ...snapshot, surplusSinceMs, nowMs: snapshot.nowMs + 500, containers: [...done, ...made] };
 }
 
 describe("the warm pool's policy", () => {
@@ -93,7 +99,7 @@ describe("the warm pool's policy", () => {
   it("reaches the wish in a few rounds, the warm ones first, and then leaves the node alone", () => {
     fc.assert(
       fc.property(snapshots, (first) => {
-        let snapshot: WarmSnapshot = { ...first, setbacks: new Map() };
+        let snapshot: WarmSnapshot = { ...first, setbacks: new Map(), surplusSinceMs: new Map() };
         for (let round = 0; round < 60; round += 1) {
           const { create, start } = planWarm(snapshot);
           const urgent = snapshot.pools.some(
@@ -104,7 +110,7 @@ describe("the warm pool's policy", () => {
               expect(present(snapshot, image, "created", "creating", "starting", "warm").length).toBeLessThan(warm);
           snapshot = carryOut(snapshot);
         }
-        expect(planWarm(snapshot)).toEqual({ create: [], start: [], stop: [] });
+        expect(planWarm(snapshot)).toEqual(nothing);
         for (const { image, warm, reserve } of snapshot.pools) {
           expect(present(snapshot, image, "warm")).toHaveLength(warm);
           expect(present(snapshot, image, "created")).toHaveLength(reserve);
@@ -118,6 +124,7 @@ describe("the warm pool's policy", () => {
       pools: [pool("a", 100, 20)],
       containers: Array.from({ length: 90 }, (_, index) => container(String(index), "a", "created")),
       setbacks: new Map(),
+      surplusSinceMs: new Map(),
       createsAtOnce: 4,
       nowMs: 0,
     };
@@ -130,13 +137,30 @@ describe("the warm pool's policy", () => {
     expect(planWarm({ ...burst, pools: [pool("a", 90, 20)], containers: warm }).create).toHaveLength(4);
   });
 
+  // In the field: of a burst one more was started than calls came, and the warm one that was ended for it was the one that control had just given a call.
+  it("ends a warm one too many only when there has been one for a second", () => {
+    const containers = [container("x", "a", "warm"), container("y", "a", "warm")];
+    const none = { setbacks: new Map(), surplusSinceMs: new Map(), createsAtOnce: 2 };
+    const snapshot: WarmSnapshot = { ...none, pools: [pool("a", 1)], containers, nowMs: 5_000 };
+    expect(planWarm(snapshot)).toEqual({ ...nothing, surplus: [kind("a")], again: 6_000 });
+    const later = { ...snapshot, surplusSinceMs: new Map([[kind("a"), 5_000]]), nowMs: 6_000 };
+    expect(planWarm(later).stop).toEqual(["y"]);
+  });
+
   it("waits after failures, longer each time, and says when it is time again", () => {
     const setbacks = new Map([[kind("a"), { failures: 3, atMs: 1_000 }]]);
-    const snapshot: WarmSnapshot = { pools: [pool("a", 1)], containers: [], setbacks, createsAtOnce: 2, nowMs: 1_500 };
-    expect(planWarm(snapshot)).toEqual({ create: [], start: [], stop: [], again: 2_000 });
+    const snapshot: WarmSnapshot = {
+      pools: [pool("a", 1)],
+      containers: [],
+      setbacks,
+      surplusSinceMs: new Map(),
+      createsAtOnce: 2,
+      nowMs: 1_500,
+    };
+    expect(planWarm(snapshot)).toEqual({ ...nothing, again: 2_000 });
     expect(planWarm({ ...snapshot, nowMs: 2_000 }).create).toHaveLength(1);
     const made = { ...snapshot, containers: [container("x", "a", "created")] };
-    expect(planWarm(made)).toEqual({ create: [], start: [], stop: [], again: 2_000 });
+    expect(planWarm(made)).toEqual({ ...nothing, again: 2_000 });
     expect(planWarm({ ...made, nowMs: 2_000 }).start).toEqual(["x"]);
     expect(retryAt({ failures: 50, atMs: 0 })).toBe(30_000);
   });
@@ -146,6 +170,7 @@ describe("the warm pool's policy", () => {
       pools: [pool("a", 9), pool("b", 1, 9)],
       containers: [],
       setbacks: new Map(),
+      surplusSinceMs: new Map(),
       createsAtOnce: 4,
       nowMs: 0,
     };
@@ -156,6 +181,7 @@ describe("the warm pool's policy", () => {
 describe("the warm pool's keeper", () => {
   // In the field: ending one container called back into the keeper, which started its replacement twice.
   it("makes once although ending a container makes it look again at once, and starts what was made", async () => {
+    let nowMs = 0;
     let all: GenericContainer[] = [container("old", "a", "warm")];
     const made: string[] = [];
     const started = Promise.withResolvers<string>();
@@ -179,9 +205,11 @@ describe("the warm pool's keeper", () => {
       },
       progress: () => {},
       createsAtOnce: 2,
-      clock: { now: () => 0 },
+      clock: { now: () => nowMs },
     });
     keeper.set([pool("b", 1)]);
+    nowMs = 1_000;
+    keeper.look();
     expect(await started.promise).toBe("new1");
     expect(made).toEqual(["b"]);
     expect(all).toEqual([container("new1", "b", "starting")]);
