@@ -401,6 +401,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     async drain(id, patienceMs) {
       const inside = insides.get(id);
       if (!inside) return;
+      if (patienceMs === 0) inside.idle?.(); // of a former drain, too
       inside.draining = true;
       if (inside.calls.size > 0) {
         const { promise, resolve } = Promise.withResolvers<void>();

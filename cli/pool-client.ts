@@ -22,7 +22,8 @@ export interface PoolClient extends Disposable {
   logs(request: Partial<LogsRequest>, signal: AbortSignal): AsyncIterable<LogLine[]>;
   fleet(): Promise<FleetSample>;
   images(): Promise<ImageInfo[]>;
-  shutdown(): Promise<void>;
+  /** Calls in flight have `patienceMs` to finish. */
+  shutdown(patienceMs: number): Promise<void>;
   secrets(app: string): Promise<SecretInfo[]>;
   /** Both say how many containers had the former value, and are replaced. */
   setSecret(app: string, name: string, value: string): Promise<number>;
@@ -59,7 +60,7 @@ export function openPoolClient(address: string): PoolClient {
     },
     fleet: () => ask<FleetSample>((done) => fleet.get({}, done)),
     images: async () => (await ask<ListImagesResponse>((done) => fleet.listImages({}, done))).images,
-    shutdown: async () => void (await ask<ShutdownResponse>((done) => fleet.shutdown({}, done))),
+    shutdown: async (patienceMs) => void (await ask<ShutdownResponse>((done) => fleet.shutdown({ patienceMs }, done))),
     secrets: async (app) => (await ask<ListSecretsResponse>((done) => secrets.listSecrets({ app }, done))).secrets,
     setSecret: async (app, name, value) =>
       (await ask<SetSecretResponse>((done) => secrets.setSecret({ app, name, value }, done))).containers,

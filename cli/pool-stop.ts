@@ -13,14 +13,21 @@ import { openPoolClient } from "./pool-client.ts";
 /** Containers end in a second, the agent is given five by control. */
 const stopTimeoutMs = 15_000;
 
-/** Resolves once control's socket is gone, which it removes last; false when no pool was running. */
-export async function stopPool(control: string | undefined): Promise<boolean> {
+/**
+ * Resolves once control's socket is gone, which it removes last; false when no pool was running. Calls in flight have `patienceMs` to
+ * finish, unless `hurry` aborts first.
+ */
+export async function stopPool(control: string | undefined, patienceMs: number, hurry: AbortSignal): Promise<boolean> {
   const socket = control === undefined ? poolPaths(installRoot).socket : socketPath(control);
   if (!(await answers(socket))) return false;
-  using gone = untilGone(socket);
+  using gone = untilGone(socket, patienceMs + stopTimeoutMs);
   using pool = openPoolClient(unixAddress(socket));
-  await pool.shutdown();
+  await pool.shutdown(patienceMs);
+  const cut = (): void => void pool.shutdown(0).catch(() => {}); // it has just ended
+  hurry.addEventListener("abort", cut, { once: true });
+  if (hurry.aborted) cut();
   await gone.promise;
+  hurry.removeEventListener("abort", cut);
   if (control === undefined) await untilEnded(poolPaths(installRoot).state);
   return true;
 }
@@ -34,15 +41,15 @@ async function untilEnded(state: string): Promise<void> {
   }
 }
 
-function untilGone(file: string): { promise: Promise<void> } & Disposable {
+function untilGone(file: string, patienceMs: number): { promise: Promise<void> } & Disposable {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const look = (): void => {
     if (!existsSync(file)) resolve();
   };
   const timer = setTimeout(() => {
     const remedy = "`hob pool stop --force` once its process has been killed";
-    reject(new HobError("unavailable", `the pool has not ended within ${stopTimeoutMs / 1000} s`, { remedy }));
-  }, stopTimeoutMs);
+    reject(new HobError("unavailable", `the pool has not ended within ${patienceMs / 1000} s`, { remedy }));
+  }, patienceMs);
   const watcher = watch(dirname(file), look);
   watcher.on("error", look); // the folder itself was removed
   promise.catch(() => {}); // the wait may never be awaited: shutdown can be refused

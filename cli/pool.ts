@@ -6,6 +6,7 @@ import { runningControl } from "./control-address.ts";
 import { formatBytes } from "./format/bytes.ts";
 import { formatMs } from "./format/duration.ts";
 import type { Column } from "./format/table.ts";
+import { interruptSignal } from "./interrupt.ts";
 import { printJson, printLine, printTable } from "./output.ts";
 
 interface PoolFlags {
@@ -23,7 +24,8 @@ export function addPool(program: Command): void {
     .action(show);
   pool
     .command("stop")
-    .description("end this installation's pool, in order")
+    .description("end this installation's pool, in order: calls that run may finish for 10 s")
+    .option("--now", "do not wait for calls that run")
     .option("--force", "also remove what pools that were killed have left on this machine")
     .option("--json", "one JSON object a line")
     .addHelpText("after", "\nExample:\n  hob pool stop --force\n")
@@ -157,9 +159,13 @@ function printObjects(sample: FleetSample): void {
   }
 }
 
-async function stop(flags: PoolFlags & { force?: boolean }): Promise<void> {
+/** How long calls may go on when the pool ends in order. */
+const patienceMs = 10_000;
+
+async function stop(flags: PoolFlags & { force?: boolean; now?: boolean }): Promise<void> {
   const { stopPool, sweepDead } = await import("./pool-stop.ts");
-  const stopped = await stopPool(flags.control);
+  using interrupt = interruptSignal(); // ctrl-c: no more patience with the calls; once more: no more with the pool
+  const stopped = await stopPool(flags.control, flags.now ? 0 : patienceMs, interrupt.signal);
   const swept = flags.force ? await sweepDead() : undefined;
   if (flags.json) return printJson({ kind: "stopped", pool: stopped, ...swept });
   printLine(stopped ? "The pool has ended." : "No pool was running.");

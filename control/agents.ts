@@ -43,8 +43,8 @@ export interface Agents {
   serve(stream: Stream): void;
   /** False once the pool ends: nothing is placed any more. */
   readonly placing: boolean;
-  /** Tells every node to end what it runs; resolves when all have, or after five seconds. */
-  shutdown(): Promise<void>;
+  /** Tells every node to end what it runs, for which calls have `patienceMs`; resolves when all have, or five seconds after that. */
+  shutdown(patienceMs: number): Promise<void>;
 }
 
 export function createAgents(parts: AgentsParts): Agents {
@@ -179,11 +179,11 @@ export function createAgents(parts: AgentsParts): Agents {
     stream.once("finish", close);
   }
 
-  async function shutdown(): Promise<void> {
+  async function shutdown(patienceMs: number): Promise<void> {
     closing = true;
     const waiting = [...streams].map(async ([node, stream]) => {
-      node.send({ $case: "shutdown", value: { patienceMs: 0 } });
-      await once(stream, "close", { signal: AbortSignal.timeout(shutdownMs) });
+      node.send({ $case: "shutdown", value: { patienceMs } });
+      await once(stream, "close", { signal: AbortSignal.timeout(patienceMs + shutdownMs) });
     });
     const results = await Promise.allSettled(waiting);
     const late = results.filter((result) => result.status === "rejected").length;

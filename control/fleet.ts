@@ -25,7 +25,7 @@ interface FleetParts {
   clients: Clients;
   clock: Clock;
   /** Ends an embedded pool; undefined for one that was started by hand. */
-  shutdown: (() => void) | undefined;
+  shutdown: ((patienceMs: number) => void) | undefined;
 }
 
 export function createFleet(parts: FleetParts): Fleet {
@@ -80,10 +80,10 @@ export function createFleet(parts: FleetParts): Fleet {
       const images = [...nodes.all.values()].flatMap((node) => node.info.images.map((image) => ({ ...image, node: node.name })));
       callback(null, { images });
     },
-    shutdown(_call, callback) {
+    shutdown({ request }, callback) {
       if (parts.shutdown) {
         callback(null, {});
-        parts.shutdown();
+        parts.shutdown(request.patienceMs);
         return;
       }
       const remedy = "end it where it was started";

@@ -99,7 +99,13 @@ function wire(
       if (info.attempt > 0) fleet.callFinished(info.finishedAtMs - info.queuedAtMs);
     },
   });
-  const shutdown = embedded ? () => end("a client asked for it") : undefined;
+  const shutdown = embedded
+    ? (patienceMs: number) => {
+        if (!agents.placing)
+          void agents.shutdown(patienceMs); // it ends already: only the patience is new
+        else end("a client asked for it", patienceMs);
+      }
+    : undefined;
   const fleet = createFleet({ nodes, calls, clients, clock, shutdown });
   const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes });
   const secrets = createSecrets({
@@ -145,7 +151,8 @@ function wire(
   return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells };
 }
 
-type End = (reason: string) => void;
+/** Calls in flight have `patienceMs`, none by default: they run again when control comes back. */
+type End = (reason: string, patienceMs?: number) => void;
 
 const isEmbedded = (options: ControlOptions): boolean => options.agent !== undefined || Number.isFinite(options.lingerMs);
 
@@ -220,8 +227,8 @@ function startHousekeeping(engine: Engine, idle: () => boolean, log: Log): Dispo
  */
 export async function runControl(options: ControlOptions, signal: AbortSignal): Promise<void> {
   const { log } = options;
-  const ending = Promise.withResolvers<string>();
-  const end: End = (reason) => ending.resolve(reason);
+  const ending = Promise.withResolvers<{ reason: string; patienceMs: number }>();
+  const end: End = (reason, patienceMs = 0) => ending.resolve({ reason, patienceMs });
   // Undone from the last to the first: the agent ends before the socket goes, and the database is let go of last.
   await using stack = new AsyncDisposableStack();
   const engine = stack.use(openSqliteEngine(options.state, options.store));
@@ -246,11 +253,11 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   const onAbort = () => end("it was told to");
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const reason = await ending.promise;
+  const { reason, patienceMs } = await ending.promise;
   signal.removeEventListener("abort", onAbort);
   log.info({ reason }, "control ends");
   plane.sessions.close(new HobError("unavailable", `control has ended: ${reason}`, { remedy: "start hob again" }));
   child?.expectEnd();
-  await plane.agents.shutdown();
+  await plane.agents.shutdown(patienceMs);
   turn.settle();
 }

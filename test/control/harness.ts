@@ -204,6 +204,10 @@ interface FunctionWish {
   language?: string;
   maxContainers?: number;
   minContainers?: number;
+  bufferContainers?: number;
+  concurrency?: number;
+  idleTimeoutMs?: number;
+  className?: string;
   memoryBytes?: number;
   secrets?: string[];
   gpu?: string;

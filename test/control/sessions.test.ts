@@ -211,7 +211,7 @@ test("Shutdown ends an embedded control and is refused by one that was started b
     const client = new FleetClient(unixAddress(place.socket), clientCredentials(), channelOptions);
     try {
       await new Promise<void>((resolve, reject) => {
-        client.shutdown({}, (error) => (error ? reject(fromServiceError(error)) : resolve()));
+        client.shutdown({ patienceMs: 0 }, (error) => (error ? reject(fromServiceError(error)) : resolve()));
       });
     } finally {
       client.close();

@@ -34,6 +34,7 @@ export interface ListImagesResponse {
 }
 
 export interface ShutdownRequest {
+  patienceMs: number;
 }
 
 export interface ShutdownResponse {
@@ -285,11 +286,14 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
 };
 
 function createBaseShutdownRequest(): ShutdownRequest {
-  return {};
+  return { patienceMs: 0 };
 }
 
 export const ShutdownRequest: MessageFns<ShutdownRequest> = {
-  encode(_: ShutdownRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ShutdownRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.patienceMs !== 0) {
+      writer.uint32(8).uint32(message.patienceMs);
+    }
     return writer;
   },
 
@@ -306,6 +310,14 @@ export const ShutdownRequest: MessageFns<ShutdownRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.patienceMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -321,8 +333,9 @@ export const ShutdownRequest: MessageFns<ShutdownRequest> = {
   create(base?: DeepPartial<ShutdownRequest>): ShutdownRequest {
     return ShutdownRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ShutdownRequest>): ShutdownRequest {
+  fromPartial(object: DeepPartial<ShutdownRequest>): ShutdownRequest {
     const message = createBaseShutdownRequest();
+    message.patienceMs = object.patienceMs ?? 0;
     return message;
   },
 };
@@ -1445,7 +1458,7 @@ export const FleetService = {
     responseSerialize: (value: ListImagesResponse): Buffer => Buffer.from(ListImagesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListImagesResponse => ListImagesResponse.decode(value),
   },
-  /** Ends an embedded pool, in order. Refused (FAILED_PRECONDITION) by a control that was started by hand. */
+  /** Ends an embedded pool, in order; asked again, with what patience is left. Refused (FAILED_PRECONDITION) by a control that was started by hand. */
   shutdown: {
     path: "/hob.v1.Fleet/Shutdown" as const,
     requestStream: false as const,
@@ -1462,7 +1475,7 @@ export interface FleetServer extends UntypedServiceImplementation {
   /** A sample twice a second while the client listens. */
   watchFleet: handleServerStreamingCall<FleetRequest, FleetSample>;
   listImages: handleUnaryCall<ListImagesRequest, ListImagesResponse>;
-  /** Ends an embedded pool, in order. Refused (FAILED_PRECONDITION) by a control that was started by hand. */
+  /** Ends an embedded pool, in order; asked again, with what patience is left. Refused (FAILED_PRECONDITION) by a control that was started by hand. */
   shutdown: handleUnaryCall<ShutdownRequest, ShutdownResponse>;
 }
 
@@ -1501,7 +1514,7 @@ export interface FleetClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListImagesResponse) => void,
   ): ClientUnaryCall;
-  /** Ends an embedded pool, in order. Refused (FAILED_PRECONDITION) by a control that was started by hand. */
+  /** Ends an embedded pool, in order; asked again, with what patience is left. Refused (FAILED_PRECONDITION) by a control that was started by hand. */
   shutdown(
     request: ShutdownRequest,
     callback: (error: ServiceError | null, response: ShutdownResponse) => void,
