@@ -9,6 +9,7 @@ import type { Failure, LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common
 import { greatestValueBytes } from "../proto/transport.ts";
 import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
+import { createDraining, type Draining } from "./draining.ts";
 import { explain, failure, memoryNote, tooLarge } from "./failures.ts";
 import type { Runner, RunnerEvents } from "./runner/runner.ts";
 import {
@@ -45,13 +46,8 @@ interface Inside {
   calls: Map<string, Call>;
   loading: Map<string, number>; // snapshots with loads that have not been answered, and how many
   failed: string[]; // snapshots whose load failed: control does not count them among the container's, so it retires none
-  /** It is being drained: nothing new begins. */
-  draining: boolean;
-  /** Something with exit hooks may have been loaded. */
-  hooks: boolean;
   functions: Set<string>; // that it has loaded
-  /** Called whenever it has no call any more. */
-  idle: (() => void) | undefined;
+  draining: Draining;
   /** Ends when what was to be sent to the runner before has been sent. */
   sending: Promise<void>;
 }
@@ -199,7 +195,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     const delta = load.snapshot;
     if (!delta) throw new HobError("internal", `load ${load.id}: it names no snapshot`);
     for (const version of load.versions) inside.functions.add(version.function);
-    inside.hooks ||= load.versions.some(({ spec }) => spec?.className);
+    inside.draining.hooks ||= load.versions.some(({ spec }) => spec?.className);
     content.keep(delta.blobs);
     content.keep(load.bundles);
     const files = await lists.resolve(delta);
@@ -233,7 +229,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
 
   /** At once: the next message may be a smaller wish for warm containers, and this is none any more. Says why it cannot be, or "". */
   function claim(inside: Inside | undefined, load: Load): string {
-    if (!inside || inside.draining) return gone(load.container);
+    if (!inside || inside.draining.begun) return gone(load.container);
     try {
       inside.container.specialise(load.app);
       return "";
@@ -318,11 +314,11 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     const finish = (ended: Partial<Extract<Message, { $case: "finished" }>["value"]>): void => {
       flushLines();
       inside?.calls.delete(call);
-      if (inside?.calls.size === 0) inside.idle?.();
+      if (inside?.calls.size === 0) inside.draining.idle();
       const none = { result: undefined, failure: undefined, loadMs: 0, runMs: 0, droppedBytes: 0, peakMemoryBytes: 0 };
       send({ $case: "finished", value: { ...none, call, container: id, attempt, ...ended } });
     };
-    if (!inside || inside.draining || !version) return finish({ failure: failure("infrastructure", gone(id)) });
+    if (!inside || inside.draining.begun || !version) return finish({ failure: failure("infrastructure", gone(id)) });
     inside.calls.set(call, state);
     try {
       const load = order.load && beginLoad(order.load);
@@ -371,10 +367,8 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         calls: new Map(),
         loading: new Map(),
         failed: [],
-        draining: false,
-        hooks: false,
         functions: new Set(),
-        idle: undefined,
+        draining: createDraining(),
         sending: Promise.resolve(),
       }),
     remove(id) {
@@ -400,18 +394,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     },
     async drain(id, patienceMs) {
       const inside = insides.get(id);
-      if (!inside) return;
-      if (patienceMs === 0) inside.idle?.(); // of a former drain, too
-      inside.draining = true;
-      if (inside.calls.size > 0) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        inside.idle = resolve;
-        await within(promise, patienceMs);
-      }
-      const { runner } = inside.container;
-      if (!inside.hooks) return;
-      runner.finish();
-      await within(runner.closed, hooksLimitMs);
+      await inside?.draining.drain(inside.container.runner, inside.calls.size > 0, patienceMs);
     },
     async show(container, app, delta) {
       container.specialise(app);
@@ -427,16 +410,6 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
 }
 
 const gone = (container: string): string => `container ${container} is not on this node any more`;
-
-/** Exit hooks that take longer are cut. */
-const hooksLimitMs = 2_000;
-
-async function within(promise: Promise<unknown>, ms: number): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
-}
 
 /** The same bytes as a Buffer, which is what the generated types ask for. */
 function asBuffer(bytes: Uint8Array): Buffer {
