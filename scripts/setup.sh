@@ -14,7 +14,7 @@ install_packages() {
   cp "$root/package-lock.json" "$root/node_modules/.hob-lock"
 }
 
-# The agent needs runc and unshare (util-linux); a client of a pool elsewhere needs neither, so what cannot be installed is said, not fatal.
+# The agent needs runc, unshare (util-linux) and nft (containers with a network); a client of a pool elsewhere needs neither, so what cannot be installed is said, not fatal.
 install_system() {
   if [ "$(id -u)" = 0 ]; then elevate=; elif sudo -n true 2>/dev/null; then elevate=sudo; else elevate=none; fi
   if command -v apt-get >/dev/null 2>&1; then command="apt-get install -y --no-install-recommends runc util-linux python3 nftables"
@@ -23,7 +23,7 @@ install_system() {
   elif command -v apk >/dev/null 2>&1; then command="apk add runc util-linux python3 nftables"
   else say "runc is missing, and this system's package manager is unknown: install runc, then try again"; return 0; fi
   if [ "$elevate" = none ]; then say "runc is missing and needs root to install: type \`sudo $command\`"; return 0; fi
-  say "installing runc from the distribution's packages"
+  say "installing runc and nftables from the distribution's packages"
   # A lock that another package manager holds for a moment is waited for.
   case $command in apt-get*) $elevate apt-get update -qq >/dev/null 2>&1 || true; command="apt-get -o DPkg::Lock::Timeout=120 ${command#apt-get}" ;; esac
   DEBIAN_FRONTEND=noninteractive $elevate $command >&2 2>&1 >/dev/null || say "could not install runc: type \`sudo $command\` and read its message"
@@ -35,6 +35,8 @@ build() {
 
 if [ -z "${HOB_NO_SETUP:-}" ]; then
   cmp -s "$root/package-lock.json" "$root/node_modules/.hob-lock" || install_packages
-  command -v runc >/dev/null 2>&1 || install_system
+  # nft lies in /usr/sbin, which is not on everybody's PATH.
+  if ! command -v runc >/dev/null 2>&1; then install_system
+  elif [ "$(id -u)" = 0 ] && ! PATH="$PATH:/usr/sbin:/sbin" command -v nft >/dev/null 2>&1; then install_system; fi
   if [ ! -f "$root/dist/build-id" ] || [ -n "$(cd "$root" && find base proto project tui cli control agent fusefs scripts/build.ts package.json -newer dist/build-id -not -name '*.pyc' -print -quit)" ]; then build; fi
 fi
