@@ -15,7 +15,7 @@ import type { FuseServer } from "./server.ts";
 import { cloneSession, openSession } from "./session.ts";
 import { createSnapshots, share } from "./snapshots.ts";
 import { detach, write } from "./syscalls.ts";
-import { FIRST_CONTAINER, ROOT_NODE } from "./tree-roots.ts";
+import { ROOT_NODE } from "./tree-roots.ts";
 import { NOTIFY_INVAL_ENTRY } from "./wire/constants.ts";
 import { notifyInvalEntryOut, outHeader } from "./wire/structs.ts";
 import type { FromWorker, SharedBinding } from "./worker-messages.ts";
@@ -36,6 +36,8 @@ export interface MountsOptions {
 interface Container {
   number: number;
   snapshots: Map<string, number>; // name → binding
+  /** Of removed ones too: the kernel may remember names for ever, and a snapshot that comes back must be what it remembers. */
+  bindings: Map<string, number>;
 }
 
 interface Mount {
@@ -208,7 +210,7 @@ export function createMounts(options: MountsOptions): Mounts {
       const mount = theSnapshots(`adding container ${container}`);
       if (mount.containers.has(container)) return;
       const number = nextContainer++;
-      mount.containers.set(container, { number, snapshots: new Map() });
+      mount.containers.set(container, { number, snapshots: new Map(), bindings: new Map() });
       workers.broadcast({ kind: "addContainer", mount: mount.id, container, number });
     },
     async addSnapshot(container, snapshot, base, changed, removed) {
@@ -217,7 +219,8 @@ export function createMounts(options: MountsOptions): Mounts {
       if (!entry) throw new HobError("notFound", `adding snapshot ${snapshot.slice(0, 12)}: there is no container ${container}`);
       if (entry.snapshots.has(snapshot)) return;
       const manifest = snapshots.acquire(snapshot, base, changed, removed);
-      const high = nextBinding++;
+      const high = entry.bindings.get(snapshot) ?? nextBinding++;
+      entry.bindings.set(snapshot, high);
       entry.snapshots.set(snapshot, high);
       workers.broadcast({ kind: "bind", mount: mount.id, binding: backed(mount, high, manifest) });
       workers.broadcast({ kind: "addSnapshot", mount: mount.id, container, snapshot, high });
@@ -230,8 +233,8 @@ export function createMounts(options: MountsOptions): Mounts {
       if (!entry || high === undefined) return;
       entry.snapshots.delete(snapshot);
       workers.broadcast({ kind: "removeSnapshot", mount: mount.id, container, snapshot });
+      // Its name is not invalidated: that takes the directory's lock, which a lookup holds that waits for us to add another snapshot.
       forget(mount, snapshot, high);
-      invalidate(mount, FIRST_CONTAINER + entry.number, snapshot);
     },
     async removeContainer(container) {
       const mount = theSnapshots(`removing container ${container}`);

@@ -1,7 +1,9 @@
 // ⑤ The snapshots mount: what containers see of a project, added while it is mounted.
 
+import { spawn } from "node:child_process";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { sha256 } from "../../base/content-folder.ts";
 import type { FileEntry } from "../../proto/gen/hob/v1/common.ts";
@@ -148,6 +150,23 @@ describe.skipIf(!probe.fuse).each([{ workers: 1 }, { workers: 2 }])("the snapsho
     for (const gone of ["s", "s", "never"]) await mounted.server.removeSnapshot("a", gone);
     await mounted.server.removeSnapshot("nobody", "s");
     expect(await readdir(join(root, "a"))).toEqual([]);
+  });
+
+  // In the field a save hung the pool: the removal took the directory's lock, which the waiting lookup holds.
+  it("removes a snapshot while a lookup in the same container waits for another", async () => {
+    const files = [await source("f", "text")];
+    const [old, next] = ["0".repeat(64), "1".repeat(64)]; // only a digest is waited for
+    await mounted.server.addContainer("a");
+    await mounted.server.addSnapshot("a", old, "", files, []);
+    expect(await readFile(join(root, `a/${old}/f`), "utf8")).toBe("text");
+    const waiting = spawn("cat", [join(root, `a/${next}/f`)], { stdio: ["ignore", "pipe", "inherit"] });
+    const said = text(waiting.stdout);
+    // The kernel function in which it sleeps: until a FUSE request is answered.
+    const asleep = () => readFile(`/proc/${waiting.pid}/wchan`, "utf8");
+    await expect.poll(asleep, { timeout: 10_000, interval: 5 }).toMatch(/fuse|request_wait_answer/);
+    await mounted.server.removeSnapshot("a", old);
+    await mounted.server.addSnapshot("a", next, "", files, []);
+    expect(await said).toBe("text");
   });
 
   it("fetches a blob of a snapshot that the store lacks", async () => {
