@@ -1,6 +1,6 @@
 // ⑤ Clears away what agents that were killed have left: processes, cgroups, mounts, folders. Nothing that a living agent owns.
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { cgroupFolders, cgroupProcesses, removeCgroups } from "./container/cgrou
 import { cgroupParent } from "./container/container.ts";
 import { awaitEnd, identify, isRunning, kill } from "./container/process.ts";
 import { readRuncState } from "./container/runc.ts";
-import { unmount } from "./container/system-calls.ts";
+import { mount, unmount } from "./container/system-calls.ts";
 import { clearNetwork } from "./network/network.ts";
 import { agentPaths, ownerFile, readOwner } from "./run-folder.ts";
 import { isLock, lockRunFolder } from "./run-lock.ts";
@@ -41,7 +41,9 @@ export async function sweepRunFolder(run: string): Promise<Swept> {
   const owner = readOwner(run);
   if (!owner || isRunning(owner.agent)) return { containers: 0, cgroups: 0, folders: 0 };
   if (owner.fuse) {
+    const connections = isRunning(owner.fuse) ? fuseConnections(owner.fuse.pid) : []; // never another process of that number
     kill(owner.fuse);
+    abortConnections(connections); // a daemon that waits for a lock in the kernel does not die of a signal
     await awaitEnd(owner.fuse);
   }
   const key = owner.key || basename(run);
@@ -49,6 +51,36 @@ export async function sweepRunFolder(run: string): Promise<Swept> {
   await clearNetwork(key, run);
   for (const target of mountsBelow(run, readFileSync("/proc/self/mountinfo", "utf8"))) unmount(target);
   return { ...cleared, folders: await removeContents(run) };
+}
+
+/** Numbers of the FUSE connections that a process' mounts belong to: their devices' minor numbers. */
+function fuseConnections(pid: number): string[] {
+  try {
+    const ours = readFileSync(`/proc/${pid}/mountinfo`, "utf8")
+      .split("\n")
+      .filter((line) => line.includes(" - fuse.hob "));
+    return [...new Set(ours.map((line) => line.split(" ")[2]?.split(":")[1] ?? ""))];
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === "ENOENT" || code === "ESRCH" || code === "EINVAL") return []; // it has ended
+    throw error;
+  }
+}
+
+const fuseControl = "/sys/fs/fuse/connections";
+
+/** Ends what the kernel waits for on behalf of a dead daemon. fusectl may not be mounted here: ours is, for as long as this takes. */
+function abortConnections(connections: string[]): void {
+  if (connections.length === 0) return;
+  mount("fusectl", fuseControl, "");
+  try {
+    for (const connection of connections) {
+      const file = join(fuseControl, connection, "abort");
+      if (existsSync(file)) writeFileSync(file, "1");
+    }
+  } finally {
+    unmount(fuseControl);
+  }
 }
 
 /** Removes what an agent has below its run folder, and the folder itself if nothing else is in it. */
