@@ -2,7 +2,7 @@
 
 /** Node ids with 0 in the upper half: 1 is the root, 2 + N is container N. Numbers are never used again. */
 export const ROOT_NODE = 1;
-export const FIRST_CONTAINER = 2;
+const FIRST_CONTAINER = 2;
 
 export interface Roots {
   addContainer(name: string, number: number): void;

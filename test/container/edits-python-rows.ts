@@ -24,7 +24,7 @@ const cls = (methods: string, rest = "", options = ""): string =>
   `${rest}\n@app.cls(${options})\nclass Model:\n${methods.replace(/^(?=.)/gm, "    ")}\n`;
 const loading = "@hob.enter()\ndef load(self):\n    self.k = 10\n\n";
 const served = (methods: string): string => `${loading}${methods}`;
-const slow = "time.sleep(0.08)\n";
+const slow = "time.sleep(0.6)\n";
 const stored = /may have kept|no process|fork/;
 
 export const plainRows: EditRow[] = [

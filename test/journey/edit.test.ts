@@ -31,11 +31,11 @@ describe.skipIf(!rootWithContainers())("the workbench in a terminal", () => {
     );
     const text = await screen.waitFor(
       "the result of the edited function",
-      (seen) => seen.includes("edited") && /total\s+[\d.]+ m?s/.test(seen),
+      (seen) => seen.includes("edited") && /save→result\s+[\d.]+ m?s/.test(seen),
     );
     expect(text).toMatch(/measure\/source\.py/);
     expect(text).toMatch(/watch\s+[\d.]+/);
-    expect(text).toMatch(/save→result\s+[\d.]+ m?s/);
+    expect(text).toMatch(/total\s+[\d.]+ m?s/);
     await quit(screen);
   });
 
