@@ -127,6 +127,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     if (pending) return pending.message;
     const message = loadMessage(group, container, snapshot, extra);
     container.loading.set(snapshot, { message, group: group.key, sentAtMs: clock.now() });
+    for (const retired of message.retire) container.loaded.delete(retired); // once told, not with every load until the next sample
     if (container.app === "") {
       const kind = kindKey(group.imageKey, group.classKey);
       demand.set(kind, raised(demand.get(kind), clock.now()));

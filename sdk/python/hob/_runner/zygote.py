@@ -149,8 +149,7 @@ class Zygote:
         if self._loads.take(frame):
             self._later.extend((snapshot, path) for path in modules)
         self._untidy = True
-        for old in head["retire"]:
-            self._retired.add(old)
+        self._retired.update(old for old in head["retire"] if old in self._versions)
         for serving in list(self._servings.all):
             self.settle(serving)
         self._tell_unloaded()
