@@ -38,6 +38,7 @@ class Child:
         self.home = ""  # the snapshot whose folder it lives in
         self.known: set[str] = set()  # snapshots whose files it knows
         self.loads: list[int] = []  # load frames not answered yet; 0 is one that the agent did not ask for
+        self.patching = False  # the loads are patches: calls may be sent after them at once
         self.running: frames.Frame | None = None  # the call that it was given
         self.calls = 0  # that it was given so far
         self.dropped = 0  # bytes of this call's output

@@ -11,10 +11,12 @@ import sys
 from .. import frames
 from ..channel import Channel
 
-#: Frames between the zygote and its processes only: fork, with the new process's descriptors on the line; how that went.
+#: Frames between the zygote and its processes only: fork, with the new process's descriptors on the line; how that went; a call that was
+#: given together with a patch, which could not be made.
 FORK = 32
 FORKED = 33
-frames.NAMES.update({FORK: "fork", FORKED: "forked"})
+BOUNCED = 34
+frames.NAMES.update({FORK: "fork", FORKED: "forked", BOUNCED: "bounced"})
 
 
 def fork_from_here(channel: Channel, line: int) -> tuple[int, int] | None:

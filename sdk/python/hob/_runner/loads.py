@@ -117,6 +117,7 @@ class Loads:
         self._servings.give(target, target.snapshot, versions)
         for child in target.workers:
             pending.patches[child] = versions
+            child.patching = child.patching or not child.loads
             self._send(child, target.snapshot, versions, pending, patch)
         if target.template is not None:
             self._send(target.template, target.snapshot, versions, None, patch)
@@ -130,6 +131,7 @@ class Loads:
         if pending:
             pending.waiting.append(child)
         child.loads.append(load)
+        child.patching = child.patching and patch is not None
         secrets = None if patch else self._zygote.secrets(versions)
         raw = pending.frame if pending else None
         if raw and patch is None and versions == raw.head["versions"] and (raw.head["base"] == "" or raw.head["base"] in child.known):

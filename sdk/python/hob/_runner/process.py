@@ -51,6 +51,8 @@ class ServingProcess:
         while (frame := self._channel.request()) is not None:
             if frame.kind == frames.LOAD:
                 self._load(frame)
+            elif frame.kind == frames.CALL and frame.head["version"] not in self._versions:
+                self._channel.send(forking.BOUNCED, {"call": frame.head["call"]})
             elif frame.kind == frames.CALL:
                 self._call(frame)
             elif frame.kind == forking.FORK:
@@ -182,9 +184,7 @@ class ServingProcess:
     def _run(self, head: dict[str, Any], positional: bytes, keywords: bytes) -> tuple[dict[str, Any] | None, Any, float]:
         """(failure, value, when the function began)"""
         begin = time.perf_counter()
-        version = self._versions.get(head["version"])
-        if version is None:
-            return failures.failure("load", f"{head['function']}: version {head['version'][:12]} has not been loaded here"), None, begin
+        version = self._versions[head["version"]]
         broken = self._ready(version)
         if broken:
             return broken, None, begin

@@ -44,7 +44,8 @@ class Serving:
         return any(version["keepsState"] and (version["className"] or self.load_s > _slow_load_s) for version in self.routes.values())
 
     def free(self) -> Child | None:
-        return next((child for child in self.workers if not (child.loads or child.running or child.ending)), None)
+        """One that can be given a call: while it is patched too, which takes no longer than the call's own way."""
+        return next((child for child in self.workers if not (child.running or child.ending or child.loads and not child.patching)), None)
 
     @property
     def idle(self) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 
 from .. import failures, frames
+from . import forking
 from .children import Child
 from .link import Link
 from .loads import Loads
@@ -182,7 +183,7 @@ class Zygote:
                         return
                     self.result(serving.queue.popleft().head["call"], no_process(error))
                     continue
-            if child is None or child.loads:
+            if child is None or child.loads and not child.patching:
                 return
             if child.calls == 0 and serving.wants_template:
                 serving.workers.remove(child)
@@ -208,6 +209,10 @@ class Zygote:
         child.running, child.dropped = frame, 0
         child.calls += 1
         child.link.send(frame.raw)
+        if not child.loads:
+            self._started(frame)
+
+    def _started(self, frame: frames.Frame) -> None:
         self.send(frames.STARTED, {"call": frame.head["call"], "timeMs": time.time() * 1000})
 
     def _cancel(self, head: dict[str, Any]) -> None:
@@ -255,7 +260,15 @@ class Zygote:
         elif frame.kind == frames.LOADED and frame.head["load"] in child.loads:
             self._processes.output.drain(child)
             child.loads.remove(frame.head["load"])
+            child.patching = child.patching and bool(child.loads)
             self._loads.answered(child, frame.head)
+            if child.running and not child.loads and "cannot" not in frame.head:
+                self._started(child.running)
+            if child.serving is not None:
+                self.give_calls(child.serving)
+        elif frame.kind == forking.BOUNCED and child.running and frame.head["call"] == child.running.head["call"]:
+            call, child.running = child.running, None
+            self._call(call)
             if child.serving is not None:
                 self.give_calls(child.serving)
         elif frame.kind == frames.CHILD_CALL:
