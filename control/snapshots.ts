@@ -50,7 +50,10 @@ export function createSnapshots(blobs: ContentFolder, records: Records, changed:
 
   function keepContent(digest: Digest, data: Buffer): void {
     if (recent.has(digest)) return;
-    recent.set(digest, data);
+    // A copy of its own: `data` is a view of what came from the socket, and would keep 64 KiB for each of a few.
+    const own = Buffer.allocUnsafeSlow(data.byteLength);
+    data.copy(own);
+    recent.set(digest, own);
     recentBytes += data.byteLength;
     for (const [oldest, bytes] of recent) {
       if (recentBytes <= contentKept) break;
