@@ -39,14 +39,20 @@ export function makePlace(): Place {
   };
 }
 
-/** `before`: a command that runs the rest of its line, such as `setpriv …` or `unshare …`. */
-export function startHob(place: Place, args: string[], before: string[] = []): { child: ChildProcess; said: Promise<Said> } {
+/** `before`: a command that runs the rest of its line, such as `setpriv …` or `unshare …`. `input`: its stdin, whole. */
+export function startHob(
+  place: Place,
+  args: string[],
+  before: string[] = [],
+  input?: string,
+): { child: ChildProcess; said: Promise<Said> } {
   const [file = "", ...rest] = [...before, node, main, ...args];
   const child = spawn(file, rest, {
     cwd: place.folder,
     env: { ...process.env, ...place.environment },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
+  child.stdin?.end(input);
   const code = new Promise<number | null>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", resolve);

@@ -10,9 +10,9 @@ import { createSlots, type Slot } from "../../agent/container/slots.ts";
 import { inNetwork } from "../../agent/container/system-calls.ts";
 import { openNetwork } from "../../agent/network/network.ts";
 import { silentLog } from "../../base/log.ts";
+import { internet, servers } from "./internet.ts";
 
 const patience = 0.4; // seconds: everything here is one machine away
-const internet = "203.0.113.9"; // and, in the same namespace, a private network, the metadata address, and a neighbour
 delete process.env["HOB_UPLINK"];
 
 const children: ChildProcess[] = [];
@@ -34,33 +34,6 @@ function python(networkFd: number, script: string): { child: ChildProcess; said:
   children.push(child);
   return { child, said: text(child.stdout!) };
 }
-
-/** TCP on 80 and 53 that greets, and names on 53: all is 203.0.113.9, but "private" is 10.1.2.3. */
-const servers = `
-import socket, struct, threading
-def names(data):
-    address = "10.1.2.3" if b"private" in data else "${internet}"
-    return data[:2] + b"\\x81\\x80" + data[4:6] + b"\\0\\1\\0\\0\\0\\0" + data[12:] + b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\1\\0\\4" + socket.inet_aton(address)
-def tcp(port, answer):
-    server = socket.create_server(("0.0.0.0", port))
-    print("up", flush=True)
-    while True:
-        connection, _ = server.accept()
-        answer(connection)
-        connection.close()
-def greet(connection): connection.sendall(b"hello")
-def name(connection):
-    data = connection.recv(2048)
-    answer = names(data[2:])
-    connection.sendall(struct.pack(">H", len(answer)) + answer)
-threading.Thread(target=tcp, args=(80, greet)).start()
-threading.Thread(target=tcp, args=(53, name)).start()
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-udp.bind(("0.0.0.0", 53))
-while True:
-    data, who = udp.recvfrom(2048)
-    udp.sendto(names(data), who)
-`;
 
 /** Checks as lines of Python: each a name and an expression; prints a JSON object. */
 const asking = (checks: [name: string, expression: string][]): string => `
