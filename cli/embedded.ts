@@ -87,6 +87,12 @@ async function startControl(paths: PoolPaths, lingerMs: number): Promise<void> {
   throw new HobError("unavailable", `control did not start${lastLine(outputFile)}`, { remedy: `see ${outputFile}` });
 }
 
+/**
+ * For the pool's processes (the agent gets them from control): most of their code runs seldom and has to be quick when it does, so it is compiled at
+ * once (a save takes 7 % less); and a small young generation, for what they make is short-lived (50 MB less after 1,000 saves).
+ */
+const daemonFlags = ["--always-sparkplug", "--max-semi-space-size=2"];
+
 function spawnControl(logs: string, outputFile: string, lingerMs: number): ChildProcess {
   let output: number;
   try {
@@ -97,7 +103,7 @@ function spawnControl(logs: string, outputFile: string, lingerMs: number): Child
   }
   try {
     const flags = ["control", "--embedded", "--linger", String(lingerMs / 1000)];
-    return spawn(process.execPath, [...process.execArgv, entryFile("cli/main"), ...flags], {
+    return spawn(process.execPath, [...process.execArgv, ...daemonFlags, entryFile("cli/main"), ...flags], {
       cwd: "/", // the client's folder may be deleted long before control ends
       detached: true, // a session of its own: the terminal's ctrl-c is the client's alone
       stdio: ["ignore", output, output, "pipe"],
