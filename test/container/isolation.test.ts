@@ -1,6 +1,6 @@
 // ⑤ What a container is kept from, on a real pool with an internet of the test's own: the probe, secrets, the network, and what a kill leaves.
 
-import { execFileSync, spawnSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -103,8 +103,12 @@ describe.skipIf(!rootWithContainers() || !hasNft)("a container of a pool", () =>
   let node: TestNode;
   let run: string;
 
-  const hob = (args: string[], input?: string): Promise<Said> =>
-    startHob({ ...place, folder: place.project }, args, node.before(place.project), input).said;
+  const running = new Set<ChildProcess>();
+  const hob = (args: string[], input?: string): Promise<Said> => {
+    const { child, said } = startHob({ ...place, folder: place.project }, args, node.before(place.project), input);
+    running.add(child);
+    return said.finally(() => running.delete(child));
+  };
   const result = async (...args: string[]): Promise<unknown> => {
     const { stdout, stderr, code } = await hob(["run", ...args]);
     expect(code, stderr).toBe(0);
@@ -131,6 +135,7 @@ describe.skipIf(!rootWithContainers() || !hasNft)("a container of a pool", () =>
     expect(code, stderr).toBe(0);
   }, 60_000);
   afterAll(async () => {
+    for (const child of running) child.kill("SIGKILL"); // calls of a test that failed: they would wait for a pool for ever
     await hob(["pool", "stop", "--force"]);
     await node[Symbol.asyncDispose]();
     place[Symbol.dispose]();
