@@ -174,7 +174,12 @@ function importsOf({ inputs }: Metafile): Built["imports"] {
   for (const [path, { imports }] of Object.entries(inputs)) {
     if (!ofProject.test(path)) continue;
     const targets = new Map<string, string>();
-    for (const each of imports) targets.set(each.original ?? each.path, each.external ? "external" : each.path);
+    for (const each of imports) {
+      const from = each.original ?? each.path;
+      // An import that nothing uses is not followed, and told as external: another one of the same module says where it leads.
+      if (!each.external) targets.set(from, each.path);
+      else if (!targets.has(from)) targets.set(from, "external");
+    }
     found.set(path, targets);
   }
   return found;

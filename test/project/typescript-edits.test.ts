@@ -220,6 +220,17 @@ describe("an edit of a TypeScript project", () => {
     });
   });
 
+  it("a body is put in place also where a module is imported twice, and once for nothing", async () => {
+    const text = inProject["app.ts"]!.replace(
+      "import { pad }",
+      'import "./helpers.ts";\nimport * as nothing from "./helpers.ts";\nimport { pad }',
+    );
+    put({ "app.ts": text });
+    await project.describe({ ...inProject, "app.ts": text });
+    const after = text.replace("width + rest.length", "width - rest.length");
+    expect(await project.edit({ ...inProject, "app.ts": after })).toEqual({ resize: "patch: body changed" });
+  });
+
   // In the field: a save of an imported JSON file reloaded nothing, for only sources were told to the bundler.
   it("a file of another kind that a bundle holds changes its function", async () => {
     const source =

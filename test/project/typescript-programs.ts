@@ -101,14 +101,17 @@ export interface Program {
   comments: number;
   timeout: number;
   imports: number;
+  calm: boolean;
 }
 
+/** Of calm projects: new bodies can be put in place, when calls have kept nothing. */
+const calmKinds = ["plain", "arrow", "expression", "object", "generator", "field", "functions", "passed", "lazy"];
 const kind = fc.oneof(
   { weight: 80, arbitrary: fc.constantFrom(...Object.keys(kinds)) },
   { weight: 1, arbitrary: fc.constantFrom(...Object.keys(bundledKinds)) },
 );
 const style = fc.oneof(
-  { weight: 9, arbitrary: fc.constantFrom(...styles.filter((each) => each !== "default")) },
+  { weight: 40, arbitrary: fc.constantFrom(...styles.filter((each) => each !== "default")) },
   { weight: 1, arbitrary: fc.constant("default" as const) },
 );
 
@@ -129,6 +132,7 @@ export const program: fc.Arbitrary<Program> = fc.record({
   comments: fc.constant(0),
   timeout: fc.constant(1),
   imports: fc.constant(0),
+  calm: fc.oneof({ weight: 2, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
 });
 export const edit: fc.Arbitrary<Edit> = fc.record({
   at: fc.nat(count - 1),
@@ -183,7 +187,7 @@ export function edited(before: Program, { at, what, kind: next, pick }: Edit): P
   }
 }
 
-export function sourcesOf({ definitions, used, comments, timeout, imports }: Program, app: string): Files {
+export function sourcesOf({ definitions, used, comments, timeout, imports, calm }: Program, app: string): Files {
   const nameOf = (at: number): string => `d${at}${"x".repeat(definitions[at]!.suffix)}`;
 
   /** A module's text: its imports, and `make`, given how it names a definition. */
@@ -194,6 +198,7 @@ export function sourcesOf({ definitions, used, comments, timeout, imports }: Pro
       const d = nameOf(at);
       const file = `"./m${other}.ts"`;
       if (other === home) return d;
+      const style = how === "default" && calm ? "named" : how;
       const [line, said] = {
         named: [`import { ${d} } from ${file};`, d],
         renamed: [`import { ${d} as my_${d} } from ${file};`, `my_${d}`],
@@ -201,7 +206,7 @@ export function sourcesOf({ definitions, used, comments, timeout, imports }: Pro
         barrel: [`import { ${d} as all_${d} } from "./all${other}.ts";`, `all_${d}`],
         default: [`import default${other} from ${file};`, `default${other}.${d}`],
         aliased: [`import { sub as sub${other} } from "./all${other}.ts";`, `sub${other}.${d}`],
-      }[how] as [string, string];
+      }[style] as [string, string];
       wanted.add(line);
       return said;
     };
@@ -222,10 +227,13 @@ export function sourcesOf({ definitions, used, comments, timeout, imports }: Pro
     const text = moduleText(home, (name) =>
       own.map((at) => {
         const { kind: how, value, uses } = definitions[at]!;
-        return allKinds[how]!(nameOf(at), [value, ...uses.map(name)].join(" + "));
+        return allKinds[calm && !calmKinds.includes(how) ? calmKinds[(how.length * 7 + at) % 7]! : how]!(
+          nameOf(at),
+          [value, ...uses.map(name)].join(" + "),
+        );
       }),
     );
-    const isDefault = definitions.some((each) => each.home === home && each.style === "default");
+    const isDefault = definitions.some((each) => each.home === home && each.style === "default" && !calm);
     sources[`m${home}.ts`] =
       `${note}${text}${isDefault ? `\nexport default { ${own.map(nameOf).join(", ")} };\n` : "export {};\n"}`;
     sources[`all${home}.ts`] = `export * from "./m${home}.ts";\nexport * as sub from "./m${home}.ts";\n`;
@@ -235,7 +243,8 @@ export function sourcesOf({ definitions, used, comments, timeout, imports }: Pro
   sources["app.ts"] = `import { registry } from "./registry.ts";
 import { app } from "./the.ts";
 ${effects}${moduleText(-1, (name) => {
-  const [f, g, h, m, n, load] = used.map(name);
+  const [f, g, h, m, n] = used.map(name);
+  const load = calm ? "7" : name(used[5]!); // what it reaches runs at load
   return [
     `/** ${"It answers. ".repeat(comments % 3)} */
 export const f = app.function({ timeout: ${timeout} }, async () => {

@@ -74,4 +74,33 @@ describe("the typescript runner", () => {
       expect(lines).toEqual([`hello ${name}`, `goodbye ${name}`]);
     }
   });
+
+  it("tells when a retired snapshot's process has let it go", async () => {
+    const first = await load("secret", {});
+    await harness.call(first, "secret");
+    const second = await harness.load({ "more.ts": "export {};\n" }, ["app.ts::secret"], [first]);
+    expect(second.failure).toBeUndefined();
+    await expect.poll(() => harness.unloaded).toEqual([first]);
+  });
+
+  it("knows what calls have left behind also when the version they were of has been followed by another", async () => {
+    const steps = ["", "// its timeout changed\n", "// its body changed\n"];
+    let base = "";
+    const answers: unknown[] = [];
+    for (const [step, text] of steps.entries()) {
+      const request = await harness.prepare({ "app.ts": text + source }, ["app.ts::secret"]);
+      const versions = request.versions.map((version) => ({ ...version, keepsState: true }));
+      const keep = step === 1 ? ("all" as const) : ("loaded" as const);
+      const patches = base ? [{ base, functions: ["secret"], keep, units: [], bundle: "" }] : [];
+      const { tier, reason, failure } = await harness.runner.load({ ...request, versions, patches });
+      expect(failure).toBeUndefined();
+      answers.push([tier, reason]);
+      base = request.snapshot;
+      if (step === 0) await harness.call(base, "secret");
+    }
+    expect(answers.slice(1)).toEqual([
+      ["patch", ""],
+      ["fork", "calls have left state that the changed code computed"],
+    ]);
+  });
 });

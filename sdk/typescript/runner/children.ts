@@ -16,7 +16,7 @@ export interface Child {
   loads: PendingLoad[]; // not answered yet
   readonly running: Map<string, CallFrame>; // the calls that it was given
   readonly dropped: Map<string, number>; // bytes of a call's output
-  readonly ran: Set<string>; // versions that may have left state behind
+  readonly ran: Set<string>; // functions whose calls may have left state behind
   queue: CallFrame[];
   patched: boolean; // its code is no longer that of one snapshot
   ending: boolean; // is given nothing more

@@ -123,7 +123,8 @@ function patchable(patch: Patch): Child | string {
   if (!child) return "no process has what it would follow";
   if (patch.bundle && !bundles.has(patch.bundle)) return "the patch is no longer here";
   if (child.loads.length + child.running.size + child.queue.length > 0) return "busy";
-  const left = [...child.ran].some((digest) => patch.functions.includes(names?.get(digest)?.function ?? ""));
+  // By name: what calls have left outlives the version that they were of, as when its timeout has changed meanwhile.
+  const left = patch.functions.some((name) => child.ran.has(name));
   if (patch.keep !== "all" && left) return "calls have left state that the changed code computed";
   return child;
 }
@@ -187,7 +188,8 @@ function giveCalls(child: Child): void {
     if (child.running.size === 0) flushOutput(child);
     const { call: id, snapshot, version } = frame.head;
     child.running.set(id, frame);
-    if (versions.get(snapshot)?.get(version)?.keepsState) child.ran.add(version);
+    const called = versions.get(snapshot)?.get(version);
+    if (called?.keepsState) child.ran.add(called.function);
     child.socket.write(frame.raw);
     send("started", { call: id, timeMs: Date.now() });
   }
