@@ -1,7 +1,12 @@
 // ⑥ What the TypeScript runner does beyond the table of cases: classes and their hooks, secrets, several calls at a time, snapshots let go.
 
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createTypeScriptDescriber } from "../../project/describe/typescript.ts";
+import { snapshotOfFiles } from "../project/description.ts";
 import { type Harness, startHarness } from "./harness.ts";
 
 const source = `import { App } from "hob";
@@ -102,5 +107,47 @@ describe("the typescript runner", () => {
       ["patch", ""],
       ["fork", "calls have left state that the changed code computed"],
     ]);
+  });
+
+  it("shows the lines of the new text below what a patch has made longer", async () => {
+    const root = mkdtempSync(join(tmpdir(), "hob-lines-"));
+    await using _removal = { [Symbol.asyncDispose]: async () => rmSync(root, { recursive: true }) };
+    await using describer = createTypeScriptDescriber(root);
+    const text = `import { App } from "hob";
+const app = new App("test");
+export const grow = app.function({}, () => {
+  return 1;
+});
+export const fail = app.function({}, () => {
+  throw new RangeError("here");
+});
+`;
+    const load = async (now: string, base: string) => {
+      writeFileSync(join(root, "app.ts"), now);
+      const { functions } = await describer.describe(
+        { changed: [{ path: "app.ts", source: now }], removed: [] },
+        snapshotOfFiles({ "app.ts": now }),
+      );
+      const mine = base ? functions.filter(({ spec }) => spec.name === "grow") : functions;
+      const request = await harness.prepare({ "app.ts": now }, []);
+      const versions = mine.map(({ spec: { name, module }, digest, bundle }) => ({
+        ...{ function: name, digest, module, qualname: name, className: "", bundle: bundle!.digest },
+        ...{ keepsState: false, concurrency: 1, secrets: [] },
+      }));
+      const patches = mine.flatMap(({ patch }) => (patch ? [patch] : []));
+      const answer = await harness.runner.load({
+        ...{ ...request, versions, blobs: [...mine.map(({ bundle }) => bundle!), ...patches.map(({ bundle }) => bundle!)] },
+        patches: patches.map(({ bundle }) => ({ base, functions: ["grow"], keep: "all", units: [], bundle: bundle!.digest })),
+      });
+      expect(answer.failure).toBeUndefined();
+      return { snapshot: request.snapshot, tier: answer.tier, functions };
+    };
+    const first = await load(text, "");
+    const { digest } = first.functions.find(({ spec }) => spec.name === "fail")!;
+    const edited = text.replace("  return 1;", "  const two = 2;\n  // more\n  return two;");
+    expect((await load(edited, first.snapshot)).tier).toBe("patch");
+    const ids = { call: "lines", snapshot: first.snapshot, version: digest, function: "fail", timeoutMs: 0 };
+    const { failure } = await harness.runner.call({ ...ids, positional: Buffer.from("[]"), keywords: Buffer.from("") });
+    expect(failure?.frames.at(-1)).toMatchObject({ file: "app.ts", line: 9, source: 'throw new RangeError("here");' });
   });
 });
