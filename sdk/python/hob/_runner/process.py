@@ -39,6 +39,7 @@ class ServingProcess:
         self._versions: dict[str, dict[str, Any]] = {}  # by digest
         self._functions: dict[str, Callable[..., Any]] = {}  # by digest
         self._instances = Instances(_settled)
+        self._homeless: dict[str, Any] | None = None  # why it has no project: none of its calls is the code's fault
         self._broken: dict[tuple[str, str], dict[str, Any]] = {}  # (module, class) → why it could not be loaded
 
     def run(self, spare: bool) -> NoReturn:
@@ -88,7 +89,9 @@ class ServingProcess:
             self._channel.send(frames.LOADED, {**answer, "cannot": str(reason)})
             return
         except OSError as error:
-            answer["failure"] = failures.failure("infrastructure", f"the project's folder {self._folder} did not appear: {error.strerror}")
+            self._homeless = failures.failure("infrastructure", f"the project's folder {self._folder} did not appear: {error.strerror}")
+        if self._homeless:
+            answer["failure"] = self._homeless
         for version in head["versions"]:
             self._versions[version["digest"]] = version
             if "failure" not in answer:
@@ -136,6 +139,8 @@ class ServingProcess:
 
     def _ready(self, version: dict[str, Any]) -> dict[str, Any] | None:
         """Imports the module and makes the class's object; the failure that this gave, now or before."""
+        if self._homeless:
+            return self._homeless
         path, owner = version["module"], version["className"]
         for key in ((path, ""), (path, owner)):
             if key in self._broken:
