@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from .. import failures, frames
+from .processes import no_process
 from .servings import split
 
 TYPE_CHECKING = False
@@ -56,8 +57,6 @@ class Loads:
         try:
             self._load_fresh(head["snapshot"], versions, pending)
         except OSError as error:
-            from .zygote import no_process
-
             pending.failure = no_process(error)
 
     def _load_fresh(self, snapshot: str, versions: list[dict[str, Any]], pending: _Pending | None) -> Serving:

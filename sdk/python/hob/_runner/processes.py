@@ -8,7 +8,7 @@ import signal
 import time
 from collections import deque
 
-from .. import frames
+from .. import failures, frames
 from . import children, forking
 from .children import Child
 from .link import Link
@@ -180,3 +180,15 @@ class Processes:
         if child.line >= 0:
             os.close(child.line)
             child.line = -1
+
+
+def adopt_orphans() -> None:
+    """Outside a container we are not pid 1: the kernel shall hand orphans to us all the same (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def no_process(error: OSError) -> dict[str, Any]:
+    limit = "the container's limit of processes and threads is reached; end some that your functions have started"
+    return failures.failure("load", f"no process could be started for the code: {error.strerror} ({limit})")

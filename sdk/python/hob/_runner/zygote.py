@@ -16,7 +16,7 @@ from .children import Child
 from .link import Link
 from .loads import Loads
 from .preload import Preloader
-from .processes import Processes
+from .processes import Processes, adopt_orphans, no_process
 from .project import Project, UnknownBase, owner_names
 from .servings import Serving, Servings
 
@@ -35,7 +35,7 @@ _no_fork_s = 1.0
 class Zygote:
     def __init__(self, agent_fd: int, startup_modules: frozenset[str]) -> None:
         if os.getpid() != 1:
-            _adopt_orphans()
+            adopt_orphans()
         self._epoll = select.epoll()
         self._agent = Link(agent_fd, self._epoll)
         self._project = Project()
@@ -394,15 +394,3 @@ class Zygote:
         self._processes.kill_all()
         self._agent.flush()
         os._exit(0)
-
-
-def _adopt_orphans() -> None:
-    """Outside a container we are not pid 1: the kernel shall hand orphans to us all the same (prctl(2), PR_SET_CHILD_SUBREAPER)."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-
-
-def no_process(error: OSError) -> dict[str, Any]:
-    limit = "the container's limit of processes and threads is reached; end some that your functions have started"
-    return failures.failure("load", f"no process could be started for the code: {error.strerror} ({limit})")
