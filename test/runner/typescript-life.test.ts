@@ -31,7 +31,8 @@ export const Model = app.cls({}, class {
   predict() {
     return this.state;
   }
-  exit() {
+  async exit() {
+    await new Promise((resolve) => setTimeout(resolve, 200)); // longer than a runner waits with the next spare
     console.log("left", this.state);
   }
 });
@@ -63,6 +64,17 @@ describe("the typescript runner", () => {
     harness.runner.finish();
     await harness.line("left entered");
     expect((await ended)[0]).toBe(0);
+  });
+
+  // A spare that it started meanwhile, in place of the one that the load took, was never told to end.
+  it("ends when it is told to just after a load", async () => {
+    const ended = once(harness.process, "exit");
+    const request = await harness.prepare({ "app.ts": source }, ["app.ts::Model"]);
+    const versions = request.versions.map((version) => ({ ...version, qualname: "Model.predict" }));
+    const loaded = harness.runner.load({ ...request, versions });
+    harness.runner.finish();
+    expect((await ended)[0]).toBe(0);
+    await loaded;
   });
 
   it("gives a snapshot's process the secrets that came with the load", async () => {

@@ -58,10 +58,10 @@ function answer(call: string, failure: Failure, droppedBytes = 0): void {
 function fromAgent(frame: Frame): void {
   switch (frame.name) {
     case "load":
-      load(frame.head, frame.payload);
+      if (!finishing) load(frame.head, frame.payload); // else our end is the answer
       break;
     case "call":
-      call(frame);
+      if (!finishing) call(frame);
       break;
     case "cancel":
       cancel(frame.head);
@@ -250,6 +250,7 @@ function forget(snapshot: string): void {
 /** Each process runs its exit hooks; the runner ends with the last. */
 function finish(): void {
   finishing = true;
+  spares.close();
   for (const child of spares.all) {
     if (child.serves.size > 0) stopChild(child, "in order");
     else killChild(child);
@@ -356,17 +357,17 @@ function ended(child: Child, kind: "exit" | "signal", how: string): void {
   }
   const failure: Failure = { kind: "load", message: `the process that imported the project ${how}` };
   const [patches, imports] = [child.loads.filter(({ patch }) => patch), child.loads.filter(({ patch }) => !patch)];
-  for (const { load: id } of imports) partDone(id, failure);
+  for (const { load: id } of finishing ? child.loads : imports) partDone(id, failure);
+  if (finishing) {
+    if (spares.all.size === 0) leave();
+    return;
+  }
   for (const pending of patches) {
     const loading = loadings.get(pending.load);
     if (loading) loading.reason = `the process that was to be patched ${how}`;
     give(spares.take(), { ...pending, patch: false });
   }
   for (const snapshot of child.serves.keys()) forget(snapshot);
-  if (finishing) {
-    if (spares.all.size === 0) leave();
-    return;
-  }
   if (imports.length > 0) {
     for (const frame of child.queue) answer(frame.head.call, failure); // another process would die of the same import
     return;

@@ -14,12 +14,15 @@ export interface Spares {
   take(): Child;
   fill(): void;
   forget(child: Child): void;
+  /** None is started any more: the runner waits for the last process to end. */
+  close(): void;
 }
 
 export function createSpares(events: ChildEvents): Spares {
   const waiting: Child[] = [];
   const all = new Set<Child>();
   let refill: NodeJS.Timeout | undefined;
+  let closed = false;
 
   function start(): Child {
     const child = startChild(events);
@@ -35,7 +38,7 @@ export function createSpares(events: ChildEvents): Spares {
 
   /** One after the other: each finds compiled what the former has loaded, and they leave a core for the work of the moment. */
   function fill(): void {
-    if (waiting.length < spareCount) waiting.push(start());
+    if (!closed && waiting.length < spareCount) waiting.push(start());
   }
 
   return {
@@ -51,6 +54,10 @@ export function createSpares(events: ChildEvents): Spares {
       all.delete(child);
       const at = waiting.indexOf(child);
       if (at >= 0) waiting.splice(at, 1);
+    },
+    close() {
+      closed = true;
+      clearTimeout(refill);
     },
   };
 }
