@@ -65,12 +65,12 @@ export function hob(place: Place, args: string[], before: string[] = []): Promis
   return startHob(place, args, before).said;
 }
 
-/** Calls `then` the first time that `words` have been written. */
-export function onceSaid(stream: Readable | null, words: string, then: () => void): void {
+/** Calls `then` once all of `words` have been written, in whichever order. */
+export function onceSaid(stream: Readable | null, words: string | string[], then: () => void): void {
   let seen = "";
   const look = (data: Buffer): void => {
     seen += data.toString("utf8");
-    if (!seen.includes(words)) return;
+    if (![words].flat().every((each) => seen.includes(each))) return;
     stream?.off("data", look);
     then();
   };

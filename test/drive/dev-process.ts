@@ -16,6 +16,9 @@ export interface DevProcess extends AsyncDisposable {
   next(what: string, accept: (line: DevLine) => boolean): Promise<{ line: DevLine; atMs: number }>;
 }
 
+/** Less than the tests that use this have, so that what they waited for is said. */
+const patienceMs = 100_000;
+
 /** Starts `hob dev --json PROJECT …`. `environment` should give it folders of its own (XDG_*, HOB_RUN_DIR). */
 export function startDev(project: string, options: string[], environment: Record<string, string>): DevProcess {
   const child = spawn(join(installRoot, "bin/hob"), ["dev", "--json", project, ...options], {
@@ -40,7 +43,9 @@ export function startDev(project: string, options: string[], environment: Record
 
   function next(what: string, accept: (line: DevLine) => boolean): Promise<{ line: DevLine; atMs: number }> {
     return new Promise((resolve, reject) => {
-      const limit = setTimeout(() => finish(() => reject(new Error(`${what}: nothing came in 120 s. ${errors}`))), 120_000);
+      const passed: string[] = [];
+      const silent = () => new Error(`${what}: not in ${patienceMs / 1000} s; what came: ${passed.slice(-20).join(", ")}. ${errors}`);
+      const limit = setTimeout(() => finish(() => reject(silent())), patienceMs);
       const finish = (settle: () => void) => {
         clearTimeout(limit);
         listeners.delete(look);
@@ -52,6 +57,7 @@ export function startDev(project: string, options: string[], environment: Record
           // Not an end by itself: a pool that mends itself says what had failed.
           if (entry.line.event === "error") errors = `${errors}\n${JSON.stringify(entry.line)}`.slice(-4000);
           if (accept(entry.line)) return finish(() => resolve(entry));
+          passed.push(entry.line.event);
         }
         if (ended !== undefined) finish(() => reject(new Error(`${what}: ${ended}`)));
       };
