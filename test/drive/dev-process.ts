@@ -44,7 +44,8 @@ export function startDev(project: string, options: string[], environment: Record
   function next(what: string, accept: (line: DevLine) => boolean): Promise<{ line: DevLine; atMs: number }> {
     return new Promise((resolve, reject) => {
       const passed: string[] = [];
-      const silent = () => new Error(`${what}: not in ${patienceMs / 1000} s; what came: ${passed.slice(-20).join(", ")}. ${errors}`);
+      const silent = () =>
+        new Error(`${what}: not in ${patienceMs / 1000} s; what came: ${passed.slice(-20).join(", ")}. ${errors}`);
       const limit = setTimeout(() => finish(() => reject(silent())), patienceMs);
       const finish = (settle: () => void) => {
         clearTimeout(limit);

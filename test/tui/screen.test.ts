@@ -236,9 +236,26 @@ describe("keys", () => {
     shown.press("\r");
     await shown.until("the filter kept", has("1 Functions  /pred", "q quit"));
     shown.press(esc);
-    await shown.until("all functions", has("▸ Model.predict", "resize"));
+    await shown.until("all functions", has("▸ Model.predict", "hello  "));
     shown.press("3/bad shape\r");
     await shown.until("the failed call alone", (text) => has("#41 ✗", "3 Runs  1")(text) && lacks("#42 ✓")(text));
+  });
+
+  // Over a slow line esc and the next key are one read, which is what alt and that key send.
+  test("esc and a key that comes with it are two keys; alt has a meaning where text is edited", async () => {
+    using shown = await openWorking();
+    shown.press("2\r");
+    await shown.until("the run in full", has("Timing  save→result 18.6 ms"));
+    shown.press(`${esc}3jj`);
+    await shown.until("the panes, and the call that was chosen", has("3 Runs  13", "Run #40"));
+    shown.press(`R\x15\x0b["a b", 1]${esc}b2`);
+    await shown.until("the 2 before the last word", has('["a b", 21'));
+    shown.press(`${esc}\x7f${esc}b${esc}f${esc}d`);
+    await shown.until("the words that are left", has('["a b]'));
+    shown.press(`${esc}?`);
+    await shown.until("the help", (text) => has("run on every save")(text) && lacks("Run with…")(text));
+    shown.press(`${esc}${esc}`);
+    await shown.until("the panes again, no call chosen", has("1 Functions", "Run #42"));
   });
 
   test("1 to 4 and tab move the focus, enter opens a pane in full, esc comes back", async () => {

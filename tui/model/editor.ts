@@ -59,6 +59,8 @@ export function insert(editor: Editor, added: string): Editor {
 const left = (text: string, at: number): number => Math.max(0, at - (/[\udc00-\udfff]/.test(text[at - 1] ?? "") ? 2 : 1));
 const right = (text: string, at: number): number => Math.min(text.length, at + ((text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1));
 const wordLeft = (text: string, at: number): number => text.slice(0, at).replace(/[\p{L}\p{N}_]*[^\p{L}\p{N}_]*$/u, "").length;
+const wordRight = (text: string, at: number): number =>
+  text.length - text.slice(at).replace(/^[^\p{L}\p{N}_]*[\p{L}\p{N}_]*/u, "").length;
 
 function remove(editor: Editor, from: number, to: number): Editor {
   const text = editor.text.slice(0, from) + editor.text.slice(to);
@@ -88,7 +90,16 @@ export function editLine(editor: Editor, key: string): Editor | undefined {
     case "ctrl-k":
       return remove(editor, cursor, text.length);
     case "ctrl-w":
+    case "alt-backspace":
       return remove(editor, wordLeft(text, cursor), cursor);
+    case "alt-d":
+      return remove(editor, cursor, wordRight(text, cursor));
+    case "alt-b":
+    case "alt-left":
+      return { ...editor, cursor: wordLeft(text, cursor) };
+    case "alt-f":
+    case "alt-right":
+      return { ...editor, cursor: wordRight(text, cursor) };
     default:
       return undefined;
   }

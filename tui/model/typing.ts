@@ -5,8 +5,14 @@ import { browse, type Editor, editLine, insert, parseInput } from "./editor.ts";
 import { type Step, step } from "./effects.ts";
 import { keyOf, type State, selectedFunction } from "./state.ts";
 
-/** Keys are named "a", "R", "enter", "ctrl-c", "shift-tab"; "space" is the space bar. */
+/** Keys are named "a", "R", "enter", "ctrl-c", "shift-tab", "alt-b"; "space" is the space bar. */
 export function pressKey(state: State, key: string, nowMs: number): Step {
+  const [, afterEsc] = /^alt-(.+)$/.exec(key) ?? [];
+  if (afterEsc !== undefined && !hasMeaning(state, key)) {
+    const esc = pressKey(state, "esc", nowMs);
+    const next = pressKey(esc.state, afterEsc, nowMs);
+    return step(next.state, ...esc.effects, ...next.effects);
+  }
   if (key !== "ctrl-c" && state.interrupted) state = { ...state, interrupted: false };
   if (state.editor) return editInput(state, state.editor, key);
   if (state.filtering) return editFilter(state, key);
@@ -16,6 +22,12 @@ export function pressKey(state: State, key: string, nowMs: number): Step {
   if (refusal === undefined) return binding.act(key === "ctrl-c" ? state : { ...state, notice: undefined });
   const text = `${key} ${binding.name}: ${refusal}`;
   return step({ ...state, notice: { level: "warning", text, timeMs: nowMs, shownAtMs: nowMs } });
+}
+
+/** Else a key with alt is taken for esc and that key, which nothing tells from it when they have been read together. */
+function hasMeaning(state: State, key: string): boolean {
+  if (state.editor) return editLine(state.editor, key) !== undefined;
+  return !state.filtering && bindingOf(key) !== undefined;
 }
 
 /** Text that arrives as one piece, keys in between included in it. */

@@ -33,11 +33,16 @@ function characterName(character: string): string {
   return code < 0x20 ? `ctrl-${String.fromCharCode(code + 0x60)}` : character;
 }
 
+/** What a terminal sends for alt and a key is "alt-" and that key's name; it may be esc and the key, read as one piece. */
 export function keysOf(input: string, key: Key): string[] {
+  const names = namesOf(input, key);
+  return key.meta ? names.map((name) => `alt-${name}`) : names;
+}
+
+function namesOf(input: string, key: Key): string[] {
   if (key.tab) return [key.shift ? "shift-tab" : "tab"];
   const special = named.find(([flag]) => key[flag]);
   if (special) return [special[1]];
-  if (key.meta) return [];
   if (key.ctrl && input.length === 1) return [`ctrl-${input}`];
   return [...input].map(characterName);
 }
