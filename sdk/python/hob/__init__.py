@@ -1,10 +1,14 @@
 """hob keeps your functions warm while you write them: declare an app's functions here, run them with `hob`."""
 
-from .app import App
-from .classes import enter, exit, method
-from .errors import ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError
-from .function import Call, Function
-from .image import Image
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .app import App
+    from .classes import enter, exit, method
+    from .errors import ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError
+    from .function import Call, Function
+    from .image import Image
 
 __all__ = [
     "App",
@@ -21,3 +25,18 @@ __all__ = [
     "exit",
     "method",
 ]
+
+_homes = {"App": "app", "Call": "function", "Function": "function", "Image": "image", "enter": "classes", "exit": "classes", "method": "classes"}
+
+
+def __getattr__(name: str) -> object:
+    """Imported at its first use: a runner is a module of this package, and starts without what only user code needs (10 ms)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(__import__(f"{__name__}.{_homes.get(name, 'errors')}", fromlist=(name,)), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import types
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -119,6 +118,8 @@ def _marked(cls: type, kind: str) -> list[str]:
 def _check_constructor(cls: type) -> None:
     if cls.__init__ is object.__init__:
         return
+    import inspect  # 5 ms, for classes with a constructor of their own
+
     required = [
         parameter.name
         for parameter in list(inspect.signature(cls.__init__).parameters.values())[1:]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 import math
 import sys
 from collections.abc import Iterator, KeysView, Mapping, Set, ValuesView
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _reserved = ("$bytes", "$float")
 _fast = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
@@ -41,7 +44,7 @@ def decode(data: bytes) -> Any:
 def _untag(item: dict) -> Any:
     if len(item) == 1:
         if isinstance(item.get("$bytes"), str):
-            return base64.b64decode(item["$bytes"])
+            return binascii.a2b_base64(item["$bytes"])
         if item.get("$float") in ("nan", "inf", "-inf"):
             return float(item["$float"])
     return item
@@ -57,7 +60,7 @@ def _plain(value: Any, where: str, verb: str, outer: tuple[int, ...]) -> Any:
             return float(value)
         return {"$float": "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"}
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"$bytes": base64.b64encode(bytes(value)).decode()}
+        return {"$bytes": binascii.b2a_base64(bytes(value), newline=False).decode()}
     if id(value) in outer or len(outer) > 500:
         raise EncodingError(f"{where} contains itself, or is nested more than 500 deep; {verb} plain data")
     if isinstance(value, Mapping):

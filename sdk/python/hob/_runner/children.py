@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import _signal as signal  # the module over it costs a start 1 ms
 import _socket  # the module over it costs a start 3 ms
 import array
 import gc
 import os
 import select
-import signal
 import sys
 
 from .. import frames

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal as signal  # the module over it costs a start 1 ms
 import _socket
 import array
 import os
-import signal
 import sys
 
 from .. import frames

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import TYPE_CHECKING
 
 from .. import frames
 from .link import Link
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .children import Child
 

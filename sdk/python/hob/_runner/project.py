@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib.machinery
-import importlib.util
 import linecache
 import os
 import sys
 from types import CodeType
-from typing import Any
 
 from .. import frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.util import decode_source, spec_from_file_location
+    from typing import Any
+else:  # what importlib.util has them from: the module itself costs a start 1 ms
+    from importlib._bootstrap_external import decode_source, spec_from_file_location
 
 #: Where a container's project lies; tests set another place.
 ROOT = os.environ.get("HOB_PROJECT_ROOT", "/project")
@@ -76,7 +81,7 @@ class Project:
 
 def decode(source: bytes) -> str:
     try:
-        return importlib.util.decode_source(source)
+        return decode_source(source)
     except (SyntaxError, UnicodeDecodeError):  # compile() is the one to complain, with the place
         return source.decode("utf-8", "replace")
 
@@ -135,7 +140,7 @@ class SourceFinder:
                 file = f"{self._folder}/{candidate}"
                 loader = SourceLoader(fullname, self._folder, candidate, self._project, self.snapshot)
                 inside = [f"{self._folder}/{relative}"] if candidate.endswith("/__init__.py") else None
-                return importlib.util.spec_from_file_location(fullname, file, loader=loader, submodule_search_locations=inside)
+                return spec_from_file_location(fullname, file, loader=loader, submodule_search_locations=inside)
         return None
 
 
