@@ -9,6 +9,10 @@ from collections import deque
 from .. import frames
 
 
+#: More than this does not wait for what may follow.
+_held_bytes = 64 << 10
+
+
 class Link:
     """Plain descriptors, no socket objects: in a forked process nothing of ours must close a number that is the user's by then."""
 
@@ -16,6 +20,7 @@ class Link:
         os.set_blocking(fd, False)
         self.fd = fd
         self.queued_bytes = 0
+        self._held = False
         self._epoll = epoll
         self._decoder = frames.Decoder()
         self._outgoing: deque[memoryview] = deque()
@@ -26,10 +31,27 @@ class Link:
             return  # to a process that is ending
         self._outgoing.append(memoryview(data))
         self.queued_bytes += len(data)
-        if len(self._outgoing) == 1:
-            self.flush()
-            if self._outgoing:
-                self._epoll.modify(self.fd, select.EPOLLIN | select.EPOLLOUT)
+        if self._held and self.queued_bytes > _held_bytes:
+            self.release()
+        elif len(self._outgoing) == 1 and not self._held:
+            self._write()
+
+    def hold(self) -> None:
+        """Until `release` what is sent waits, to go in one piece."""
+        if not self._outgoing:
+            self._held = True
+
+    def release(self) -> None:
+        if self._held:
+            self._held = False
+            if len(self._outgoing) > 1:
+                self._outgoing = deque((memoryview(b"".join(self._outgoing)),))
+            self._write()
+
+    def _write(self) -> None:
+        self.flush()
+        if self._outgoing:
+            self._epoll.modify(self.fd, select.EPOLLIN | select.EPOLLOUT)
 
     def flush(self) -> None:
         """Writes what fits. A connection that has ended shows in `receive`; here its frames go nowhere."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import _signal as signal  # the module over it costs a start 1 ms
 import gc
 import os
 import select
-import signal
 import sys
 import time
-from collections import deque
 
 from .. import failures, frames
 from . import forking
+from .ahead import Ahead
 from .children import Child
 from .link import Link
 from .loads import Loads
@@ -24,12 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-#: Work that can wait (compiling, forking the next spare) begins when nothing has come for this long.
+#: What was loaded is forgotten, where it is retired, when nothing has come for this long.
 _quiet_s = 0.01
-#: So long no spare is made when none of the calls has had a result yet: the first shall not wait for it.
-_first_result_s = 1.0
-#: After a fork that failed, for the container's limit of processes is reached.
-_no_fork_s = 1.0
 
 
 class Zygote:
@@ -43,14 +39,9 @@ class Zygote:
         self._versions: dict[str, dict[str, dict[str, Any]]] = {}  # snapshot → version digest → version
         self._secrets: dict[str, str] = {}
         self._servings = Servings()
-        self._spare: Child | None = None
-        self._no_spare_until = 0.0
-        self._served = False  # a call has had its result
         self._retired: set[str] = set()
         self._callers: dict[str, Child] = {}  # by the calls that their functions made
-        self._later: deque[tuple[str, str]] = deque()  # (snapshot, path) to compile
         self._untidy = False  # there may be something to forget
-        self._quiet_s = _quiet_s
         self._finishing = False
         self._wakeup, wakeup_end = os.pipe()
         for fd in (self._wakeup, wakeup_end):
@@ -61,6 +52,7 @@ class Zygote:
         own_fds = [agent_fd, self._wakeup, wakeup_end, self._epoll.fileno()]
         self._processes = Processes(self._epoll, self._agent, self._project, startup_modules, own_fds)
         self._processes.events = self
+        self._ahead = Ahead(self._processes, self._project, self._preloader)
         self._loads = Loads(self, self._project, self._servings, self._processes)
 
     def run(self) -> NoReturn:
@@ -73,20 +65,26 @@ class Zygote:
         self.send(frames.READY, {"protocol": frames.PROTOCOL, "language": "python", "interpreter": interpreter})
         while True:
             events = self._epoll.poll(self._patience())
+            self._agent.hold()  # it is woken once for all that a turn has for it
             for fd, event in events:
                 self._turn(fd, event)
-            self._quiet_s = _quiet_s if events else 0
-            if not events:
-                self._work_ahead()
+            if events:
+                self._ahead.stirred()
+            elif self._untidy:
+                self._tidy()
+            else:
+                self._ahead.work()
             self._processes.kill_due()
+            self._agent.release()
             if self._finishing and not self._processes.any:
                 self._end()
 
     def _patience(self) -> float | None:
         """Seconds until something is due by itself."""
-        wait = [self._quiet_s] if self._later or self._untidy else []
-        if self._spare is None and self._servings.all and not self._finishing:
-            wait.append(max(self._quiet_s, self._no_spare_until - time.monotonic()))
+        wait = [_quiet_s] if self._untidy else []
+        ahead = self._ahead.seconds()
+        if ahead is not None:
+            wait.append(ahead)
         kill = self._processes.seconds_to_kill()
         if kill is not None:
             wait.append(kill)
@@ -142,13 +140,12 @@ class Zygote:
         patched = {name for patch in head["patches"] for name in patch["functions"]}
         if any(version["function"] not in patched for version in head["versions"]):  # bodies import when they run
             sources = (self._project.blobs[files[path]] for path in modules)
-            if self._preloader.preload(sources, lambda: owner_names(files) | {"hob"}):
-                self._end_spare()  # it lacks what has just been imported
+            if self._preloader.preload(sources, lambda: owner_names(files)):
+                self._ahead.end_spare()  # it lacks what has just been imported
         self._retired.discard(snapshot)
-        if not self._served:
-            self._no_spare_until = time.monotonic() + _first_result_s
+        self._ahead.loads()
         if self._loads.take(frame):
-            self._later.extend((snapshot, path) for path in modules)
+            self._ahead.compile(snapshot, modules)
         self._untidy = True
         self._retired.update(old for old in head["retire"] if old in self._versions)
         for serving in list(self._servings.all):
@@ -235,7 +232,7 @@ class Zygote:
 
     def _finish(self) -> None:
         self._finishing = True
-        self._end_spare()
+        self._ahead.end()
         for serving in list(self._servings.all):
             self.leave(serving)
 
@@ -249,8 +246,7 @@ class Zygote:
                 self.send(frames.RESULT, {**frame.head, "droppedBytes": child.dropped}, frame.payload)
             else:
                 self._agent.send(frame.raw)
-            if not self._served:
-                self._served, self._no_spare_until = True, 0.0
+            self._ahead.served()
             if child.ending:
                 self._processes.dismiss(child)
             elif child.serving is not None and child in child.serving.workers:
@@ -308,39 +304,19 @@ class Zygote:
             self._versions.pop(snapshot, None)
             self.send(frames.UNLOADED, {"snapshot": snapshot})
 
-    def _work_ahead(self) -> None:
-        """One piece of what can be done before it is needed."""
-        if self._later:
-            snapshot, path = self._later.popleft()
-            if path in self._project.snapshots.get(snapshot, {}):
-                try:
-                    self._project.code(snapshot, path)
-                except (KeyError, SyntaxError, ValueError):
-                    pass  # the process that imports it reports it
-        elif self._untidy:
-            self._untidy = False
-            # What is not retired may be called again, also when its process has ended.
-            self._project.prune(self._servings.snapshots() | (set(self._versions) - self._retired))
-            self._versions = {key: value for key, value in self._versions.items() if key in self._project.snapshots}
-        elif self._spare is None and self._servings.all and not self._finishing and time.monotonic() >= self._no_spare_until:
-            try:
-                self._spare = self._processes.fork(spare=True)
-            except OSError:
-                self._no_spare_until = time.monotonic() + _no_fork_s
+    def _tidy(self) -> None:
+        self._untidy = False
+        # What is not retired may be called again, also when its process has ended.
+        self._project.prune(self._servings.snapshots() | (set(self._versions) - self._retired))
+        self._versions = {key: value for key, value in self._versions.items() if key in self._project.snapshots}
 
     def process(self) -> Child:
         """One that has loaded nothing yet."""
-        child, self._spare = self._spare or self._processes.fork(), None
-        return child
+        return self._ahead.take() or self._processes.fork()
 
     def secrets(self, versions: list[dict[str, Any]]) -> dict[str, str]:
         names = {name for version in versions for name in version["secrets"]}
         return {name: value for name, value in self._secrets.items() if name in names}
-
-    def _end_spare(self) -> None:
-        if self._spare is not None:
-            self._processes.dismiss(self._spare)
-            self._spare = None
 
     def not_forked(self, child: Child, reason: str) -> None:
         """The template runs its calls itself, and there is no other to go back to."""
@@ -362,8 +338,8 @@ class Zygote:
             self.give_calls(serving)
 
     def died(self, child: Child, kind: str, how: str) -> None:
-        if child is self._spare:
-            self._spare = None
+        if self._ahead.is_spare(child):
+            self._ahead.take()
         self._callers = {call: caller for call, caller in self._callers.items() if caller is not child}
         serving = child.serving
         if serving is not None:
