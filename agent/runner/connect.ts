@@ -43,9 +43,12 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
 
   function send<K extends keyof FrameHeads>(name: K, head: FrameHeads[K], payload: readonly Uint8Array[] = []): void {
     if (endReason !== undefined) return;
-    socket.cork(); // one write for a frame, however many pieces it has
-    for (const piece of encodeFrame(name, head, payload)) socket.write(piece);
-    socket.uncork();
+    const pieces = encodeFrame(name, head, payload);
+    if (socket.writableCorked === 0) {
+      socket.cork(); // one write for all that is said now: a load and its call wake the runner once
+      process.nextTick(() => socket.uncork());
+    }
+    for (const piece of pieces) socket.write(piece);
   }
 
   function end(reason: string): void {

@@ -15,6 +15,7 @@ export interface KeeperHost {
   stop(container: string, reason: string): Promise<void>;
   progress(progress: Omit<Progress, "node">): void;
   createsAtOnce: number;
+  startsAtOnce: number;
   clock: Clock;
 }
 
@@ -104,7 +105,8 @@ export function createKeeper(host: KeeperHost): Keeper {
     if (held) return;
     const nowMs = host.clock.now();
     const containers = host.containers();
-    const plan = planWarm({ pools, containers, setbacks, surplusSinceMs, createsAtOnce: host.createsAtOnce, nowMs });
+    const { createsAtOnce, startsAtOnce } = host;
+    const plan = planWarm({ pools, containers, setbacks, surplusSinceMs, createsAtOnce, startsAtOnce, nowMs });
     surplusSinceMs = new Map(plan.surplus.map((kind) => [kind, surplusSinceMs.get(kind) ?? nowMs]));
     for (const id of plan.stop) void host.stop(id, "the warm pool has more than it should");
     const begun = new Set(plan.start);

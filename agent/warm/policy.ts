@@ -32,6 +32,7 @@ export interface WarmSnapshot {
   /** Since when there have been more warm ones of a kind than wished. */
   surplusSinceMs: ReadonlyMap<string, number>;
   createsAtOnce: number;
+  startsAtOnce: number;
   nowMs: number;
 }
 
@@ -57,12 +58,12 @@ export function retryAt({ failures, atMs }: Setback): number {
 }
 
 /**
- * What the warm pool lacks is started from the reserve, all at once; what the reserve cannot give is made first, one of each kind in turn,
- * at most `createsAtOnce` at a time. The reserve itself is made up only while nothing starts: who waits for a start has the processors.
+ * What the warm pool lacks is started from the reserve, what the reserve cannot give is made first, one of each kind in turn, at most
+ * `startsAtOnce` and `createsAtOnce` at a time. The reserve itself is made up only while nothing starts: who waits for a start has the processors.
  * What is too much is ended, the newest first, a warm one only when that has been so for a while; what is being made or started is let finish, and ended then if it is still too much.
  */
 export function planWarm(snapshot: WarmSnapshot): WarmPlan {
-  const { pools, containers, setbacks, createsAtOnce, nowMs } = snapshot;
+  const { pools, containers, setbacks, createsAtOnce, startsAtOnce, nowMs } = snapshot;
   const present = Map.groupBy(containers, ({ kind }) => kind);
   const plan: WarmPlan = { create: [], start: [], stop: [], surplus: [] };
   const endWarm = (kind: string, warm: string[], count: number): void => {
@@ -72,10 +73,10 @@ export function planWarm(snapshot: WarmSnapshot): WarmPlan {
     if (due > nowMs) plan.again = Math.min(plan.again ?? due, due);
     else plan.stop.push(...newest(warm, count));
   };
-  const urgent: Lack[] = [];
-  const spare: Lack[] = [];
+  const startable: Lack<string>[] = [];
+  const urgent: Lack<Pool>[] = [];
+  const spare: Lack<Pool>[] = [];
   const wished = new Set<string>();
-  let starts = containers.some(({ state }) => state === "starting");
   for (const pool of pools) {
     const kind = kindOf(pool.image, pool.resourceClass);
     if (wished.has(kind)) continue;
@@ -87,9 +88,8 @@ export function planWarm(snapshot: WarmSnapshot): WarmPlan {
     endWarm(kind, warm, -lack);
     const setback = setbacks.get(kind);
     const due = setback ? retryAt(setback) : nowMs;
-    const begun = due > nowMs ? [] : created.slice(0, Math.max(lack, 0));
-    plan.start.push(...begun);
-    starts ||= begun.length > 0;
+    const begun = due > nowMs ? [] : created.slice(0, Math.max(lack, 0)); // now, or in its turn
+    startable.push({ of: (index) => begun[index] as string, count: begun.length });
     const unstarted = Math.max(lack, 0) + pool.reserve - created.length - creating.length; // that are to be made
     if (unstarted < 0) plan.stop.push(...newest(created.slice(begun.length), -unstarted));
     if (due > nowMs) {
@@ -97,8 +97,8 @@ export function planWarm(snapshot: WarmSnapshot): WarmPlan {
       continue;
     }
     const forWarm = Math.max(0, lack - created.length - creating.length);
-    urgent.push({ pool, count: forWarm });
-    spare.push({ pool, count: Math.max(0, unstarted - forWarm) });
+    urgent.push({ of: () => pool, count: forWarm });
+    spare.push({ of: () => pool, count: Math.max(0, unstarted - forWarm) });
   }
   for (const [kind, have] of present) {
     if (wished.has(kind)) continue;
@@ -106,23 +106,25 @@ export function planWarm(snapshot: WarmSnapshot): WarmPlan {
     plan.stop.push(...of("created"));
     endWarm(kind, of("warm"), have.length);
   }
-  const room = createsAtOnce - containers.filter(({ state }) => state === "creating").length;
+  const under = (state: GenericState): number => containers.filter((container) => container.state === state).length;
+  plan.start.push(...inTurn(startable, startsAtOnce - under("starting")));
+  const room = createsAtOnce - under("creating");
   plan.create.push(...inTurn(urgent, room));
-  if (!starts) plan.create.push(...inTurn(spare, room - plan.create.length));
+  if (plan.start.length + under("starting") === 0) plan.create.push(...inTurn(spare, room - plan.create.length));
   return plan;
 }
 
-interface Lack {
-  pool: Pool;
+interface Lack<T> {
+  of(index: number): T;
   count: number;
 }
 
 const newest = (ids: string[], count: number): string[] => ids.slice(-Math.min(count, ids.length) || ids.length);
 
-function inTurn(lacks: Lack[], most: number): Pool[] {
-  const taken: Pool[] = [];
+function inTurn<T>(lacks: Lack<T>[], most: number): T[] {
+  const taken: T[] = [];
   for (let round = 0; lacks.some(({ count }) => count > round); round++) {
-    for (const { pool, count } of lacks) if (count > round && taken.length < most) taken.push(pool);
+    for (const { of, count } of lacks) if (count > round && taken.length < most) taken.push(of(round));
     if (taken.length >= most) break;
   }
   return taken;

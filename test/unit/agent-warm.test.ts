@@ -36,6 +36,7 @@ const snapshots: fc.Arbitrary<WarmSnapshot> = fc.record({
     .dictionary(images, fc.nat(200_000))
     .map((since) => new Map(Object.entries(since).map(([image, atMs]) => [kind(image), atMs]))),
   createsAtOnce: fc.integer({ min: 1, max: 4 }),
+  startsAtOnce: fc.integer({ min: 1, max: 4 }),
   nowMs: fc.nat(200_000),
 });
 
@@ -57,12 +58,14 @@ function carryOut(snapshot: WarmSnapshot): WarmSnapshot {
 }
 
 describe("the warm pool's policy", () => {
-  it("never makes or starts beyond what is wished, nor makes more at once than it may", () => {
+  it("never makes or starts beyond what is wished, nor makes or starts more at once than it may", () => {
     fc.assert(
       fc.property(snapshots, (snapshot) => {
         const { create, start } = planWarm(snapshot);
         const creating = snapshot.containers.filter(({ state }) => state === "creating").length;
         expect(create.length === 0 || creating + create.length <= snapshot.createsAtOnce).toBe(true);
+        const starting = snapshot.containers.filter(({ state }) => state === "starting").length;
+        expect(start.length === 0 || starting + start.length <= snapshot.startsAtOnce).toBe(true);
         for (const { image, warm, reserve } of snapshot.pools) {
           const made = create.filter((wish) => wish.image === image).length;
           const have = present(snapshot, image, "creating", "created", "starting", "warm").length;
@@ -119,18 +122,23 @@ describe("the warm pool's policy", () => {
     );
   });
 
-  it("starts a whole burst from the reserve at once, and makes the reserve up only when nothing starts any more", () => {
+  it("starts a burst from the reserve a few at a time, and makes the reserve up only when nothing starts any more", () => {
     const burst: WarmSnapshot = {
       pools: [pool("a", 100, 20)],
       containers: Array.from({ length: 90 }, (_, index) => container(String(index), "a", "created")),
       setbacks: new Map(),
       surplusSinceMs: new Map(),
       createsAtOnce: 4,
+      startsAtOnce: 6,
       nowMs: 0,
     };
     const plan = planWarm(burst);
-    expect(plan.start).toHaveLength(90);
+    expect(plan.start).toEqual(["0", "1", "2", "3", "4", "5"]);
     expect(plan.create).toHaveLength(4); // of the ten that the reserve could not give
+    const begun = burst.containers.map((one) => (plan.start.includes(one.id) ? { ...one, state: "starting" as const } : one));
+    const later = begun.map((one) => (one.id === "3" ? { ...one, state: "warm" as const } : one));
+    expect(planWarm({ ...burst, containers: begun }).start).toEqual([]);
+    expect(planWarm({ ...burst, containers: later }).start).toEqual(["6"]);
     const starting = burst.containers.map((one) => ({ ...one, state: "starting" as const }));
     expect(planWarm({ ...burst, pools: [pool("a", 90, 20)], containers: starting }).create).toEqual([]);
     const warm = burst.containers.map((one) => ({ ...one, state: "warm" as const }));
@@ -140,7 +148,7 @@ describe("the warm pool's policy", () => {
   // In the field: of a burst one more was started than calls came, and the warm one that was ended for it was the one that control had just given a call.
   it("ends a warm one too many only when there has been one for a second", () => {
     const containers = [container("x", "a", "warm"), container("y", "a", "warm")];
-    const none = { setbacks: new Map(), surplusSinceMs: new Map(), createsAtOnce: 2 };
+    const none = { setbacks: new Map(), surplusSinceMs: new Map(), createsAtOnce: 2, startsAtOnce: 2 };
     const snapshot: WarmSnapshot = { ...none, pools: [pool("a", 1)], containers, nowMs: 5_000 };
     expect(planWarm(snapshot)).toEqual({ ...nothing, surplus: [kind("a")], again: 6_000 });
     const later = { ...snapshot, surplusSinceMs: new Map([[kind("a"), 5_000]]), nowMs: 6_000 };
@@ -155,6 +163,7 @@ describe("the warm pool's policy", () => {
       setbacks,
       surplusSinceMs: new Map(),
       createsAtOnce: 2,
+      startsAtOnce: 2,
       nowMs: 1_500,
     };
     expect(planWarm(snapshot)).toEqual({ ...nothing, again: 2_000 });
@@ -172,6 +181,7 @@ describe("the warm pool's policy", () => {
       setbacks: new Map(),
       surplusSinceMs: new Map(),
       createsAtOnce: 4,
+      startsAtOnce: 4,
       nowMs: 0,
     };
     expect(planWarm(snapshot).create.map(({ image }) => image)).toEqual(["a", "b", "a", "a"]);
@@ -205,6 +215,7 @@ describe("the warm pool's keeper", () => {
       },
       progress: () => {},
       createsAtOnce: 2,
+      startsAtOnce: 2,
       clock: { now: () => nowMs },
     });
     keeper.set([pool("b", 1)]);
