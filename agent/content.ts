@@ -17,32 +17,45 @@ export interface Content {
   ensure(digests: string[]): Promise<void>;
 }
 
+/** What came in a message is written once what it came for has most likely been answered. */
+const quietMs = 50;
+
+interface Arriving {
+  data?: Uint8Array;
+  stored: Promise<void>;
+  /** Somebody waits for it to be in the store. */
+  hurry?: () => void;
+}
+
 export function createContent(store: ContentFolder, client: () => Pick<ContentClient, "get">, log: Log): Content {
   /** Blobs that are on their way into the store: from a message, with their data, or from control. */
-  const arriving = new Map<string, { data: Uint8Array | undefined; stored: Promise<void> }>();
+  const arriving = new Map<string, Arriving>();
 
-  function track(digest: string, data: Uint8Array | undefined, stored: Promise<void>): Promise<void> {
-    const entry = { data, stored };
+  function track(digest: string, entry: Arriving): Promise<void> {
     arriving.set(digest, entry);
     const settle = (): void => {
       if (arriving.get(digest) === entry) arriving.delete(digest);
     };
-    stored.then(settle, settle);
-    return stored;
+    entry.stored.then(settle, settle);
+    return entry.stored;
   }
 
   function keep(blobs: Blob[]): void {
     for (const { digest, data } of blobs) {
       if (arriving.get(digest)?.data || store.has(digest)) continue;
-      const stored = new Promise((resolve) => setImmediate(resolve)).then(() => store.put(data, digest)).then(() => {});
-      track(digest, data, stored).catch((error) => log.error({ digest, error: sentenceOf(error) }, "keeping a blob"));
+      const due = Promise.withResolvers<void>();
+      setTimeout(due.resolve, quietMs);
+      const stored = due.promise.then(() => store.put(data, digest)).then(() => {});
+      track(digest, { data, stored, hurry: due.resolve }).catch((error) =>
+        log.error({ digest, error: sentenceOf(error) }, "keeping a blob"),
+      );
     }
   }
 
   /** One request for all; each is done as soon as its last piece is in the store. */
   function fetch(digests: string[]): Promise<void>[] {
     const entries = digests.map((digest) => ({ digest, ...Promise.withResolvers<void>() }));
-    const tracked = entries.map(({ digest, promise }) => track(digest, undefined, promise));
+    const tracked = entries.map(({ digest, promise }) => track(digest, { stored: promise }));
     void (async () => {
       try {
         const stream = client().get({ digests }, new Metadata({ waitForReady: true }));
@@ -61,7 +74,11 @@ export function createContent(store: ContentFolder, client: () => Pick<ContentCl
 
   async function ensure(digests: string[]): Promise<void> {
     const absent = digests.filter((digest) => !arriving.has(digest) && !store.has(digest));
-    const waits = digests.flatMap((digest) => arriving.get(digest)?.stored ?? []);
+    const waits = digests.flatMap((digest) => {
+      const entry = arriving.get(digest);
+      entry?.hurry?.();
+      return entry?.stored ?? [];
+    });
     if (absent.length > 0) waits.push(...fetch([...new Set(absent)]));
     await Promise.all(waits);
   }

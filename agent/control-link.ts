@@ -5,7 +5,15 @@ import { type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
 import type { Clock } from "../base/clock.ts";
 import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { type AgentCommand, type AgentHello, type AgentMessage, AgentsClient } from "../proto/gen/hob/v1/agents.ts";
+import { type Batch, createBatch } from "../proto/batch.ts";
+import {
+  type AgentCommand,
+  type AgentCommands,
+  type AgentHello,
+  type AgentMessage,
+  type AgentMessages,
+  AgentsClient,
+} from "../proto/gen/hob/v1/agents.ts";
 import { fromServiceError } from "../proto/status.ts";
 import { channelOptions, clientCredentials } from "../proto/transport.ts";
 import { createOutbox, type Message } from "./outbox.ts";
@@ -26,7 +34,7 @@ export interface LinkOptions {
   log: Log;
 }
 
-type Stream = ClientDuplexStream<AgentMessage, AgentCommand>;
+type Stream = ClientDuplexStream<AgentMessages, AgentCommands>;
 
 const firstPauseMs = 50;
 const longestPauseMs = 2_000;
@@ -35,58 +43,56 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
   const { clock, log } = options;
   const client = new AgentsClient(options.control, clientCredentials(), channelOptions);
   const outbox = createOutbox();
-  let stream: Stream | undefined; // while control has welcomed us and the stream takes messages
+  let batch: Batch<AgentMessage> | undefined; // while control has welcomed us
   let open = false;
 
   function drain(): void {
-    while (open && stream && outbox.waiting > 0) {
+    while (open && batch && outbox.waiting > 0) {
       const message = outbox.take(clock.now());
-      if (message) open = stream.write({ message });
+      if (message) open = batch.add({ message }, bytesOf(message));
     }
   }
 
   function send(message: Message): void {
-    if (!open || !stream || outbox.waiting > 0 || message.$case === "logs") {
-      outbox.put(message); // which also cuts lines to messages of a good size
-      drain();
-      return;
-    }
-    outbox.sent(message, clock.now());
-    open = stream.write({ message });
+    outbox.put(message); // which also cuts lines to messages of a good size
+    drain();
   }
 
   /** One connection, from its dial to its end; says whether control ever answered. */
   async function connectOnce(): Promise<boolean> {
-    const current = client.link(new Metadata({ waitForReady: true }));
+    const current: Stream = client.link(new Metadata({ waitForReady: true }));
+    const own = createBatch<AgentMessage>((messages) => current.write({ messages }));
     const stop = (): void => current.cancel();
+    const ended = Promise.withResolvers<void>();
     signal.addEventListener("abort", stop, { once: true });
-    let welcomed = false;
-    try {
-      current.write({ message: { $case: "hello", value: options.hello() } });
-      current.on("drain", () => {
-        if (current !== stream) return;
+    current.on("drain", () => {
+      own.drained();
+      open = true;
+      drain();
+    });
+    current.on("data", ({ commands }: AgentCommands) => {
+      if (batch !== own) {
+        batch = own;
         open = true;
         drain();
-      });
-      for await (const { command } of current as AsyncIterable<AgentCommand>) {
-        if (!command) continue;
-        if (!welcomed) {
-          welcomed = true;
-          stream = current;
-          open = true;
-          drain();
-        }
-        options.onCommand(command);
       }
+      for (const { command } of commands) if (command) options.onCommand(command);
+    });
+    current.on("error", ended.reject);
+    current.on("end", ended.resolve);
+    current.write({ messages: [{ message: { $case: "hello", value: options.hello() } }] });
+    try {
+      await ended.promise;
       log.info("control ended the link");
     } catch (error) {
       if (!signal.aborted) log.warn({ error: sentenceOf(fromServiceError(error)) }, "the link to control broke");
-    } finally {
-      signal.removeEventListener("abort", stop);
-      stream = undefined;
-      open = false;
-      outbox.rewind(clock.now());
     }
+    signal.removeEventListener("abort", stop);
+    const welcomed = batch === own;
+    own.close();
+    batch = undefined;
+    open = false;
+    outbox.rewind(clock.now());
     return welcomed;
   }
 
@@ -101,4 +107,18 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
   }
 
   return { send, ended: keepConnected() };
+}
+
+/** Of what may be large. */
+function bytesOf(message: Message): number {
+  switch (message.$case) {
+    case "finished":
+      return message.value.result?.json.byteLength ?? 0;
+    case "child":
+      return (message.value.arguments?.positional.byteLength ?? 0) + (message.value.arguments?.keywords.byteLength ?? 0);
+    case "logs":
+      return message.value.lines.reduce((sum, { text }) => sum + text.length, 0);
+    default:
+      return 0;
+  }
 }

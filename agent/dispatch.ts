@@ -25,6 +25,9 @@ import {
 /** Of more the daemon is told the whole list: it forgets what nobody shows any more, too. */
 const mountedKept = 64;
 
+/** What nobody waits for is done once the call that came with a load has most likely been answered. */
+const quietMs = 20;
+
 /** Of a container's memory, in files that its functions have written and left. */
 const filesShareMost = 0.4;
 
@@ -189,6 +192,9 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       });
   }
 
+  const isIn = (inside: Inside, snapshot: string): boolean =>
+    insides.get(inside.container.id) === inside && (inside.loading.has(snapshot) || inside.snapshots.includes(snapshot));
+
   /** Resolves once the load is on its way to the runner, with the answer to come. */
   async function sendLoad(inside: Inside, load: Load): Promise<{ answer: ReturnType<Runner["load"]> }> {
     const { container, told } = inside;
@@ -199,7 +205,6 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     content.keep(delta.blobs);
     content.keep(load.bundles);
     const files = await lists.resolve(delta);
-    showFiles(inside, delta, files); // first: the process waits for its working directory
     const difference = differenceFor((snapshot) => told.some(({ digest }) => digest === snapshot), delta, files);
     const needed = neededBlobs(container.resourceClass.language, difference, [...load.versions, ...load.patches], told);
     const data = await content.get(needed);
@@ -224,6 +229,9 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       retire: [...load.retire, ...inside.failed.filter((snapshot) => snapshot !== delta.digest)],
     });
     inside.failed = [];
+    // Whoever looks for them before they are there waits for them in the FUSE daemon; a process that is only patched does not look.
+    if (load.patches.length === 0) showFiles(inside, delta, files);
+    else setTimeout(() => isIn(inside, delta.digest) && showFiles(inside, delta, files), quietMs);
     return { answer };
   }
 

@@ -6,6 +6,7 @@ import { systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { openLog } from "../base/log.ts";
+import { openRest } from "../base/rest.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
 import { channelOptions, clientCredentials } from "../proto/transport.ts";
@@ -87,11 +88,15 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     send: (message) => send(message),
   });
   stack.use(node);
+  const rest = stack.use(openRest());
   const link = openControlLink(
     {
       control: options.control,
       hello: () => ({ node: node.info(), build: options.build, calls: node.calls() }),
-      onCommand: (command) => node.command(command),
+      onCommand(command) {
+        node.command(command);
+        rest.worked();
+      },
       ...{ clock: systemClock, log },
     },
     ending.signal,

@@ -20,8 +20,6 @@ export interface Outbox {
   put(message: Message): void;
   /** The next to send, in order; results are remembered for a while beyond. */
   take(nowMs: number): Message | undefined;
-  /** A message that was sent without waiting here. */
-  sent(message: Message, nowMs: number): void;
   /** The connection was lost: results that control may not have seen are the first to be taken again. Control keeps the first of each. */
   rewind(nowMs: number): void;
   readonly waiting: number;
@@ -86,7 +84,6 @@ export function createOutbox(): Outbox {
       if (message) remember(message, nowMs);
       return message;
     },
-    sent: remember,
     rewind(nowMs) {
       const unsure = sentResults.filter(({ atMs }) => atMs >= nowMs - resultsKeptMs).map(({ message }) => message);
       sentResults = [];

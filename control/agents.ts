@@ -5,7 +5,17 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Clock } from "../base/clock.ts";
 import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import type { AgentCommand, AgentHello, AgentMessage, ContainerChanged, ImageResolved } from "../proto/gen/hob/v1/agents.ts";
+import { type Batch, createBatch } from "../proto/batch.ts";
+import type {
+  AgentCommand,
+  AgentCommands,
+  AgentHello,
+  AgentMessage,
+  AgentMessages,
+  ContainerChanged,
+  ImageResolved,
+  Load,
+} from "../proto/gen/hob/v1/agents.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Calls } from "./calls.ts";
 import type { Logs } from "./logs.ts";
@@ -20,7 +30,7 @@ import type { Turn } from "./turn.ts";
 const resolveAgainMs = 15_000;
 const shutdownMs = 5_000;
 
-type Stream = ServerDuplexStream<AgentMessage, AgentCommand>;
+type Stream = ServerDuplexStream<AgentMessages, AgentCommands>;
 type Message = NonNullable<AgentMessage["message"]>;
 type Kind = Message["$case"];
 type ValueOf<K extends Kind> = Extract<Message, { $case: K }>["value"];
@@ -49,7 +59,7 @@ export interface Agents {
 
 export function createAgents(parts: AgentsParts): Agents {
   const { nodes, calls, scheduler, publishes, sessions, logs, shells, turn, clock, log, build } = parts;
-  const streams = new Map<Node, Stream>();
+  const streams = new Map<Node, { stream: Stream; batch: Batch<AgentCommand> }>();
   let closing = false;
 
   /** One row for each message of an agent after its hello. */
@@ -73,6 +83,7 @@ export function createAgents(parts: AgentsParts): Agents {
     cancel: (_node, { call }) => calls.cancel(call),
     progress: (node, progress) => sessions.progress({ ...progress, node: progress.node || node.name }),
     image: imageResolved,
+    roused() {},
   };
 
   /** A call that ran with its load says that the load is done, should the answer to the load itself not have come first. */
@@ -129,8 +140,9 @@ export function createAgents(parts: AgentsParts): Agents {
     const former = nodes.all.get(hello.node.name);
     if (former) lost(former, "another agent took its name");
     if (hello.build !== build) log.warn({ node: hello.node.name, agent: hello.build, control: build }, "builds differ");
-    const node = nodes.link(hello.node, clock.now(), (command: Command) => void stream.write({ command }));
-    streams.set(node, stream);
+    const batch = createBatch<AgentCommand>((commands) => stream.write({ commands }));
+    const node = nodes.link(hello.node, clock.now(), (command: Command) => void batch.add({ command }, bytesOf(command)));
+    streams.set(node, { stream, batch });
     sessions.trouble("");
     node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build } });
     if (closing) node.send({ $case: "shutdown", value: { patienceMs: 0 } });
@@ -142,12 +154,17 @@ export function createAgents(parts: AgentsParts): Agents {
   }
 
   function lost(node: Node, reason: string): void {
-    const stream = streams.get(node);
-    if (!streams.delete(node)) return;
+    const link = streams.get(node);
+    if (!link) return;
+    streams.delete(node);
     nodes.unlink(node);
     sessions.forgetProgress(node.name);
     for (const container of [...node.containers.values()]) gone(container, reason);
-    if (stream && !stream.writableEnded) stream.end();
+    if (!link.stream.writableEnded) {
+      link.batch.flush();
+      link.stream.end();
+    }
+    link.batch.close();
     log.info({ node: node.name, reason }, "node lost");
     if (!closing) sessions.notice("warning", `node ${node.name} is gone: ${reason}`);
     turn.wake();
@@ -155,13 +172,16 @@ export function createAgents(parts: AgentsParts): Agents {
 
   function serve(stream: Stream): void {
     let node: Node | undefined;
-    stream.on("data", ({ message }: AgentMessage) => {
+    function take({ message }: AgentMessage): void {
+      if (!message) return; // of a newer agent
+      if (node) {
+        if (message.$case !== "hello") (handlers[message.$case] as (node: Node, value: unknown) => void)(node, message.value);
+      } else if (message.$case === "hello") node = welcome(stream, message.value);
+      else throw new HobError("usage", "the first message of an agent is its hello");
+    }
+    stream.on("data", ({ messages }: AgentMessages) => {
       try {
-        if (!message) return; // of a newer agent
-        if (node) {
-          if (message.$case !== "hello") (handlers[message.$case] as (node: Node, value: unknown) => void)(node, message.value);
-        } else if (message.$case === "hello") node = welcome(stream, message.value);
-        else throw new HobError("usage", "the first message of an agent is its hello");
+        for (const message of messages) take(message);
       } catch (error) {
         if (!(error instanceof HobError)) throw error;
         log.error({ error: error.sentence }, "an agent's message failed");
@@ -181,7 +201,7 @@ export function createAgents(parts: AgentsParts): Agents {
 
   async function shutdown(patienceMs: number): Promise<void> {
     closing = true;
-    const waiting = [...streams].map(async ([node, stream]) => {
+    const waiting = [...streams].map(async ([node, { stream }]) => {
       node.send({ $case: "shutdown", value: { patienceMs } });
       await once(stream, "close", { signal: AbortSignal.timeout(patienceMs + shutdownMs) });
     });
@@ -198,3 +218,15 @@ export function createAgents(parts: AgentsParts): Agents {
     shutdown,
   };
 }
+
+/** Of what may be large. */
+function bytesOf(command: Command): number {
+  if (command.$case === "dispatch") {
+    const { load, arguments: given } = command.value;
+    return (load ? loadBytes(load) : 0) + (given?.positional.byteLength ?? 0) + (given?.keywords.byteLength ?? 0);
+  }
+  return command.$case === "load" ? loadBytes(command.value) : 0;
+}
+
+const loadBytes = ({ snapshot, bundles }: Load): number =>
+  [...(snapshot?.blobs ?? []), ...bundles].reduce((sum, { data }) => sum + data.byteLength, 0);

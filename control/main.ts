@@ -3,6 +3,7 @@
 import { systemClock } from "../base/clock.ts";
 import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { openRest } from "../base/rest.ts";
 import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
 import { type CallsServer, CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
@@ -130,6 +131,7 @@ function wire(
     clock,
     log,
     build,
+    rouse: nodes.rouse,
     yieldTo(theirs) {
       const alone = embedded && clients.count === 0;
       if (alone) end(`a client of build ${theirs} starts its own`);
@@ -232,7 +234,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   // Undone from the last to the first: the agent ends before the socket goes, and the database is let go of last.
   await using stack = new AsyncDisposableStack();
   const engine = stack.use(openSqliteEngine(options.state, options.store));
-  const turn = stack.use(createTurn(log));
+  const turn = stack.use(createTurn(log, stack.use(openRest())));
   const snapshots = stack.use(createSnapshots(engine.blobs, engine.records, () => turn.wake(), log));
   const clients = stack.use(createClients(options.lingerMs, () => end("no client has been connected for its linger time")));
   const plane = wire(options, engine, snapshots, turn, { clients, end });

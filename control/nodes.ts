@@ -51,6 +51,8 @@ export interface Nodes {
   /** The twice-a-second sample. Answers the containers that it lacks: they are gone. */
   sample(node: Node, info: NodeInfo, nowMs: number): Container[];
   resolved(node: Node, image: ImageInfo): void;
+  /** calls.proto, Rouse. */
+  rouse(apps: readonly string[]): void;
   /** As people see it: measurements from the agent, the rest from control. */
   infoOf(node: Node): NodeInfo;
 }
@@ -154,6 +156,12 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
       return [...node.containers.values()].filter((container) => !seen.has(container.id));
     },
     resolved,
+    rouse(apps) {
+      for (const node of all.values()) {
+        const serving = [...node.containers.values()].filter(({ app, state }) => state === "specialised" && apps.includes(app));
+        if (serving.length > 0) node.send({ $case: "rouse", value: { containers: serving.map(({ id }) => id) } });
+      }
+    },
     infoOf(node) {
       const containers = [...node.containers.values()].map((container) =>
         ContainerInfo.fromPartial({

@@ -4,7 +4,17 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Clock } from "../base/clock.ts";
 import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import type { CallInfo, ClientMessage, Notice, Open, Progress, SessionEvent, Watch } from "../proto/gen/hob/v1/calls.ts";
+import { createBatch } from "../proto/batch.ts";
+import type {
+  CallInfo,
+  ClientMessage,
+  Notice,
+  Open,
+  Progress,
+  SessionEvent,
+  SessionEvents,
+  Watch,
+} from "../proto/gen/hob/v1/calls.ts";
 import { CallInfo as CallInfoMessage } from "../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
 import { toServiceError } from "../proto/status.ts";
@@ -22,7 +32,7 @@ const recentValueBytes = 2 << 20; // arguments and results in one Watching; olde
 const resumedLines = 5_000;
 const finishedKept = 1_000; // own calls whose late log lines are still passed on
 
-type Stream = ServerDuplexStream<ClientMessage, SessionEvent>;
+type Stream = ServerDuplexStream<ClientMessage, SessionEvents>;
 type Event = NonNullable<SessionEvent["event"]>;
 
 /** Those who listen, without who they are. */
@@ -53,12 +63,19 @@ interface SessionsParts {
   log: Log;
   build: string;
   /** Answers whether this control ends itself because of a client of another build. */
+  rouse(apps: string[]): void;
   yieldTo(build: string): boolean;
 }
 
 function valueBytes(call: CallInfo | undefined): number {
   const { arguments: given, result } = call ?? {};
   return (given?.positional.byteLength ?? 0) + (given?.keywords.byteLength ?? 0) + (result?.json.byteLength ?? 0);
+}
+
+/** Of what may be large. */
+function bytesOf({ event }: SessionEvent): number {
+  if (event?.$case === "call") return valueBytes(event.value.call);
+  return event?.$case === "logs" ? event.value.lines.reduce((sum, { text }) => sum + text.length, 0) : 0;
 }
 
 interface Session {
@@ -92,10 +109,11 @@ export function createSessions(parts: SessionsParts): Sessions {
   function open(stream: Stream, message: Open): Session {
     if (closed) throw closed;
     checkBuild(message.build);
+    const batch = createBatch<SessionEvent>((events) => stream.write({ events }));
     const outbox = createOutbox<SessionEvent>({
-      write: (event) => stream.write(event),
+      write: (event) => batch.add(event, bytesOf(event)),
       pack: (lines) => ({ event: { $case: "logs", value: { lines } } }),
-      weigh: ({ event }) => (event?.$case === "call" ? valueBytes(event.value.call) : 0), // no other is large
+      weigh: bytesOf,
       overflow: () => session.fail(new HobError("exhausted", "this session was ended: it does not read what it asked to hear")),
     });
     const session: Session = {
@@ -109,9 +127,17 @@ export function createSessions(parts: SessionsParts): Sessions {
       apps: new Set(),
       logsAfter: message.logsAfter,
       stopFleet: undefined,
-      fail: (error) => stream.emit("error", toServiceError(error)),
+      fail(error) {
+        batch.flush();
+        stream.emit("error", toServiceError(error));
+      },
     };
-    stream.on("drain", () => outbox.drained());
+    stream.on("drain", () => {
+      batch.drained();
+      outbox.drained();
+    });
+    const close = batch.close;
+    for (const end of ["cancelled", "finish", "close"]) stream.once(end, close);
     tell(session, { $case: "opened", value: { control: `hob control, pid ${process.pid}`, build, nowMs: clock.now() } });
     for (const progress of current.values()) tell(session, { $case: "progress", value: progress });
     if (turn.stuck) tell(session, { $case: "notice", value: { level: "error", text: turn.stuck.sentence, timeMs: clock.now() } });
@@ -176,6 +202,10 @@ export function createSessions(parts: SessionsParts): Sessions {
       case "watch":
         watch(session, message.value);
         break;
+      case "rouse":
+        parts.rouse(message.value.apps);
+        tell(session, { $case: "roused", value: {} });
+        break;
       case undefined:
         throw new HobError("usage", "control does not know this message: the client is of another version");
     }
@@ -203,7 +233,8 @@ export function createSessions(parts: SessionsParts): Sessions {
         leave = clients.enter();
       } catch (error) {
         if (!(error instanceof HobError)) log.error(error, "a session's message failed");
-        stream.emit("error", toServiceError(error));
+        if (session) session.fail(error);
+        else stream.emit("error", toServiceError(error));
       }
     });
     stream.once("end", () => stream.end());

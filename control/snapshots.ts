@@ -14,6 +14,7 @@ const inlineBlob = 1 << 20; // common.proto, SnapshotDelta.blobs
 const inlineTotal = 2 << 20;
 const listedFiles = 20_000; // in one message
 const settleRetryMs = 1_000;
+const quietMs = 50; // what the publish asks for has most likely been answered by then
 
 export interface Snapshots extends AsyncDisposable {
   /** Of a snapshot in memory or in the blob folder; undefined when control has never had it. */
@@ -37,6 +38,7 @@ export function createSnapshots(blobs: ContentFolder, records: Records, changed:
   const recent = new Map<Digest, Buffer>();
   const unsettled = new Map<Digest, Buffer>();
   const settling = new Set<Promise<void>>();
+  const hurries = new Set<() => void>();
   const stop = new AbortController();
   let recentBytes = 0;
   let latest: SnapshotDelta | undefined; // as published: what most messages to nodes ask for
@@ -82,6 +84,7 @@ export function createSnapshots(blobs: ContentFolder, records: Records, changed:
 
   /** The contents reach the folder after the message has gone on: until then the record "unsettled" holds them. */
   async function settle(snapshot: Digest, contents: Map<Digest, Buffer>): Promise<void> {
+    await hurried(quietMs);
     for (;;) {
       try {
         for (const [digest, data] of contents) await blobs.put(data, digest);
@@ -92,12 +95,23 @@ export function createSnapshots(blobs: ContentFolder, records: Records, changed:
           { snapshot, error: error instanceof Error ? error.message : String(error) },
           "keeping a snapshot failed; trying again",
         );
-        await new Promise((resolve) => setTimeout(resolve, settleRetryMs));
+        await hurried(settleRetryMs);
       }
     }
     for (const digest of contents.keys()) unsettled.delete(digest);
     records.remove("unsettled", snapshot);
     changed();
+  }
+
+  /** Sleeps, but not while somebody waits for everything to be settled. */
+  function hurried(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    hurries.add(resolve);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      hurries.delete(resolve);
+    });
   }
 
   function startSettling(snapshot: Digest, contents: Map<Digest, Buffer>): void {
@@ -182,7 +196,11 @@ export function createSnapshots(blobs: ContentFolder, records: Records, changed:
     }
   }
 
-  const settled = async (): Promise<void> => void (await Promise.all(settling));
+  async function settled(): Promise<void> {
+    for (const hurry of hurries) hurry();
+    await Promise.all(settling);
+  }
+
   return {
     table,
     accept,

@@ -2,6 +2,7 @@
 
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import type { Rest } from "../base/rest.ts";
 
 const retryMs = 250;
 
@@ -26,9 +27,10 @@ export interface Turn extends Disposable {
   settle(): void;
 }
 
-export function createTurn(log: Log): Turn {
+export function createTurn(log: Log, rest: Pick<Rest, "worked">): Turn {
   let steps: TurnSteps | undefined;
   let scheduled = false;
+  let deciding = false; // what it wants sent goes with this turn
   let stuck: HobError | undefined;
   let retry: NodeJS.Timeout | undefined;
   let grouped: NodeJS.Immediate | undefined; // the end of an iteration in which something has gone through already
@@ -58,12 +60,18 @@ export function createTurn(log: Log): Turn {
 
   function settle(): void {
     scheduled = false;
-    steps?.decide();
+    deciding = true;
+    try {
+      steps?.decide();
+    } finally {
+      deciding = false;
+    }
     if (!recorded()) return;
     const sends = [toNodes, toClients];
     toNodes = [];
     toClients = [];
     for (const list of sends) for (const send of list) send();
+    rest.worked();
   }
 
   /** The first change of an event-loop iteration goes through at once, the others of that iteration together at its end. */
@@ -91,11 +99,11 @@ export function createTurn(log: Log): Turn {
     wake,
     toNode(send) {
       toNodes.push(send);
-      wake();
+      if (!deciding) wake();
     },
     toClient(send) {
       toClients.push(send);
-      wake();
+      if (!deciding) wake();
     },
     settle,
     [Symbol.dispose]() {

@@ -4,7 +4,7 @@ import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { CallsClient, type ClientMessage, type SessionEvent } from "../proto/gen/hob/v1/calls.ts";
+import { CallsClient, type ClientMessage, type SessionEvent, type SessionEvents } from "../proto/gen/hob/v1/calls.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { fromServiceError } from "../proto/status.ts";
 import { channelOptions, clientCredentials } from "../proto/transport.ts";
@@ -40,7 +40,7 @@ const openTimeoutMs = 5_000;
 
 interface Connection {
   client: CallsClient;
-  stream: ClientDuplexStream<ClientMessage, SessionEvent>;
+  stream: ClientDuplexStream<ClientMessage, SessionEvents>;
   content: ContentClient;
 }
 
@@ -73,14 +73,15 @@ export function openSession(options: SessionOptions): Session {
         closed.signal.addEventListener("abort", () => end(closed.signal.reason), { once: true });
         stream.on("error", (error) => end(fromServiceError(error)));
         stream.on("end", () => end(new HobError("unavailable", "control ended the session")));
-        stream.on("data", ({ event }: SessionEvent) => {
+        const hear = ({ event }: SessionEvent): void => {
           if (event?.$case === "opened") {
             clearTimeout(late);
             open = true;
             connection = { client, stream, content };
             options.link("live", systemClock.now(), event.value.control);
           } else if (event) take(event);
-        });
+        };
+        stream.on("data", ({ events }: SessionEvents) => events.forEach(hear));
         const resume = { logsAfter: lastSeq, calls: options.unfinished() };
         stream.write({ message: { $case: "open", value: { client: name, build, ...resume } } });
       });

@@ -5,6 +5,7 @@ import { createChannel } from "../base/channel.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { openRest } from "../base/rest.ts";
 import { type AppState, CallInfo, type SessionEvent } from "../proto/gen/hob/v1/calls.ts";
 import type { Failure } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
@@ -67,8 +68,12 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   let watchedApps = "";
   let closed = false;
 
-  const emit = (event: WorkbenchEvent): boolean => events.offer(event);
-  const notice = (level: "info" | "warning" | "error", text: string): boolean =>
+  const rest = openRest();
+  function emit(event: WorkbenchEvent): void {
+    events.offer(event);
+    rest.worked();
+  }
+  const notice = (level: "info" | "warning" | "error", text: string): void =>
     emit({ kind: "notice", level, text, timeMs: clock.now() });
 
   const watcher = watchProject(root, {
@@ -101,7 +106,9 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   async function take(change: ProjectChange, first = false): Promise<void> {
     let description: Description;
     try {
-      description = await describer.describe(change);
+      const describing = describer.describe(change);
+      if (!first) queueMicrotask(() => session.send({ $case: "rouse", value: { apps: appsOf() } }));
+      description = await describing;
     } catch (error) {
       if (closed) return;
       log.error(error, "describing failed");
@@ -250,6 +257,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
         emit({ kind: "notice", ...event.value, level: event.value.level as "info" | "warning" | "error" });
         return;
       case "opened":
+      case "roused":
         return; // the session's own matter
       default:
         event satisfies never;
@@ -367,6 +375,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     async [Symbol.asyncDispose]() {
       if (closed) return;
       closed = true;
+      rest[Symbol.dispose]();
       await watcher[Symbol.asyncDispose]();
       await session[Symbol.asyncDispose]();
       await describer[Symbol.asyncDispose]();

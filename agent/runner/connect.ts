@@ -207,6 +207,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
       if (pending) stop(pending, { call }, failure("cancelled", "the call was cancelled"));
     },
     finish: () => send("finish", {}),
+    rouse: () => send("rouse", {}),
     childFinished(id, outcome) {
       if (outcome.failure) send("childResult", { id, failure: outcome.failure });
       else send("childResult", { id }, [outcome.result?.json ?? Buffer.from("null")]);

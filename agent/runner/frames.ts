@@ -24,6 +24,7 @@ export interface FrameHeads {
   cancel: { call: string } | { load: number };
   childResult: { id: string; failure?: Failure };
   finish: Record<string, never>;
+  rouse: Record<string, never>;
   // runner → agent
   ready: { protocol: number; language: "python" | "typescript"; interpreter: string };
   loaded: { load: number; tier?: "patch" | "fork"; reason?: string; failure?: Failure };
@@ -49,6 +50,7 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   cancel: 3,
   childResult: 4,
   finish: 5,
+  rouse: 6,
   ready: 65,
   loaded: 66,
   started: 67,

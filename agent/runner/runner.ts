@@ -101,6 +101,8 @@ export interface Runner extends AsyncDisposable {
   cancel(call: string): void;
   /** Runs the exit hooks of what it has loaded and ends its processes; `closed` resolves when that is done. */
   finish(): void;
+  /** What serves will be asked something within milliseconds. */
+  rouse(): void;
   childFinished(id: string, outcome: { result?: Value; failure?: Failure }): void;
   /** Resolves when the connection has ended, with the reason. */
   readonly closed: Promise<string>;

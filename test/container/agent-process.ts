@@ -12,7 +12,7 @@ import type { AgentOptions } from "../../agent/main.ts";
 import type { Message } from "../../agent/outbox.ts";
 import { openContentFolder } from "../../base/content-folder.ts";
 import { HobError } from "../../base/errors.ts";
-import { type AgentCommand, type AgentMessage, AgentsService, Load } from "../../proto/gen/hob/v1/agents.ts";
+import { type AgentCommand, type AgentCommands, type AgentMessages, AgentsService, Load } from "../../proto/gen/hob/v1/agents.ts";
 import { type BlobPiece, ContentService, type GetRequest } from "../../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { toServiceError } from "../../proto/status.ts";
@@ -72,21 +72,17 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
   writeFileSync(join(folder, "note"), "");
   const blobs = new Map<string, Buffer>();
   let said: Message[] = [];
-  let stream: ServerDuplexStream<AgentMessage, AgentCommand> | undefined;
+  let stream: ServerDuplexStream<AgentMessages, AgentCommands> | undefined;
   const waiting = new Set<() => void>();
   const listeners: ((message: Message) => void)[] = [];
   const server = new Server(channelOptions);
   server.addService(AgentsService, {
-    link(call: ServerDuplexStream<AgentMessage, AgentCommand>) {
+    link(call: ServerDuplexStream<AgentMessages, AgentCommands>) {
       stream = call;
       call.on("error", () => {});
       call.on("end", () => call.end());
-      call.on("data", ({ message }: AgentMessage) => {
-        if (!message) return;
-        said.push(message);
-        if (message.$case === "hello") call.write({ command: { $case: "welcome", value: { control: "test", build: "test" } } });
-        for (const look of waiting) look();
-        for (const listener of listeners) listener(message);
+      call.on("data", ({ messages }: AgentMessages) => {
+        for (const { message } of messages) if (message) hear(message, call);
       });
     },
   });
@@ -104,6 +100,15 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
   await new Promise<void>((resolve, reject) =>
     server.bindAsync(`unix:${socket}`, serverCredentials(), (error) => (error ? reject(error) : resolve())),
   );
+
+  function hear(message: Message, link: ServerDuplexStream<AgentMessages, AgentCommands>): void {
+    said.push(message);
+    if (message.$case === "hello") {
+      link.write({ commands: [{ command: { $case: "welcome", value: { control: "test", build: "test" } } }] });
+    }
+    for (const look of waiting) look();
+    for (const listener of listeners) listener(message);
+  }
 
   function start(): ChildProcess {
     const entry = join(import.meta.dirname, "agent-entry.ts");
@@ -154,7 +159,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
       return exited;
     },
     listen: (listener) => void listeners.push(listener),
-    send: (command) => void stream?.write({ command }),
+    send: (command) => void stream?.write({ commands: [{ command }] }),
     heard: (name, fits = () => true) =>
       until(
         name,

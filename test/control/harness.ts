@@ -11,8 +11,15 @@ import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { sha256 } from "../../base/content-folder.ts";
 import { silentLog } from "../../base/log.ts";
 import { type ControlOptions, runControl } from "../../control/main.ts";
-import { type AgentCommand, AgentMessage, AgentsClient, type Dispatch, type Load } from "../../proto/gen/hob/v1/agents.ts";
-import { CallsClient, type ClientMessage, type SessionEvent } from "../../proto/gen/hob/v1/calls.ts";
+import {
+  type AgentCommand,
+  type AgentCommands,
+  AgentMessage,
+  AgentsClient,
+  type Dispatch,
+  type Load,
+} from "../../proto/gen/hob/v1/agents.ts";
+import { CallsClient, type ClientMessage, type SessionEvent, type SessionEvents } from "../../proto/gen/hob/v1/calls.ts";
 import { type FileEntry, Version } from "../../proto/gen/hob/v1/common.ts";
 import { ContainerInfo, NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { Publish, StartCall } from "../../proto/gen/hob/v1/registry.ts";
@@ -119,7 +126,7 @@ type Event = NonNullable<SessionEvent["event"]>;
 
 export interface TestSession extends Disposable {
   readonly arrivals: Arrivals<Event>;
-  readonly stream: ClientDuplexStream<ClientMessage, SessionEvent>;
+  readonly stream: ClientDuplexStream<ClientMessage, SessionEvents>;
   send(message: NonNullable<ClientMessage["message"]>): void;
   next<K extends Event["$case"]>(
     kind: K,
@@ -145,7 +152,9 @@ export function openSession(socket: string, open: { build?: string; calls?: stri
       resolve(sentence);
     });
   });
-  stream.on("data", ({ event }: SessionEvent) => event && arrivals.add(event));
+  stream.on("data", ({ events }: SessionEvents) => {
+    for (const { event } of events) if (event) arrivals.add(event);
+  });
   const send = (message: NonNullable<ClientMessage["message"]>) => void stream.write({ message });
   send({
     $case: "open",
@@ -270,7 +279,7 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
   const commands = new Arrivals<NonNullable<AgentCommand["command"]>>();
   const containers = new Map((script.containers ?? []).map((container) => [container.id, container]));
   stream.on("error", () => {}); // control ended, or this agent was disposed of
-  const send = (message: NonNullable<AgentMessage["message"]>) => void stream.write({ message });
+  const send = (message: NonNullable<AgentMessage["message"]>) => void stream.write({ messages: [{ message }] });
 
   function fill(command: Extract<AgentCommand["command"], { $case: "pools" }>["value"]): void {
     for (const pool of command.pools) {
@@ -338,8 +347,7 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
     },
   };
 
-  stream.on("data", ({ command }: AgentCommand) => {
-    if (!command) return;
+  function hear(command: NonNullable<AgentCommand["command"]>): void {
     if (command.$case === "resolve") {
       const image = { digest: hostDigest, source: "host" };
       send(AgentMessage.fromPartial({ message: { $case: "image", value: { requested: { source: "host" }, image } } }).message!);
@@ -355,6 +363,10 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
       else answer(agent, command.value);
     } else if (command.$case === "shutdown") stream.end();
     commands.add(command);
+  }
+
+  stream.on("data", ({ commands: heard }: AgentCommands) => {
+    for (const { command } of heard) if (command) hear(command);
   });
   const node = NodeInfo.fromPartial({
     name: script.name ?? "node-1",

@@ -9,6 +9,7 @@ import {
   CallsService,
   type ClientMessage,
   type SessionEvent,
+  type SessionEvents,
   type Watch,
 } from "../../proto/gen/hob/v1/calls.ts";
 import type { Failure, Version } from "../../proto/gen/hob/v1/common.ts";
@@ -44,11 +45,11 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
   const snapshots = new Map<string, Snapshot>();
   const versions = new Map<string, Version>();
   const running = new Map<string, CallInfo>();
-  const streams = new Set<ServerDuplexStream<ClientMessage, SessionEvent>>();
+  const streams = new Set<ServerDuplexStream<ClientMessage, SessionEvents>>();
   let latest = "";
 
   const send = (event: NonNullable<SessionEvent["event"]>): void => {
-    for (const stream of streams) stream.write({ event });
+    for (const stream of streams) stream.write({ events: [{ event }] });
   };
 
   const control: ControlDouble = {
@@ -167,12 +168,14 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
         messages.push(message);
         if (message.$case === "open") {
           streams.add(stream);
-          stream.write({ event: { $case: "opened", value: { control: "double", build: "test", nowMs: Date.now() } } });
+          stream.write({
+            events: [{ event: { $case: "opened", value: { control: "double", build: "test", nowMs: Date.now() } } }],
+          });
           for (const id of message.value.calls) {
             const call =
               running.get(id) ??
               CallInfo.fromPartial({ id, state: "failed", failure: { kind: "infrastructure", message: "lost" } });
-            stream.write({ event: { $case: "call", value: { call } } });
+            stream.write({ events: [{ event: { $case: "call", value: { call } } }] });
           }
         } else if (message.$case === "publish") takePublish(message.value);
         else if (message.$case === "call") takeCall(message.value);

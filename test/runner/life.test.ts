@@ -80,6 +80,16 @@ describe.each(languages)("a %s runner's processes", (language) => {
       .toBeLessThanOrEqual(3);
   });
 
+  it("are roused before a load and between calls, which changes nothing", async () => {
+    const { snapshot } = await harness.load(versioned[language]("first"), [`${main}::answer`]);
+    harness.runner.rouse();
+    expect((await harness.call(snapshot, "answer")).value).toBe("first");
+    harness.runner.rouse();
+    const next = await harness.load(versioned[language]("second"), [`${main}::answer`], [snapshot]);
+    harness.runner.rouse();
+    expect((await harness.call(next.snapshot, "answer")).value).toBe("second");
+  });
+
   // In the field: a function that nobody edited failed for good when its process died after many saves of other functions.
   it("start a process again for what still serves, however many snapshots have come since", async () => {
     const old = await harness.load(programs[language], allFunctions(language));

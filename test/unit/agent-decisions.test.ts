@@ -169,7 +169,8 @@ describe("what waits for control", () => {
 
   it("keeps every result, in order, and sends it again on the next connection", () => {
     const outbox = createOutbox();
-    outbox.sent(finished("a"), 1_000);
+    outbox.put(finished("a"));
+    expect(drain(outbox, 1_000)).toEqual([finished("a")]);
     outbox.put(finished("b"));
     expect(drain(outbox, 1_100)).toEqual([finished("b")]);
     outbox.put(finished("c"));

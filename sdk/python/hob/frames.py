@@ -11,6 +11,7 @@ CALL = 2
 CANCEL = 3
 CHILD_RESULT = 4
 FINISH = 5
+ROUSE = 6
 # Runner → agent.
 READY = 65
 LOADED = 66
@@ -27,6 +28,7 @@ NAMES = {
     CANCEL: "cancel",
     CHILD_RESULT: "childResult",
     FINISH: "finish",
+    ROUSE: "rouse",
     READY: "ready",
     LOADED: "loaded",
     STARTED: "started",

@@ -6,6 +6,7 @@ export const frameNumbers = {
   cancel: 3,
   childResult: 4,
   finish: 5,
+  rouse: 6,
   ready: 65,
   loaded: 66,
   started: 67,
@@ -75,6 +76,7 @@ export interface Heads {
   };
   childCancel: { id: string };
   finish: Record<string, never>;
+  rouse: Record<string, never>;
   unloaded: { snapshot: string };
 }
 

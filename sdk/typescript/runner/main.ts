@@ -70,6 +70,9 @@ function fromAgent(frame: Frame): void {
       callers.get(frame.head.id)?.socket.write(frame.raw);
       callers.delete(frame.head.id);
       break;
+    case "rouse":
+      for (const child of spares.all) if (child.serves.size > 0 && !child.ending) child.socket.write(frame.raw);
+      break;
     case "finish":
       finish();
   }

@@ -17,13 +17,22 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { CallInfo, CancelCall, LogLines, Progress } from "./calls.ts";
+import { CallInfo, CancelCall, LogLines, Progress, Roused } from "./calls.ts";
 import { Arguments, Blob, Failure, ImageRef, Patch, SnapshotDelta, Value, Version } from "./common.ts";
 import { ContainerInfo, ImageInfo, NodeInfo, ResourceClass } from "./fleet.ts";
 import { StartCall } from "./registry.ts";
 import { OpenShell } from "./shell.ts";
 
 /** Between control and a node's agent: one stream, dialled by the agent, for its whole life. */
+
+/** What either side says in one turn, in order. */
+export interface AgentMessages {
+  messages: AgentMessage[];
+}
+
+export interface AgentCommands {
+  commands: AgentCommand[];
+}
 
 export interface AgentMessage {
   message:
@@ -46,6 +55,7 @@ export interface AgentMessage {
     { $case: "cancel"; value: CancelCall }
     | { $case: "progress"; value: Progress }
     | { $case: "image"; value: ImageResolved }
+    | { $case: "roused"; value: Roused }
     | undefined;
 }
 
@@ -120,8 +130,14 @@ export interface AgentCommand {
     | { $case: "stop"; value: StopContainer }
     | { $case: "shutdown"; value: AgentShutdown }
     | { $case: "resolve"; value: ResolveImage }
+    | { $case: "rouse"; value: RouseContainers }
     | { $case: "shell"; value: OpenShell }
     | undefined;
+}
+
+/** calls.proto, Rouse: answered by Roused at once. */
+export interface RouseContainers {
+  containers: string[];
 }
 
 export interface AgentWelcome {
@@ -203,6 +219,116 @@ export interface AgentShutdown {
   patienceMs: number;
 }
 
+function createBaseAgentMessages(): AgentMessages {
+  return { messages: [] };
+}
+
+export const AgentMessages: MessageFns<AgentMessages> = {
+  encode(message: AgentMessages, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.messages) {
+      AgentMessage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AgentMessages {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAgentMessages();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.messages.push(AgentMessage.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AgentMessages>): AgentMessages {
+    return AgentMessages.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AgentMessages>): AgentMessages {
+    const message = createBaseAgentMessages();
+    message.messages = object.messages?.map((e) => AgentMessage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAgentCommands(): AgentCommands {
+  return { commands: [] };
+}
+
+export const AgentCommands: MessageFns<AgentCommands> = {
+  encode(message: AgentCommands, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.commands) {
+      AgentCommand.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AgentCommands {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAgentCommands();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.commands.push(AgentCommand.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AgentCommands>): AgentCommands {
+    return AgentCommands.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AgentCommands>): AgentCommands {
+    const message = createBaseAgentCommands();
+    message.commands = object.commands?.map((e) => AgentCommand.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseAgentMessage(): AgentMessage {
   return { message: undefined };
 }
@@ -242,6 +368,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         break;
       case "image":
         ImageResolved.encode(message.message.value, writer.uint32(90).fork()).join();
+        break;
+      case "roused":
+        Roused.encode(message.message.value, writer.uint32(98).fork()).join();
         break;
     }
     return writer;
@@ -348,6 +477,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "image", value: ImageResolved.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.message = { $case: "roused", value: Roused.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -429,6 +566,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "image": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "image", value: ImageResolved.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "roused": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "roused", value: Roused.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1101,6 +1244,9 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "resolve":
         ResolveImage.encode(message.command.value, writer.uint32(74).fork()).join();
         break;
+      case "rouse":
+        RouseContainers.encode(message.command.value, writer.uint32(82).fork()).join();
+        break;
       case "shell":
         OpenShell.encode(message.command.value, writer.uint32(162).fork()).join();
         break;
@@ -1193,6 +1339,14 @@ export const AgentCommand: MessageFns<AgentCommand> = {
             message.command = { $case: "resolve", value: ResolveImage.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.command = { $case: "rouse", value: RouseContainers.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 20: {
             if (tag !== 162) {
               break;
@@ -1273,6 +1427,12 @@ export const AgentCommand: MessageFns<AgentCommand> = {
         }
         break;
       }
+      case "rouse": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "rouse", value: RouseContainers.fromPartial(object.command.value) };
+        }
+        break;
+      }
       case "shell": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "shell", value: OpenShell.fromPartial(object.command.value) };
@@ -1280,6 +1440,61 @@ export const AgentCommand: MessageFns<AgentCommand> = {
         break;
       }
     }
+    return message;
+  },
+};
+
+function createBaseRouseContainers(): RouseContainers {
+  return { containers: [] };
+}
+
+export const RouseContainers: MessageFns<RouseContainers> = {
+  encode(message: RouseContainers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.containers) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RouseContainers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRouseContainers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containers.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RouseContainers>): RouseContainers {
+    return RouseContainers.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RouseContainers>): RouseContainers {
+    const message = createBaseRouseContainers();
+    message.containers = object.containers?.map((e) => e) || [];
     return message;
   },
 };
@@ -2157,21 +2372,21 @@ export const AgentsService = {
     path: "/hob.v1.Agents/Link" as const,
     requestStream: true as const,
     responseStream: true as const,
-    requestSerialize: (value: AgentMessage): Buffer => Buffer.from(AgentMessage.encode(value).finish()),
-    requestDeserialize: (value: Buffer): AgentMessage => AgentMessage.decode(value),
-    responseSerialize: (value: AgentCommand): Buffer => Buffer.from(AgentCommand.encode(value).finish()),
-    responseDeserialize: (value: Buffer): AgentCommand => AgentCommand.decode(value),
+    requestSerialize: (value: AgentMessages): Buffer => Buffer.from(AgentMessages.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AgentMessages => AgentMessages.decode(value),
+    responseSerialize: (value: AgentCommands): Buffer => Buffer.from(AgentCommands.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AgentCommands => AgentCommands.decode(value),
   },
 } as const;
 
 export interface AgentsServer extends UntypedServiceImplementation {
-  link: handleBidiStreamingCall<AgentMessage, AgentCommand>;
+  link: handleBidiStreamingCall<AgentMessages, AgentCommands>;
 }
 
 export interface AgentsClient extends Client {
-  link(): ClientDuplexStream<AgentMessage, AgentCommand>;
-  link(options: Partial<CallOptions>): ClientDuplexStream<AgentMessage, AgentCommand>;
-  link(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<AgentMessage, AgentCommand>;
+  link(): ClientDuplexStream<AgentMessages, AgentCommands>;
+  link(options: Partial<CallOptions>): ClientDuplexStream<AgentMessages, AgentCommands>;
+  link(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<AgentMessages, AgentCommands>;
 }
 
 export const AgentsClient = makeGenericClientConstructor(AgentsService, "hob.v1.Agents") as unknown as {

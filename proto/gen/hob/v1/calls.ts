@@ -62,6 +62,7 @@ export interface ClientMessage {
     | { $case: "call"; value: StartCall }
     | { $case: "cancel"; value: CancelCall }
     | { $case: "watch"; value: Watch }
+    | { $case: "rouse"; value: Rouse }
     | undefined;
 }
 
@@ -76,6 +77,14 @@ export interface Open {
   calls: string[];
 }
 
+/**
+ * A save of these apps' project has been noticed: what it made of them comes within milliseconds. Whoever hears it passes it on to those that the publish
+ * will need, down to the processes that serve, so that none is asleep when it comes. Nothing depends on it.
+ */
+export interface Rouse {
+  apps: string[];
+}
+
 export interface CancelCall {
   call: string;
 }
@@ -86,6 +95,11 @@ export interface Watch {
   apps: string[];
   /** fleet samples, twice a second */
   fleet: boolean;
+}
+
+/** What control says in one turn, in order. */
+export interface SessionEvents {
+  events: SessionEvent[];
 }
 
 export interface SessionEvent {
@@ -99,6 +113,7 @@ export interface SessionEvent {
     | { $case: "progress"; value: Progress }
     | { $case: "notice"; value: Notice }
     | { $case: "watching"; value: Watching }
+    | { $case: "roused"; value: Roused }
     | undefined;
 }
 
@@ -106,6 +121,9 @@ export interface Opened {
   control: string;
   build: string;
   nowMs: number;
+}
+
+export interface Roused {
 }
 
 export interface Watching {
@@ -487,6 +505,9 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       case "watch":
         Watch.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "rouse":
+        Rouse.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -544,6 +565,14 @@ export const ClientMessage: MessageFns<ClientMessage> = {
             message.message = { $case: "watch", value: Watch.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "rouse", value: Rouse.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -589,6 +618,12 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       case "watch": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "watch", value: Watch.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "rouse": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "rouse", value: Rouse.fromPartial(object.message.value) };
         }
         break;
       }
@@ -684,6 +719,61 @@ export const Open: MessageFns<Open> = {
     message.build = object.build ?? "";
     message.logsAfter = object.logsAfter ?? 0;
     message.calls = object.calls?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRouse(): Rouse {
+  return { apps: [] };
+}
+
+export const Rouse: MessageFns<Rouse> = {
+  encode(message: Rouse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.apps) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Rouse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRouse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.apps.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Rouse>): Rouse {
+    return Rouse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Rouse>): Rouse {
+    const message = createBaseRouse();
+    message.apps = object.apps?.map((e) => e) || [];
     return message;
   },
 };
@@ -810,6 +900,61 @@ export const Watch: MessageFns<Watch> = {
   },
 };
 
+function createBaseSessionEvents(): SessionEvents {
+  return { events: [] };
+}
+
+export const SessionEvents: MessageFns<SessionEvents> = {
+  encode(message: SessionEvents, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.events) {
+      SessionEvent.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SessionEvents {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSessionEvents();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.events.push(SessionEvent.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SessionEvents>): SessionEvents {
+    return SessionEvents.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SessionEvents>): SessionEvents {
+    const message = createBaseSessionEvents();
+    message.events = object.events?.map((e) => SessionEvent.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseSessionEvent(): SessionEvent {
   return { event: undefined };
 }
@@ -843,6 +988,9 @@ export const SessionEvent: MessageFns<SessionEvent> = {
         break;
       case "watching":
         Watching.encode(message.event.value, writer.uint32(74).fork()).join();
+        break;
+      case "roused":
+        Roused.encode(message.event.value, writer.uint32(82).fork()).join();
         break;
     }
     return writer;
@@ -933,6 +1081,14 @@ export const SessionEvent: MessageFns<SessionEvent> = {
             message.event = { $case: "watching", value: Watching.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.event = { $case: "roused", value: Roused.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1002,6 +1158,12 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "watching": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "watching", value: Watching.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "roused": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "roused", value: Roused.fromPartial(object.event.value) };
         }
         break;
       }
@@ -1085,6 +1247,49 @@ export const Opened: MessageFns<Opened> = {
     message.control = object.control ?? "";
     message.build = object.build ?? "";
     message.nowMs = object.nowMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseRoused(): Roused {
+  return {};
+}
+
+export const Roused: MessageFns<Roused> = {
+  encode(_: Roused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Roused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRoused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Roused>): Roused {
+    return Roused.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<Roused>): Roused {
+    const message = createBaseRoused();
     return message;
   },
 };
@@ -1809,8 +2014,8 @@ export const CallsService = {
     responseStream: true as const,
     requestSerialize: (value: ClientMessage): Buffer => Buffer.from(ClientMessage.encode(value).finish()),
     requestDeserialize: (value: Buffer): ClientMessage => ClientMessage.decode(value),
-    responseSerialize: (value: SessionEvent): Buffer => Buffer.from(SessionEvent.encode(value).finish()),
-    responseDeserialize: (value: Buffer): SessionEvent => SessionEvent.decode(value),
+    responseSerialize: (value: SessionEvents): Buffer => Buffer.from(SessionEvents.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SessionEvents => SessionEvents.decode(value),
   },
   listCalls: {
     path: "/hob.v1.Calls/ListCalls" as const,
@@ -1835,7 +2040,7 @@ export const CallsService = {
 
 export interface CallsServer extends UntypedServiceImplementation {
   /** The workbench's and the command line's stream. The first message is Open; nothing else is answered before Opened. */
-  session: handleBidiStreamingCall<ClientMessage, SessionEvent>;
+  session: handleBidiStreamingCall<ClientMessage, SessionEvents>;
   listCalls: handleUnaryCall<ListCallsRequest, ListCallsResponse>;
   /** Past lines that match, oldest first, then, with follow, new ones as they come. */
   logs: handleServerStreamingCall<LogsRequest, LogLines>;
@@ -1843,9 +2048,9 @@ export interface CallsServer extends UntypedServiceImplementation {
 
 export interface CallsClient extends Client {
   /** The workbench's and the command line's stream. The first message is Open; nothing else is answered before Opened. */
-  session(): ClientDuplexStream<ClientMessage, SessionEvent>;
-  session(options: Partial<CallOptions>): ClientDuplexStream<ClientMessage, SessionEvent>;
-  session(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ClientMessage, SessionEvent>;
+  session(): ClientDuplexStream<ClientMessage, SessionEvents>;
+  session(options: Partial<CallOptions>): ClientDuplexStream<ClientMessage, SessionEvents>;
+  session(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ClientMessage, SessionEvents>;
   listCalls(
     request: ListCallsRequest,
     callback: (error: ServiceError | null, response: ListCallsResponse) => void,

@@ -124,6 +124,10 @@ class Zygote:
                 caller.link.send(frame.raw)
         elif frame.kind == frames.FINISH:
             self._finish()
+        elif frame.kind == frames.ROUSE:
+            for child in [child for serving in self._servings.all for child in serving.workers]:
+                if child.running is None and not child.ending:
+                    child.link.send(frame.raw)
 
     def _load(self, frame: frames.Frame) -> None:
         head = frame.head
@@ -150,7 +154,6 @@ class Zygote:
         self._retired.update(old for old in head["retire"] if old in self._versions)
         for serving in list(self._servings.all):
             self.settle(serving)
-        self._tell_unloaded()
 
     def _call(self, frame: frames.Frame) -> None:
         snapshot, digest = frame.head["snapshot"], frame.head["version"]
@@ -306,6 +309,7 @@ class Zygote:
 
     def _tidy(self) -> None:
         self._untidy = False
+        self._tell_unloaded()
         # What is not retired may be called again, also when its process has ended.
         self._project.prune(self._servings.snapshots() | (set(self._versions) - self._retired))
         self._versions = {key: value for key, value in self._versions.items() if key in self._project.snapshots}

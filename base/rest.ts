@@ -1,0 +1,33 @@
+// Tidies this process' memory while it rests, so that it does not have to while somebody waits: V8 would do so in the middle of a save.
+
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
+/** Quiet for so long, a process is at rest. */
+const restAfterMs = 40;
+/** A process that never rests is V8's alone to tidy. */
+type Collect = (options: { type: "minor" }) => void;
+
+export interface Rest extends Disposable {
+  /** Something was done that leaves garbage. */
+  worked(): void;
+}
+
+/** Collects the young generation (about half a millisecond) once after each spell of work. */
+export function openRest(): Rest {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as Collect;
+  setFlagsFromString("--no-expose-gc");
+  let timer: NodeJS.Timeout | undefined;
+  const tidy = (): void => {
+    timer = undefined;
+    collect({ type: "minor" });
+  };
+  return {
+    worked() {
+      if (timer) timer.refresh();
+      else timer = setTimeout(tidy, restAfterMs).unref();
+    },
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
+}
