@@ -1,4 +1,4 @@
-// ⑤⑥ A hundred containers at once, on a real agent: from the reserve to user code's result, new code in warm ones, their end, their samples.
+// ⑤⑥ A hundred containers at once, on a real agent: from the reserve and from waiting warm to user code's result, new code, their end, their samples.
 // This process is the agent's control. Every round runs all rows and the rival's same hundred, so that both meet the same machine.
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -13,10 +13,12 @@ import { sampling } from "./sampling.ts";
 const crowd = 100;
 const rounds = 3;
 const graceMs = 1_000;
+const runnerAndSpare = 2; // processes
+const runnerServingAndSpare = 3;
 const resourceClass = { cpu: 0, memoryBytes: 256 * 2 ** 20, language: "python", gpu: "", network: "none" };
 const source = (n: number): string => `import json\n\n\ndef work():\n    return json.loads("${n}")\n`;
 
-type Times = Record<"start" | "call" | "stop" | "sample" | "rivalRun" | "rivalDelete" | "rivalSample", number[]>;
+type Times = Record<"start" | "specialise" | "call" | "stop" | "sample" | "rivalRun" | "rivalDelete" | "rivalSample", number[]>;
 
 export async function burst({ say }: { say(text: string): void }): Promise<Row[]> {
   const work = mkdtempSync(join(tmpdir(), "hob-burst-"));
@@ -24,7 +26,16 @@ export async function burst({ say }: { say(text: string): void }): Promise<Row[]
   mkdirSync(plain);
   writeFileSync(join(plain, "app.py"), `${source(7)}\n\nprint(work())\n`);
   const rival = runcCrowd(join(work, "runc"), plain);
-  const times: Times = { start: [], call: [], stop: [], sample: [], rivalRun: [], rivalDelete: [], rivalSample: [] };
+  const times: Times = {
+    start: [],
+    specialise: [],
+    call: [],
+    stop: [],
+    sample: [],
+    rivalRun: [],
+    rivalDelete: [],
+    rivalSample: [],
+  };
   await using agent = await startAgent(join(work, "store"));
   try {
     const hundred = await openHundred(agent);
@@ -32,12 +43,16 @@ export async function burst({ say }: { say(text: string): void }): Promise<Row[]
       say(`burst: round ${round} of ${rounds}`);
       await hundred.reserved();
       times.start.push(await hundred.start());
-      await hundred.reserved(); // it is made up again: what follows is not measured beside that
+      await hundred.settled(); // the reserve and the spare processes are made up again: what follows is not measured beside that
       times.call.push(await hundred.callNewCode(round));
       const sampled = sampling(join(agent.options.run, "runc"), hundred.containers());
       times.sample.push(sampled.keptMs);
       times.rivalSample.push(sampled.openedMs);
       times.stop.push(await hundred.stop());
+      await hundred.warm();
+      times.specialise.push(await hundred.specialise());
+      await hundred.stop();
+      await hundred.reserved();
       times.rivalRun.push(await rival.run(crowd, ["/usr/bin/python3", "/srv/app.py"]));
       times.rivalDelete.push(await rival.deleteLiving(crowd));
     }
@@ -50,8 +65,13 @@ export async function burst({ say }: { say(text: string): void }): Promise<Row[]
 interface Hundred {
   /** The reserve is full. */
   reserved(): Promise<void>;
+  /** So it is, and each that runs has its process in spare. */
+  settled(): Promise<void>;
+  /** A hundred wait warm, none in the reserve, each with its process in spare. */
+  warm(): Promise<void>;
   /** Each resolves with the milliseconds that it took for all. */
   start(): Promise<number>;
+  specialise(): Promise<number>;
   callNewCode(round: number): Promise<number>;
   stop(): Promise<number>;
   containers(): string[];
@@ -67,6 +87,7 @@ async function openHundred(agent: AgentUnderTest): Promise<Hundred> {
   let look = (): void => {};
   let warmed: (container: ContainerInfo) => void = () => {};
   const running = new Map<string, () => void>();
+  const processes = new Map<string, number>(); // of each container, when it was sampled last
   const fault = Promise.withResolvers<never>();
   fault.promise.catch(() => {}); // every step races it
 
@@ -76,6 +97,8 @@ async function openHundred(agent: AgentUnderTest): Promise<Hundred> {
       if (gone) states.delete(container.id);
       else states.set(container.id, container.state);
       if (!gone && container.state === "warm") warmed(container);
+    } else if (message.$case === "sample") {
+      for (const { id, pids } of message.value.containers) processes.set(id, pids);
     } else if (message.$case === "finished") {
       const { call, failure } = message.value;
       if (failure) fault.reject(new Error(`a call failed: ${failure.message}`));
@@ -85,9 +108,11 @@ async function openHundred(agent: AgentUnderTest): Promise<Hundred> {
     look();
   });
 
+  const warmIds = (): string[] => [...states].filter(([, state]) => state === "warm").map(([id]) => id);
   const count = (state: string): number => [...states.values()].filter((other) => other === state).length;
-  const wish = (warm: number): void =>
-    agent.send({ $case: "pools", value: { pools: [{ image: image?.digest ?? "", resourceClass, warm, reserve: crowd }] } });
+  const isReserved = (): boolean => count("created") === crowd && count("stopping") + count("starting") + count("warm") === 0;
+  const wish = (warm: number, reserve = crowd): void =>
+    agent.send({ $case: "pools", value: { pools: [{ image: image?.digest ?? "", resourceClass, warm, reserve }] } });
 
   function until(holds: () => boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -116,9 +141,17 @@ async function openHundred(agent: AgentUnderTest): Promise<Hundred> {
     return performance.now() - began;
   }
 
-  wish(0);
   return {
-    reserved: () => until(() => count("created") === crowd && count("stopping") === 0),
+    reserved: () => {
+      wish(0);
+      return until(isReserved);
+    },
+    settled: () =>
+      until(() => isReserved() && [...loads.keys()].every((id) => (processes.get(id) ?? 0) >= runnerServingAndSpare)),
+    warm: () => {
+      wish(crowd, 0);
+      return until(() => warmIds().length === crowd && warmIds().every((id) => (processes.get(id) ?? 0) >= runnerAndSpare));
+    },
     start: () =>
       timed(async () => {
         const done: Promise<void>[] = [];
@@ -134,6 +167,7 @@ async function openHundred(agent: AgentUnderTest): Promise<Hundred> {
         warmed = () => {};
         await Promise.all(done);
       }),
+    specialise: () => timed(() => Promise.all(warmIds().map((id) => call(id, 0)))), // others are made for them at once, as control wishes it
     callNewCode: (round) => timed(() => Promise.all([...loads.keys()].map((id, index) => call(id, 1_000 * round + index)))),
     stop: () =>
       timed(async () => {
@@ -152,6 +186,10 @@ function rowsOf(times: Times): Row[] {
   const run = { rival: "100 × runc run python3, 4 at a time", rivalValue: median(times.rivalRun) };
   return [
     makeRow({ ...base, row: "start-100-reserve", stat: "total", value: median(times.start), ...run }, { atMost: 800, times: 1 }),
+    makeRow(
+      { ...base, row: "start-100-warm", stat: "total", value: median(times.specialise), ...run },
+      { atMost: 800, times: 1 },
+    ),
     makeRow({ ...base, row: "call-100-new-code", stat: "total", value: median(times.call), ...run }, { atMost: 200, times: 1 }),
     makeRow(
       {

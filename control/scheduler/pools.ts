@@ -32,14 +32,17 @@ const standardWarm = 2;
 const specialWarm = 1; // of a class that only some functions ask for
 const standardReserve = 2;
 const specialReserve = 1;
-/** Of so many taken lately one more waits warm; each of them stands in the reserve again. */
-const takenPerWarm = 8;
-const reserveMost = 128;
+const readyMost = 128; // of those that stand ready because of demand, warm or in the reserve
 
-// What demand may take of a node's free memory, for the reserve and for the warm ones each. Created is 2 MiB (measured 1.8), a light runner 7.
+// What demand may take of a node's free memory, for the reserve and for the warm ones each.
 const demandShare = 0.1;
-const reserveBytes = 2 * MiB;
-const warmBytes = 16 * MiB;
+const reserveBytes = 2 * MiB; // measured: 1.8
+/**
+ * What one that waits warm holds, its process in spare among it (measured: 10 and 96 MiB), and of how many taken lately one more does. A light one
+ * stands warm again for each that was taken: its first result takes 2 ms of processor time, that of one of the reserve 30, for the interpreter.
+ */
+const light = { bytes: 16 * MiB, takenPerWarm: 1 };
+const heavy = { bytes: 128 * MiB, takenPerWarm: 8 };
 /** With less than this share free, only what calls wait for is kept ready. */
 const shortShare = 0.08;
 
@@ -98,7 +101,7 @@ export function wishes({ nodes, demand }: PoolState, tallies: readonly GroupTall
       const able = nodes.filter((other) => other.images.has(need.imageKey)).length;
       const lately = demand.get(kindKey(need.imageKey, need.classKey));
       const level = lately ? Math.round(levelAt(lately, nowMs)) : 0;
-      const ready = readyOn(node, need.standard, level / able);
+      const ready = readyOn(node, need, level / able);
       list.push({ image, classKey: need.classKey, warm: ready.warm + Math.ceil(need.more / able), reserve: ready.reserve });
     }
     list.sort((a, b) => (`${a.image} ${a.classKey}` < `${b.image} ${b.classKey}` ? -1 : 1));
@@ -107,18 +110,21 @@ export function wishes({ nodes, demand }: PoolState, tallies: readonly GroupTall
   return result;
 }
 
-/** What waits on a node before anybody calls: always a little, more after demand, nothing when memory is short. */
+/**
+ * What waits on a node before anybody calls: always a little, nothing when memory is short. What was taken lately stands ready again, warm
+ * as far as its runner and the node's memory allow, the rest in the reserve.
+ */
 function readyOn(
-  { cores, memoryBytes, memoryUsedBytes }: NodeView,
-  standard: boolean,
+  { memoryBytes, memoryUsedBytes }: NodeView,
+  { standard, classKey }: Need,
   level: number,
 ): Omit<PoolWish, "image" | "classKey"> {
   const freeBytes = memoryBytes > 0 ? Math.max(0, memoryBytes - memoryUsedBytes) : Number.POSITIVE_INFINITY;
   if (freeBytes < memoryBytes * shortShare) return { warm: 0, reserve: 0 };
   const least = standard ? { warm: standardWarm, reserve: standardReserve } : { warm: specialWarm, reserve: specialReserve };
   const room = (bytes: number): number => Math.floor((freeBytes * demandShare) / bytes);
-  return {
-    warm: least.warm + Math.min(Math.floor(level / takenPerWarm), cores, room(warmBytes)),
-    reserve: Math.min(least.reserve + Math.ceil(level), reserveMost, Math.max(least.reserve, room(reserveBytes))),
-  };
+  const { bytes, takenPerWarm } = classOfKey(classKey).language === "python" ? light : heavy;
+  const lately = Math.min(Math.ceil(level), readyMost);
+  const warm = Math.min(Math.floor(lately / takenPerWarm), room(bytes));
+  return { warm: least.warm + warm, reserve: least.reserve + Math.min(lately - warm, room(reserveBytes)) };
 }

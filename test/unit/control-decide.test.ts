@@ -18,6 +18,7 @@ import { classKeyOf, hostImage, kindKey, raised } from "../../control/scheduler/
 type Container = { -readonly [K in keyof ContainerView]: ContainerView[K] } & { loaded: Set<string>; loading: Set<string> };
 
 const python = classKeyOf({ cpu: 0, memoryBytes: 512 * 2 ** 20, language: "python", gpu: "", network: "internet" });
+const typescript = classKeyOf({ cpu: 0, memoryBytes: 512 * 2 ** 20, language: "typescript", gpu: "", network: "internet" });
 const large = classKeyOf({ cpu: 0, memoryBytes: 2 ** 31, language: "python", gpu: "", network: "internet" });
 const nowMs = 1_000_000_000;
 
@@ -373,18 +374,19 @@ test("an idle container makes room for another app that waits, where there is no
   expect(stopped(0.85)).toEqual([["b", "another app waits for its place"]]);
 });
 
-test("what was taken lately stands in the reserve again, quiet halves it each minute, and short memory empties it", () => {
+test("what was taken lately stands ready again, warm as far as memory allows, quiet halves it each minute, and short memory empties it", () => {
   let taken = raised(undefined, nowMs);
   for (let i = 1; i < 100; i++) taken = raised(taken, nowMs);
-  const wish = (laterMs: number, memoryUsed = 0.1) => {
-    const pool = { ...poolOf([], quiet({})), demand: new Map([[kindKey(hostImage, python), taken]]) };
+  const wish = (laterMs: number, memoryUsed = 0.1, kind = python) => {
+    const pool = { ...poolOf([], quiet({})), demand: new Map([[kindKey(hostImage, kind), taken]]) };
     const plan = decide({ ...pool, nodes: [nodeOf("n1", memoryUsed)] }, nowMs + laterMs);
-    const { warm, reserve } = plan.pools.get("n1")!.find(({ classKey }) => classKey === python)!;
+    const { warm, reserve } = plan.pools.get("n1")!.find(({ classKey }) => classKey === kind)!;
     return [warm, reserve];
   };
-  expect(wish(0, 0)).toEqual([2 + 2, 2 + 49]); // a tenth of the free memory, 2 MiB each, is less than the hundred
-  expect(wish(60_000)).toEqual([2 + 2, 46]);
-  expect(wish(180_000)).toEqual([2 + 1, 2 + 13]);
+  expect(wish(0, 0)).toEqual([2 + 6, 2 + 51]); // a tenth of the free memory, 16 MiB each or 2 MiB each, is less than the hundred
+  expect(wish(60_000)).toEqual([2 + 5, 2 + 45]);
+  expect(wish(180_000)).toEqual([2 + 5, 2 + 8]);
   expect(wish(600_000)).toEqual([2, 2]);
   expect(wish(0, 0.95)).toEqual([0, 0]);
+  expect(wish(180_000, 0.1, typescript)).toEqual([2, 2 + 13]); // one alone would be more than a tenth
 });
