@@ -11,7 +11,7 @@ import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
 import { createDraining, type Draining } from "./draining.ts";
 import { explain, failure, memoryNote, tooLarge } from "./failures.ts";
-import type { Runner, RunnerEvents } from "./runner/runner.ts";
+import { keepOf, type Runner, type RunnerEvents } from "./runner/runner.ts";
 import {
   createSnapshotLists,
   differenceFor,
@@ -224,7 +224,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         concurrency: spec?.concurrency || 1,
         secrets: spec?.secrets ?? [],
       })),
-      patches: load.patches.map((patch) => ({ ...patch, keep: patch.keep === "all" ? "all" : "loaded" })),
+      patches: load.patches.map((patch) => ({ ...patch, keep: keepOf(patch.keep) })),
       secrets: load.secrets,
       retire: [...load.retire, ...inside.failed.filter((snapshot) => snapshot !== delta.digest)],
     });

@@ -186,6 +186,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     create,
     start,
     stop: (id, reason) => containers.get(id)?.stop(reason) ?? Promise.resolve(),
+    gpuRoom: gpus.room,
     progress: (progress) => send({ $case: "progress", value: { ...progress, node: options.name } }),
     createsAtOnce: Math.min(Math.max(cores, 2), 4), // more are not faster: runc's work is the kernel's
     startsAtOnce: cores + 2, // of a hundred at once each would take half as much processor time again

@@ -85,6 +85,11 @@ async function show(flags: PoolFlags): Promise<void> {
   if (gpus.length > 0) {
     printLine("");
     printTable(gpuColumns, gpus);
+    for (const { name, gpus: own } of sample.nodes) {
+      for (const obstacle of new Set(own.map((gpu) => gpu.obstacle).filter(Boolean))) {
+        printLine(`Containers of ${name} cannot be given a GPU: ${obstacle}.`);
+      }
+    }
   }
   printLine("");
   const latency =

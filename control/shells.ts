@@ -13,7 +13,7 @@ import type { Clients } from "./clients.ts";
 import type { Container, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
 import { unservable } from "./scheduler/gpus.ts";
-import type { Groups } from "./scheduler/groups.ts";
+import type { Group, Groups } from "./scheduler/groups.ts";
 import { chooseContainer, type ShellWish } from "./shell-choice.ts";
 import type { Snapshots } from "./snapshots.ts";
 import type { Turn } from "./turn.ts";
@@ -132,7 +132,7 @@ export function createShells(parts: ShellsParts): Shells {
   }
 
   /** What the shell asks for, from the registry; undefined while its version is still on its way. */
-  function wishOf(shell: Shell): ShellWish | undefined {
+  function wishOf(shell: Shell): (ShellWish & { group: Group<Call> | undefined }) | undefined {
     const { app, function: name, version: digest, container } = shell.start;
     const named = name ? registry.version(app, name, digest) : registry.current(app)[0];
     if (!named && app !== "" && (digest !== "" || container === "")) {
@@ -150,11 +150,13 @@ export function createShells(parts: ShellsParts): Shells {
   }
 
   function place(): void {
+    for (const group of groups.all.values()) group.shells = 0;
     for (const shell of shells.values()) {
       if (shell.container || shell.over) continue;
       try {
         const wish = wishOf(shell);
         const choice = wish && chooseContainer(wish, [...nodes.all.values()], nodes.containers());
+        if (wish && choice && !choice.container && wish.group) wish.group.shells++;
         if (wish && choice?.container) give(shell, wish, choice.container as Container);
         else if (choice && choice.reason !== shell.said) {
           shell.said = choice.reason;

@@ -80,7 +80,9 @@ export function createShipping(options: ShippingOptions): Shipping {
         return base && plan ? [{ name: after.spec.name, language: after.spec.language, base, plan }] : [];
       });
       const concerned = [...mine.map(({ after }) => after), ...gone, ...before.values()];
-      const stateful = new Set(concerned.flatMap((described) => (described?.keepsState ? described.spec.language : [])));
+      const leaving = concerned.flatMap((described) => (described?.keepsState ? [described] : []));
+      const stateful = new Set(leaving.map(({ spec }) => spec.language));
+      const storing = new Set(leaving.flatMap(({ spec, stores = true }) => (stores ? spec.language : [])));
       const inPlace = new Set(patched.map(({ name }) => name));
       const id = publisher.publish({
         app,
@@ -91,7 +93,7 @@ export function createShipping(options: ShippingOptions): Shipping {
           const { name } = after.spec;
           return { function: name, tier: tier === "patch" && !inPlace.has(name) ? "fork" : tier, reason };
         }),
-        patches: patchesOf(patched, stateful),
+        patches: patchesOf(patched, stateful, storing),
         calls: mine.flatMap(({ after }) => options.pinnedCall(after, receipt) ?? []),
         contents,
       });

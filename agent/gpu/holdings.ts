@@ -2,12 +2,14 @@
 
 import { HobError } from "../../base/errors.ts";
 import type { Gpu } from "../../proto/gen/hob/v1/fleet.ts";
-import { isModel, parseGpuRequest } from "../../proto/gpu.ts";
+import { type GpuRequest, isModel, parseGpuRequest } from "../../proto/gpu.ts";
 
 export interface Holdings {
   /** Devices for `holder`, waiting a while for those that others are letting go of. Undefined where none is asked for. */
   acquire(holder: string, request: string, signal: AbortSignal): Promise<Device[]>;
   release(holder: string): void;
+  /** For how many holders with that request the free devices are enough. */
+  room(request: string): number;
   of(holder: string): string[];
   holderOf(uuid: string): string | undefined;
 }
@@ -24,12 +26,13 @@ export function createHoldings(gpus: () => readonly Gpu[]): Holdings {
   const held = new Map<string, string>(); // uuid → holder
   const waiting = new Set<() => void>();
 
+  const fittingOf = (wanted: GpuRequest): Device[] =>
+    gpus().flatMap(({ uuid, name }, index) => (isModel(name, wanted.model) ? [{ uuid, index }] : []));
+
   function take(holder: string, request: string): Device[] | undefined {
     const wanted = parseGpuRequest(request);
     if (!wanted) return [];
-    const fitting = gpus()
-      .map(({ uuid, name }, index) => ({ uuid, name, index }))
-      .filter(({ name }) => isModel(name, wanted.model));
+    const fitting = fittingOf(wanted);
     if (fitting.length < wanted.count) {
       throw new HobError("precondition", `this node has ${fitting.length} GPUs that are "${wanted.model}", not ${wanted.count}`, {
         remedy: "add a node with more, or change gpu=",
@@ -38,7 +41,7 @@ export function createHoldings(gpus: () => readonly Gpu[]): Holdings {
     const free = fitting.filter(({ uuid }) => !held.has(uuid)).slice(0, wanted.count);
     if (free.length < wanted.count) return undefined;
     for (const { uuid } of free) held.set(uuid, holder);
-    return free.map(({ uuid, index }) => ({ uuid, index }));
+    return free;
   }
 
   return {
@@ -71,6 +74,11 @@ export function createHoldings(gpus: () => readonly Gpu[]): Holdings {
     release(holder) {
       for (const [uuid, other] of held) if (other === holder) held.delete(uuid);
       for (const look of [...waiting]) look();
+    },
+    room(request) {
+      const wanted = parseGpuRequest(request);
+      if (!wanted) return Number.POSITIVE_INFINITY;
+      return Math.floor(fittingOf(wanted).filter(({ uuid }) => !held.has(uuid)).length / wanted.count);
     },
     of: (holder) => [...held].filter(([, other]) => other === holder).map(([uuid]) => uuid),
     holderOf: (uuid) => held.get(uuid),

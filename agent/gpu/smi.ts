@@ -17,7 +17,7 @@ export function parseGpuLine(line: string): { index: number; gpu: Gpu } | undefi
   const [, uuid = "", name = "", utilisation, used, total, temperature] = cells;
   if (cells.length !== gpuFields.length || !Number.isInteger(index) || !uuid.startsWith("GPU-")) return undefined;
   const gpu: Gpu = {
-    ...{ uuid, name, functions: [], processes: [] },
+    ...{ uuid, name, functions: [], processes: [], obstacle: "" },
     utilisation: number(utilisation) / 100,
     memoryUsedBytes: number(used) * MiB,
     memoryTotalBytes: number(total) * MiB,

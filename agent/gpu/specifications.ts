@@ -14,17 +14,34 @@ function foldersOf(environment: NodeJS.ProcessEnv): string[] {
   return named ? named.split(delimiter) : standardFolders;
 }
 
-/** Read anew each time: a driver's update writes them again. The strongest first. */
+const parsed = new Map<string, { key: string; spec: CdiSpec }>();
+
+/** Looked for anew each time: a driver's update writes them again. The strongest first. */
 export function readSpecifications(environment: NodeJS.ProcessEnv = process.env): CdiSpec[] {
   const specs: CdiSpec[] = [];
   for (const folder of foldersOf(environment).reverse()) {
     for (const name of namesIn(folder)) {
       if (!/\.(ya?ml|json)$/.test(name)) continue;
-      const file = join(folder, name);
-      specs.push(parseCdi(readFileSync(file, "utf8"), file));
+      const spec = readSpecification(join(folder, name));
+      if (spec) specs.push(spec);
     }
   }
   return specs;
+}
+
+function readSpecification(file: string): CdiSpec | undefined {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (!stat) return undefined; // being replaced
+  const key = `${stat.mtimeMs} ${stat.size} ${stat.ino}`;
+  const known = parsed.get(file);
+  if (known?.key === key) return known.spec;
+  try {
+    const spec = parseCdi(readFileSync(file, "utf8"), file);
+    parsed.set(file, { key, spec });
+    return spec;
+  } catch (error) {
+    throw systemError(`reading ${file}`, error);
+  }
 }
 
 function namesIn(folder: string): string[] {

@@ -1,7 +1,7 @@
 // ⑤ The machine's GPUs and the processes on them, from two nvidia-smi that stay; none where there is no such program.
 
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { errnoOf } from "../../base/errors.ts";
 import type { Gpu, GpuProcess } from "../../proto/gen/hob/v1/fleet.ts";
@@ -95,7 +95,10 @@ export function watchGpus(cgroupParent: string, now: () => number): GpuWatch {
   const timer = setTimeout(first.resolve, readyPatienceMs);
 
   function processesOf(uuid: string): GpuProcess[] {
-    for (const [key, { seenAtMs }] of processes) if (now() - seenAtMs > processKeptMs) processes.delete(key);
+    for (const [key, { seenAtMs, pid, container }] of processes) {
+      const ended = container !== "" && !existsSync(`/proc/${pid}`); // one of ours: its number is known to be of this pid namespace
+      if (ended || now() - seenAtMs > processKeptMs) processes.delete(key);
+    }
     return [...processes.values()]
       .filter((entry) => entry.uuid === uuid)
       .map(({ pid, name, memoryBytes, container }) => ({ pid, name, memoryBytes, container }));

@@ -23,10 +23,13 @@ export interface LoadedVersion {
 export interface Patch {
   base: string;
   functions: string[];
-  keep: "all" | "loaded";
+  keep: "all" | "unsure" | "loaded";
   units: { path: string; name: string; line: number; endLine: number }[];
   bundle: string;
 }
+
+/** What it does not know is taken for the most careful. */
+export const keepOf = (text: string): Patch["keep"] => (text === "all" || text === "unsure" ? text : "loaded");
 
 export interface LoadRequest {
   app: string;

@@ -13,6 +13,8 @@ export interface KeeperHost {
   /** Starts one of the reserve. */
   start(container: string): Promise<unknown>;
   stop(container: string, reason: string): Promise<void>;
+  /** For how many containers with that `gpu` devices are free; without limit where it is "". */
+  gpuRoom(gpu: string): number;
   progress(progress: Omit<Progress, "node">): void;
   createsAtOnce: number;
   startsAtOnce: number;
@@ -100,13 +102,23 @@ export function createKeeper(host: KeeperHost): Keeper {
     looking = false;
   }
 
+  /** Control wishes for what it believes free; one that was just taken to be an app's still has its device, which another would wait for. */
+  function within(pool: Pool): Pool {
+    const gpu = pool.resourceClass?.gpu ?? "";
+    if (gpu === "") return pool;
+    return { ...pool, warm: Math.min(pool.warm, ofKind(kindOf(pool.image, pool.resourceClass)).length + host.gpuRoom(gpu)) };
+  }
+
   function carryOut(): void {
     clearTimeout(alarm);
     if (held) return;
     const nowMs = host.clock.now();
     const containers = host.containers();
     const { createsAtOnce, startsAtOnce } = host;
-    const plan = planWarm({ pools, containers, setbacks, surplusSinceMs, createsAtOnce, startsAtOnce, nowMs });
+    const plan = planWarm({
+      ...{ pools: pools.map(within), containers, setbacks, surplusSinceMs },
+      ...{ createsAtOnce, startsAtOnce, nowMs },
+    });
     surplusSinceMs = new Map(plan.surplus.map((kind) => [kind, surplusSinceMs.get(kind) ?? nowMs]));
     for (const id of plan.stop) void host.stop(id, "the warm pool has more than it should");
     const begun = new Set(plan.start);

@@ -5,6 +5,8 @@ import { existsSync, readdirSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { isRunning } from "../../agent/container/process.ts";
+import { obstacleOf } from "../../agent/gpu/gpus.ts";
+import { gpuFields, parseGpuLine } from "../../agent/gpu/smi.ts";
 import { readOwner } from "../../agent/run-folder.ts";
 import { cacheFolder, runFolder, stateFolder } from "../../base/paths.ts";
 import { formatBytes } from "../format/bytes.ts";
@@ -57,9 +59,14 @@ export async function checkGpu(): Promise<Finding> {
   const program = findExecutable("nvidia-smi");
   if (!program) return { ...row, state: "ok", found: "none", meaning: "functions run on the CPU" };
   try {
-    const { stdout } = await run(program, ["--query-gpu=name,memory.total", "--format=csv,noheader"], { timeout: 20_000 });
-    const names = stdout.trim().split("\n").filter(Boolean);
-    return { ...row, state: "ok", found: names.join("; ") || "none", meaning: "its load is shown in the fleet pane" };
+    const query = [`--query-gpu=${gpuFields.join(",")}`, "--format=csv,noheader,nounits"];
+    const { stdout } = await run(program, query, { timeout: 20_000 });
+    const gpus = stdout.split("\n").flatMap((line) => parseGpuLine(line) ?? []);
+    const found = gpus.map(({ gpu }) => `${gpu.name}, ${formatBytes(gpu.memoryTotalBytes)}`).join("; ") || "none";
+    const obstacle = gpus.map(({ index, gpu }) => obstacleOf(gpu.uuid, index)).find(Boolean);
+    if (gpus.length === 0) return { ...row, state: "ok", found, meaning: "functions run on the CPU" };
+    if (obstacle === undefined) return { ...row, state: "ok", found, meaning: "containers can be given it" };
+    return { ...row, state: "limited", found, meaning: "no container can be given it", remedy: obstacle };
   } catch (error) {
     const found = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
     const remedy = "check the driver: `nvidia-smi` must answer";

@@ -36,6 +36,8 @@ export interface GroupView {
   /** Calls that one container takes at a time, at least 1. */
   readonly concurrency: number;
   readonly idleTimeoutMs: number; // 0: the default
+  /** Shells that wait for a container of their own. */
+  readonly shells: number;
   /** Running calls that wait for calls which they made: their containers do not count against the limit. */
   readonly blocked: number;
   /** By priority: again after a loss, a person's, a running call's, all others. */

@@ -1,7 +1,7 @@
 // ④ GPUs: which requests a pool can ever serve, and how many containers of each kind fit on the devices that are free. Pure.
 
 import type { Gpu } from "../../proto/gen/hob/v1/fleet.ts";
-import { isModel, parseGpuRequest } from "../../proto/gpu.ts";
+import { type GpuRequest, isModel, parseGpuRequest } from "../../proto/gpu.ts";
 import { classOfKey, type PoolWish } from "./pools.ts";
 
 export interface GpuNode {
@@ -22,12 +22,20 @@ export interface GpuHolder {
 export function unservable(gpu: string, nodes: readonly GpuNode[]): string | undefined {
   const wanted = parseGpuRequest(gpu);
   if (!wanted || nodes.length === 0) return undefined;
-  const fits = nodes.some(({ info }) => info.gpus.filter(({ name }) => isModel(name, wanted.model)).length >= wanted.count);
-  if (fits) return undefined;
+  const able = nodes.filter(({ info }) => info.gpus.filter(({ name }) => isModel(name, wanted.model)).length >= wanted.count);
+  if (able.some(({ info }) => info.gpus.filter(usable(wanted)).length >= wanted.count)) return undefined;
+  for (const { name, obstacle } of able.flatMap(({ info }) => info.gpus)) {
+    if (obstacle !== "" && isModel(name, wanted.model)) return `no container can be given a GPU: ${obstacle}`;
+  }
   const what = wanted.model === "any" ? "GPU" : `GPU "${wanted.model}"`;
   const lacks = wanted.count === 1 ? `no node has a ${what}` : `no node has ${wanted.count} × ${what}`;
   return `${lacks}; this pool has: ${inventory(nodes)}. Add a node with one, or remove gpu=`;
 }
+
+const usable =
+  (wanted: GpuRequest) =>
+  ({ name, obstacle }: Gpu): boolean =>
+    obstacle === "" && isModel(name, wanted.model);
 
 function inventory(nodes: readonly GpuNode[]): string {
   const counts = new Map<string, number>();
@@ -51,7 +59,7 @@ export function withinDevices(wishes: readonly PoolWish[], node: GpuNode, holder
   while (hungry.length > 0) {
     hungry = hungry.filter((wish) => {
       const wanted = parseGpuRequest(gpuOf(wish));
-      const fitting = free.filter(({ name }) => wanted !== undefined && isModel(name, wanted.model));
+      const fitting = wanted ? free.filter(usable(wanted)) : [];
       if (!wanted || (given.get(wish) ?? 0) >= wish.warm || fitting.length < wanted.count) return false;
       const own = new Set(fitting.slice(0, wanted.count));
       free = free.filter((gpu) => !own.has(gpu));

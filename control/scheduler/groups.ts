@@ -17,6 +17,7 @@ export interface Group<Call extends QueuedCall> extends Mutable<Scaling> {
   readonly classKey: string;
   readonly resourceClass: ResourceClass;
   blocked: number;
+  shells: number;
   readonly lanes: readonly [Lane<Call>, Lane<Call>, Lane<Call>, Lane<Call>];
   readonly eager: Set<string>;
   newest: string;
@@ -95,6 +96,7 @@ export function createGroups<Call extends QueuedCall>(): Groups<Call> {
         ...scalingOf([version]),
         minContainers: 0, // of current versions only
         blocked: 0,
+        shells: 0,
         lanes: [createLane(), createLane(), createLane(), createLane()],
         eager: new Set(),
         newest: "",

@@ -67,7 +67,7 @@ interface Need {
   imageKey: string;
   classKey: string;
   standard: boolean;
-  /** For calls that wait and may have a container, and for containers that are to be kept. */
+  /** For calls that wait and may have a container, for shells that wait for a GPU, and for containers that are to be kept. */
   more: number;
 }
 
@@ -84,7 +84,8 @@ function needs(tallies: readonly GroupTally[]): Need[] {
   for (const { group, count, cap, keep, waiting } of tallies) {
     if (group.newest === "" && waiting === 0) continue;
     const forCalls = Math.min(Math.ceil(waiting / group.concurrency), Math.max(0, cap - count));
-    of(group.imageKey, group.classKey).more += Math.max(forCalls, keep - count, 0);
+    const forShells = classOfKey(group.classKey).gpu === "" ? 0 : group.shells; // elsewhere one stands ready, or soon does
+    of(group.imageKey, group.classKey).more += Math.max(forCalls, keep - count, 0) + forShells;
   }
   return [...all.values()];
 }

@@ -1,6 +1,6 @@
 // ④ Which containers end, and why: nobody needs them, they have been idle for long, memory is short, or another app waits. Pure.
 
-import type { ContainerView, GroupTally, NodeView, PoolState } from "./decide.ts";
+import type { ContainerView, GroupTally, GroupView, NodeView, PoolState } from "./decide.ts";
 import { classOfKey } from "./pools.ts";
 
 export interface Stop {
@@ -63,9 +63,8 @@ interface Pressure {
 /** For the sake of others: the longest idle first, never those that a function wants kept. */
 function evict(idle: ContainerView[], pressure: Pressure, stop: (container: ContainerView, reason: string) => void): void {
   const toFree = new Map(pressure.state.nodes.map((node) => [node.name, lackingBytes(node, pressure.stopping)]));
-  const hungry = [...pressure.tallies.values()].filter((own) => own.waiting > 0 && own.count < own.cap);
-  const places = new Map(hungry.map((own) => [own, Math.min(own.waiting, own.cap - own.count)]));
-  for (const container of pressure.stopping) taken(places, container, pressure.state.nodes);
+  const places = [...pressure.tallies.values()].flatMap(placesOf);
+  for (const container of pressure.stopping) waitsFor(places, container, pressure.state.nodes);
   for (const container of idle) {
     const own = pressure.tallies.get(container.group);
     if (!own || own.count <= own.keep) continue;
@@ -73,8 +72,25 @@ function evict(idle: ContainerView[], pressure: Pressure, stop: (container: Cont
     if (lacking > 0) {
       toFree.set(container.node, lacking - bytesOf(container));
       stop(container, "memory is short on its node");
-    } else if (taken(places, container, pressure.state.nodes)) stop(container, "another app waits for its place");
+    } else {
+      const who = waitsFor(places, container, pressure.state.nodes);
+      if (who !== "") stop(container, `${who} waits for its place`);
+    }
   }
+}
+
+/** Places that a group waits for. Calls take what their group has; a shell takes a container of its own. */
+interface Places {
+  group: GroupView;
+  wanted: number;
+  forShells: boolean;
+}
+
+function placesOf({ group, waiting, cap, count }: GroupTally): Places[] {
+  return [
+    { group, wanted: Math.min(waiting, Math.max(0, cap - count)), forShells: false },
+    { group, wanted: group.shells, forShells: true },
+  ].filter(({ wanted }) => wanted > 0);
 }
 
 const bytesOf = (container: ContainerView): number => container.memoryBytes || unmeasuredBytes;
@@ -85,17 +101,18 @@ function lackingBytes({ name, memoryBytes, memoryUsedBytes }: NodeView, stopping
   return memoryUsedBytes - memoryBytes * relaxed - comes;
 }
 
-/** Whether the container's end makes a place that another group waits for; then that place is spoken for. */
-function taken(places: Map<GroupTally, number>, container: ContainerView, nodes: readonly NodeView[]): boolean {
+/** Who waits for the place that the container's end makes; then that place is spoken for. "" for nobody. */
+function waitsFor(places: readonly Places[], container: ContainerView, nodes: readonly NodeView[]): string {
   const node = nodes.find(({ name }) => name === container.node);
-  if (!node) return false;
-  for (const [own, wanted] of places) {
-    if (wanted <= 0 || own.group.key === container.group || !node.images.has(own.group.imageKey)) continue;
-    const wantsGpu = classOfKey(own.group.classKey).gpu !== "";
+  if (!node) return "";
+  for (const place of places) {
+    const { group, wanted, forShells } = place;
+    if (wanted <= 0 || (!forShells && group.key === container.group) || !node.images.has(group.imageKey)) continue;
+    const wantsGpu = classOfKey(group.classKey).gpu !== "";
     const scarce = wantsGpu ? classOfKey(container.classKey).gpu !== "" : node.memoryUsedBytes > node.memoryBytes * tight;
     if (!scarce) continue;
-    places.set(own, wanted - 1);
-    return true;
+    place.wanted--;
+    return forShells ? "a shell" : "another app";
   }
-  return false;
+  return "";
 }

@@ -28,6 +28,8 @@ export interface DescribedFunction {
   loaded?: LoadedCode | undefined;
   /** Its calls may leave something in the process that a later call can see. */
   keepsState?: boolean;
+  /** They are seen to; where this is false, only code of libraries might. */
+  stores?: boolean;
   bundle?: { digest: string; data: Uint8Array };
   /** TypeScript: how a process that serves the version `from` goes on as this one; absent when it has to load anew. */
   patch?: PatchFrom;

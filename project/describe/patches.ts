@@ -114,8 +114,15 @@ export interface PatchedFunction {
   plan: PatchPlan;
 }
 
-/** One patch for the functions of each process. `stateful`: languages of which a function that the save touches may have left something. */
-export function patchesOf(functions: readonly PatchedFunction[], stateful: ReadonlySet<string>): Patch[] {
+/**
+ * One patch for the functions of each process. `stateful`: languages of which a function that the save touches may have left something;
+ * `storing`: of which one is seen to store something.
+ */
+export function patchesOf(
+  functions: readonly PatchedFunction[],
+  stateful: ReadonlySet<string>,
+  storing: ReadonlySet<string> = stateful,
+): Patch[] {
   const groups = Map.groupBy(functions, ({ base, language, plan }) =>
     [base.snapshot, base.home, language, plan.bundle?.digest].join(" "),
   );
@@ -125,11 +132,12 @@ export function patchesOf(functions: readonly PatchedFunction[], stateful: Reado
       units.set(`${path} ${name}`, { path, name, line, endLine });
     const { base, language, plan: first } = mine[0]!;
     const touched = units.size > 0 || first.bundle !== undefined;
-    const keep = touched && (stateful.has(language) || mine.some(({ plan }) => plan.data)) ? "loaded" : "all";
+    const stored = storing.has(language) || mine.some(({ plan }) => plan.data);
+    const left = stored ? "loaded" : stateful.has(language) ? "unsure" : "all";
     return {
       base: base.snapshot,
       functions: mine.map(({ name }) => name),
-      keep,
+      keep: touched ? left : "all",
       units: [...units.values()],
       bundle: first.bundle?.digest ?? "",
     };

@@ -60,6 +60,7 @@ interface Reason {
   where: Record<string, [path: string, names: string, changeable: boolean]>;
   modules: string[];
   keepsState: boolean;
+  stores: boolean;
 }
 
 /** What `Function.spec` of the SDKs holds. */
@@ -198,10 +199,10 @@ export function createPythonDescriber(sdk: string = join(installRoot, "sdk", "py
 const kept = (described: DescribedFunction | undefined): DescribedFunction | undefined =>
   described && { ...described, held: true };
 
-function reasonOf({ parts, whole, units, fixed, where, modules, keepsState }: Partial<Reason>): Reason {
+function reasonOf({ parts, whole, units, fixed, where, modules, keepsState, stores }: Partial<Reason>): Reason {
   return {
     ...{ parts: parts ?? {}, whole: whole ?? {}, units: units ?? {}, fixed: fixed ?? {}, where: where ?? {} },
-    ...{ modules: modules ?? [], keepsState: keepsState ?? true },
+    ...{ modules: modules ?? [], keepsState: keepsState ?? true, stores: stores ?? true },
   };
 }
 
@@ -233,9 +234,10 @@ function complete(
   const digest = sha256([said.code, ...Object.entries(files).flat(), parts["files"] ?? "", specText(full)].join("\n"));
   const why = runs ?? reads;
   const whole = why ? { ...reason.whole, files: why } : reason.whole;
-  const { units, fixed, keepsState } = reason;
+  const { units, fixed, keepsState, stores } = reason;
+  const calls = { keepsState, stores };
   const kind = said.kind === "local" ? "local" : "function";
-  return { kind, spec: full, digest, code: said.code, parts, whole, units, fixed, loaded, keepsState, held: said.held };
+  return { kind, spec: full, digest, code: said.code, parts, whole, units, fixed, loaded, ...calls, held: said.held };
 }
 
 /** The wire's form of what a decorator or an options object evaluated to, with what the syntax tree knows. */

@@ -2,10 +2,11 @@
 // the machine's own /dev/null and /dev/fuse under other names.
 
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Load } from "../../proto/gen/hob/v1/agents.ts";
 import { type AgentUnderTest, callOf, cannotRun, pythonLoad, startAgent } from "./agent-process.ts";
 
 if (cannotRun) console.warn(`GPU tests are skipped: ${cannotRun}`);
@@ -26,6 +27,29 @@ def seen():
     }
 `;
 
+/** Holds a device from its import on, as a model on a card does. Answers its pid, the saves that it has seen, and who else held the device as it was loaded. */
+const holder = (n: number): string => `
+import os
+
+def links(pid):
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            pass
+
+def holders():
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and any(link.startswith("/dev/nvidia") for link in links(pid))]
+
+others = holders()
+device = os.open("/dev/nvidia-uvm", os.O_RDWR)
+saves = []
+
+def hold():
+    saves.append(${n})
+    return [os.getpid(), saves, others]
+`;
+
 describe.skipIf(cannotRun)("containers with GPUs", () => {
   let folder: string;
   let agent: AgentUnderTest;
@@ -40,6 +64,7 @@ describe.skipIf(cannotRun)("containers with GPUs", () => {
       ["nvidia0", 3, 1],
       ["nvidia1", 5, 1],
       ["nvidia-uvm", 229, 10],
+      ["nvidiactl", 3, 1],
     ] as const) {
       execFileSync("mknod", ["-m", "666", join(folder, "dev", name), "c", String(major), String(minor)]);
     }
@@ -71,7 +96,7 @@ while :; do echo "$lines"; sleep 1; done
       ],
       containerEdits: {
         env: ["NVIDIA_VISIBLE_DEVICES=void"],
-        deviceNodes: [node("nvidia-uvm")],
+        deviceNodes: [node("nvidia-uvm"), node("nvidiactl")],
         mounts: [{ hostPath: join(folder, "libfake-cuda.so"), containerPath: "/usr/lib/libfake-cuda.so" }],
         hooks: [
           { hookName: "createContainer", path: join(folder, "bin/nvidia-cdi-hook"), args: ["nvidia-cdi-hook", "update-ldcache"] },
@@ -119,7 +144,7 @@ while :; do echo "$lines"; sleep 1; done
     const { result, failure } = await agent.heard("finished", ({ call }) => call === "00000000000000a1");
     expect(failure).toBeUndefined();
     expect(JSON.parse(Buffer.from(result!.json).toString())).toEqual({
-      devices: { nvidia0: [1, 3], "nvidia-uvm": [10, 229] },
+      devices: { nvidia0: [1, 3], "nvidia-uvm": [10, 229], nvidiactl: [1, 3] },
       visible: "void",
       library: "the driver's",
       hooked: true,
@@ -132,5 +157,52 @@ while :; do echo "$lines"; sleep 1; done
     agent.send({ $case: "stop", value: { container: own.id, reason: "the test", graceMs: 0 } });
     const [both] = await agent.containersFit((all) => all.length === 1 && all[0]?.state === "warm" && all[0].gpus.length === 2);
     expect(both?.gpus).toEqual(["GPU-aaaa", "GPU-bbbb"]);
+  });
+
+  // On a real card a process with a CUDA context cannot be forked, and a second one beside it may find no room for its model.
+  it("go on with a patch where only libraries may have kept something, and end what holds the GPU before they load anew", async () => {
+    const [own] = await agent.containersFit((all) => all.length === 1 && all[0]?.state === "warm");
+    let calls = 0;
+    let load: Load | undefined;
+    const save = async (source: string, keep?: "unsure" | "loaded") => {
+      const next = pythonLoad(own!.id, source, ["hold"], load);
+      const line = source.split("\n").indexOf("def hold():") + 1;
+      const unit = { path: "app.py", name: "hold", line, endLine: line + 2 };
+      next.id = ++calls;
+      if (keep) next.patches = [{ base: load!.snapshot!.digest, functions: ["hold"], keep, units: [unit], bundle: "" }];
+      const call = `00000000000000b${calls}`;
+      agent.send(callOf(call, next, "hold", [], { withLoad: true }));
+      const { tier, reason } = await agent.heard(
+        "loaded",
+        ({ load: id, snapshot }) => Number(id) === calls && snapshot === next.snapshot!.digest,
+      );
+      const { result, failure } = await agent.heard("finished", (finished) => finished.call === call);
+      expect(failure).toBeUndefined();
+      load = next;
+      const [pid, saves, others] = JSON.parse(Buffer.from(result!.json).toString());
+      return { tier, reason, pid, saves, others };
+    };
+    const first = await save(holder(1));
+    expect(first).toMatchObject({ saves: [1], others: [] });
+    const patched = await save(holder(2), "unsure");
+    expect(patched).toMatchObject({ tier: "patch", pid: first.pid, saves: [1, 2] });
+    expect(patched.reason).toBe("it holds a GPU and goes on; its calls may have kept what the former code computed");
+    const anew = await save(holder(3), "loaded");
+    expect(anew).toMatchObject({ tier: "fork", saves: [3], others: [] });
+    const forked = await save(`${holder(4)}\nmore = 1\n`);
+    expect(forked).toMatchObject({ tier: "fork", saves: [4], others: [] });
+    expect(new Set([first.pid, anew.pid, forked.pid]).size).toBe(3);
+  });
+
+  it("say what is in the way where no specification names the device, and what to type", async () => {
+    const file = join(folder, "cdi/nvidia.json");
+    renameSync(file, `${file}.away`);
+    const { gpus } = await agent.heard("sample", ({ gpus: [gpu] }) => gpu !== undefined && gpu.obstacle !== "");
+    expect(gpus[0]?.obstacle).toBe(
+      "no CDI specification of this node names the GPU 0 (GPU-aaaa): make one with `nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`",
+    );
+    agent.said.length = 0;
+    renameSync(`${file}.away`, file);
+    await agent.heard("sample", ({ gpus: [gpu] }) => gpu?.obstacle === "");
   });
 });

@@ -12,7 +12,7 @@ afterAll(() => describer[Symbol.asyncDispose]());
 
 async function described(text: string): Promise<DescribedFunction> {
   const { functions, diagnostics } = await project.describe({
-    "app.py": `import hob\nimport os, random, outside\n\napp = hob.App("x")\n\n${text}`,
+    "app.py": `import hob\nimport functools, os, random, outside\n\napp = hob.App("x")\n\n${text}`,
   });
   expect(diagnostics).toEqual([]);
   return functions.at(-1)!;
@@ -20,6 +20,8 @@ async function described(text: string): Promise<DescribedFunction> {
 const f = (body: string, rest = ""): string => `${rest}\n@app.function()\ndef f(x=1):\n    ${body.replaceAll("\n", "\n    ")}\n`;
 const method = (body: string): string =>
   `@app.cls()\nclass M:\n    @hob.enter()\n    def load(self):\n        self.net = outside.load()\n\n    @hob.method()\n    def m(self, x):\n        ${body}\n`;
+
+const other = "\n\nclass C:\n    def keep(self, net):\n        net.last = 1\n";
 
 describe("calls leave nothing behind", () => {
   it.each([
@@ -51,7 +53,6 @@ describe("calls may leave something behind", () => {
     ["through a helper that gives it", f("h()[x] = 1", "C = {}\n\ndef h():\n    return C\n")],
     ["through a helper that gives it, in a name", f("d = h()\nd[x] = 1", "C = {}\n\ndef h():\n    return C\n")],
     ["outside, with what is the module's", f("return outside.fill(C)", "C = {}\n")],
-    ["in an object of the module", f("return NET.predict(x)", "NET = outside.load()\n")],
     ["in a generator of the module", f("return next(G)", "G = outside.load()\n")],
     ["in a function's attribute", f("f.last = x")],
     ["in an attribute of a class", f("C.last = x", "class C:\n    pass\n")],
@@ -69,10 +70,32 @@ describe("calls may leave something behind", () => {
     ["in the generator of random numbers", f("random.seed(x)")],
     ["in self", method("self.last = x")],
     ["in what self has", method("self.seen[x] = 1")],
-    ["in a model that is outside", method("return self.net(x)")],
+    ["in a model, whose method's name says so", method("return self.net.set_weights(x)")],
+    ["in a tensor, in place", method("return self.net.weights.add_(x)")],
+    ["in a model, through a helper", method("return h(self.net, x)") + "\n\ndef h(net, x):\n    net.last = x\n"],
+    ["in a model, through a method of another class", method("return outside.give(C()).keep(self.net)") + other],
+    ["in a cache of the library", method("return self.cached(x)")],
+    [
+      "in a cache that loading made",
+      method("return self.net(x)").replace("outside.load()", "functools.lru_cache(outside.load())"),
+    ],
     ["where a name is computed", f("setattr(f, x, 1)")],
   ])("%s", async (_, text) => {
-    expect((await described(text)).keepsState).toBe(true);
+    expect(await described(text)).toMatchObject({ keepsState: true, stores: true });
+  });
+});
+
+describe("only a library might leave something behind", () => {
+  it.each([
+    ["in an object of the module", f("return NET.predict(x)", "NET = outside.load()\n")],
+    ["in a model", method("return self.net(x)")],
+    ["in a model that is given what it has", method("return self.net(self.weights, x).cpu()")],
+    [
+      "in a function that is given the model",
+      method("with outside.no_grad():\n            return outside.generate(self.net, x)"),
+    ],
+  ])("%s", async (_, text) => {
+    expect(await described(text)).toMatchObject({ keepsState: true, stores: false });
   });
 });
 
@@ -118,5 +141,6 @@ it("functions of one process are patched together, and what calls kept goes when
     { base: "s", functions: ["c"], keep: "all", units: [], bundle: "" },
   ]);
   expect(patchesOf(functions, new Set(["python"])).map(({ keep }) => keep)).toEqual(["loaded", "all"]);
+  expect(patchesOf(functions, new Set(["python"]), new Set()).map(({ keep }) => keep)).toEqual(["unsure", "all"]);
   expect(patchesOf([patched("a", "s", ["a"], true)], new Set())[0]?.keep).toBe("loaded");
 });

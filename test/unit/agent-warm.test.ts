@@ -213,6 +213,7 @@ describe("the warm pool's keeper", () => {
         all = all.filter((one) => one.id !== id);
         keeper.look();
       },
+      gpuRoom: () => 0,
       progress: () => {},
       createsAtOnce: 2,
       startsAtOnce: 2,
@@ -224,6 +225,30 @@ describe("the warm pool's keeper", () => {
     expect(await started.promise).toBe("new1");
     expect(made).toEqual(["b"]);
     expect(all).toEqual([container("new1", "b", "starting")]);
+  });
+
+  // In the field: the one card's container was taken by an app, and before control could wish for less another was made, which waited ten
+  // seconds for the card and failed.
+  it("makes no more containers with a GPU than there are free devices", async () => {
+    const made: string[] = [];
+    let free = 0;
+    using keeper = createKeeper({
+      containers: () => [],
+      create: async ({ resourceClass: { gpu } = resourceClass }) => void made.push(gpu),
+      start: () => new Promise(() => {}),
+      stop: async () => {},
+      gpuRoom: (gpu) => (gpu === "H100" ? free : 0),
+      progress: () => {},
+      createsAtOnce: 1,
+      startsAtOnce: 1,
+      clock: { now: () => 0 },
+    });
+    const wish = ["any", "H100"].map((gpu) => ({ ...pool("a", 2), resourceClass: { ...resourceClass, gpu } }));
+    keeper.set(wish);
+    expect(made).toEqual([]);
+    free = 1;
+    keeper.set(wish.map((one) => ({ ...one, warm: 1 })));
+    expect(made[0]).toBe("H100");
   });
 });
 

@@ -46,6 +46,7 @@ const anyGroup = fc.record({
   concurrency: fc.constantFrom(1, 1, 3),
   idleTimeoutMs: fc.constantFrom(0, 5_000),
   blocked: fc.nat(2),
+  shells: fc.nat(1),
   lanes: fc.tuple(...[0, 1, 2, 3].map(() => fc.array(fc.constantFrom(...snapshots), { maxLength: 12 }))),
   eager: fc.subarray(snapshots),
   newest: fc.constantFrom("", "s3"),
@@ -249,6 +250,7 @@ const quiet = (more: Partial<GroupView>): GroupView => ({
   concurrency: 1,
   idleTimeoutMs: 0,
   blocked: 0,
+  shells: 0,
   lanes: [[], [], [], []].map((wanted) => laneOf("q", wanted)),
   eager: new Set(),
   newest: "s1",
@@ -372,6 +374,21 @@ test("an idle container makes room for another app that waits, where there is no
   };
   expect(stopped(0.5)).toEqual([]);
   expect(stopped(0.85)).toEqual([["b", "another app waits for its place"]]);
+});
+
+// In the field: on a machine with one card, `hob shell` of a function that had been called waited for ever.
+test("an idle container with a GPU makes room for a shell of its own group, which takes a container for itself", () => {
+  const classKey = "0 0 python internet any";
+  const gpu = (id: string, changes = {}) => container(id, { classKey, idleSinceMs: nowMs, ...changes });
+  const stopped = (shells: number, ...containers: Container[]) =>
+    decide(poolOf(containers, quiet({ classKey, shells })), nowMs).stops.map(({ container: { id }, reason }) => [id, reason]);
+  expect(stopped(0, gpu("a"))).toEqual([]);
+  expect(stopped(1, gpu("a"))).toEqual([["a", "a shell waits for its place"]]);
+  expect(stopped(1, gpu("a", { inFlight: 1 }))).toEqual([]);
+  expect(stopped(1, gpu("a"), gpu("b", { state: "stopping" }))).toEqual([]);
+  const wished = [0, 1].map((shells) => decide(poolOf([], quiet({ classKey, shells })), nowMs).pools.get("n1"));
+  const warm = wished.map((pools) => pools?.find((wish) => wish.classKey === classKey)?.warm ?? 0);
+  expect(warm[1]).toBe(warm[0]! + 1); // so that it goes before other kinds that only stand ready
 });
 
 test("what was taken lately stands ready again, warm as far as memory allows, quiet halves it each minute, and short memory empties it", () => {

@@ -18,7 +18,7 @@ const uuid1 = "GPU-1d2c3b4a-5f6e-4d7c-8b9a-0a1b2c3d4e5f";
 
 describe("nvidia-smi", () => {
   it("gives one GPU a line; what it does not tell is zero; other lines are none", () => {
-    const gpu = { uuid: uuid0, name: "NVIDIA H100 80GB HBM3", functions: [], processes: [] };
+    const gpu = { uuid: uuid0, name: "NVIDIA H100 80GB HBM3", functions: [], processes: [], obstacle: "" };
     const used = { utilisation: 0.37, memoryUsedBytes: 2 ** 30, memoryTotalBytes: 81559 * 2 ** 20, temperatureC: 41 };
     expect(parseGpuLine(`0, ${uuid0}, NVIDIA H100 80GB HBM3, 37, 1024, 81559, 41`)).toEqual({
       index: 0,
@@ -137,6 +137,7 @@ describe("devices", () => {
     const holdings = createHoldings(() => h100);
     const { signal } = new AbortController();
     expect(await holdings.acquire("one", "H100", signal)).toEqual([{ uuid: "a", index: 0 }]);
+    expect(["any", "any:2", "H200", ""].map(holdings.room)).toEqual([1, 0, 0, Number.POSITIVE_INFINITY]);
     const both = holdings.acquire("two", "any:2", signal);
     holdings.release("one");
     expect((await both).map(({ uuid }) => uuid)).toEqual(["a", "b"]);
@@ -154,6 +155,10 @@ describe("devices", () => {
     expect(unservable("any:2", [node(h100)])).toBeUndefined();
     expect(unservable("any:2", [node([h100[0]!]), node([h100[1]!])])).toContain("no node has 2 × GPU");
     expect(unservable("H100", [])).toBeUndefined();
+    const withheld = h100.map((gpu) => ({ ...gpu, obstacle: "no CDI specification names it: make one" }));
+    expect(unservable("H100", [node(withheld)])).toBe("no container can be given a GPU: no CDI specification names it: make one");
+    expect(unservable("H100", [node(withheld), node(h100)])).toBeUndefined();
+    expect(unservable("H200", [node(withheld)])).toContain('no node has a GPU "H200"');
     expect(unservable("", [node([])])).toBeUndefined();
   });
 

@@ -115,7 +115,8 @@ class Describer:
             described["units"], described["fixed"] = units_of(reached, self.running(reached.modules), keys)
             described["where"] = reached.where(self.reach.keeping)
             described["modules"] = sorted(reached.modules)
-            described["keepsState"] = self.reach.keeping.of(reached)
+            kept = self.reach.keeping.of(reached)
+            described["keepsState"], described["stores"] = kept != "no", kept == "stores"
         yield described
 
     def running(self, modules):

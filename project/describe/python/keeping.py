@@ -1,6 +1,8 @@
 """② Whether calls of a function may leave something in the process that a later call can see. Where it can't be known, they may."""
 
 import ast
+import re
+from collections import namedtuple
 
 import facts
 from anatomy import anatomy_of, hook_of
@@ -11,39 +13,56 @@ from scan import CONSTRUCTORS, Scan
 FORGETFUL = {"staticmethod", "classmethod", "property", "dataclass", "contextmanager", "asynccontextmanager", "abstractmethod", "override", "wraps", "overload", "final", "total_ordering"}
 
 
+#: Where a name says so, what is not looked into is taken to remember what it computed: `lru_cache`, `self.cache`, `memoize`.
+REMEMBERING = re.compile(r"cache|memoi", re.IGNORECASE)
+
+#: What a definition, or a statement, says: it keeps something; it returns shared objects; it keeps something if others return such; it
+#: leaves shared objects to libraries; the names of what it gives them to; something in it is named for remembering.
+Said = namedtuple("Said", "keeps shares only_then unsure given remembers")
+NOTHING = Said(False, False, False, False, frozenset(), False)
+
+
+def both(one, other):
+    return Said(*(a | b for a, b in zip(one, other)))
+
+
 class Keeping:
     """In one state of a project; a statement's answer is kept for as long as the statement and the reach of names are the same."""
 
     def __init__(self, reach):
         self.reach, self.project = reach, reach.project
-        self._found = {}  # (path, index) -> (statement, keeps, returns shared objects, keeps if others return shared objects)
+        self._found = {}  # (path, index) -> (statement, hooks, Said outside of its methods, {method: Said})
 
     def of(self, reached):
+        """"no"; "stores"; or "unsure", where only code of libraries might."""
         if reached.whole or "programs" in reached.any:
-            return True
-        shares, only_then = False, False
-        called = set()
+            return "stores"
+        all_said = NOTHING
+        called, defined = set(), set()
         for path, index in reached.statements:
             for definition in anatomy_of(self.project.modules[path].statements[index]).definitions.values():
                 called |= definition.own
+            defined.update(anatomy_of(self.project.modules[path].statements[index]).definitions)
         for path, index in reached.statements:
-            keeps, returns, then = self.statement(path, index, called)
-            if keeps:
-                return True
-            shares, only_then = shares or returns, only_then or then
-        return shares and only_then
+            all_said = both(all_said, self.statement(path, index, called))
+            if all_said.keeps:
+                return "stores"
+        if all_said.shares and all_said.only_then or all_said.given & defined:
+            return "stores"
+        if not all_said.unsure:
+            return "no"
+        return "stores" if all_said.remembers else "unsure"
 
     def statement(self, path, index, called):
         statement = self.project.modules[path].statements[index]
         known = self._found.get((path, index))
         if known is None or known[0] is not statement:
             known = self._found[(path, index)] = (statement, self._hooks(path, statement)) + self._look(path, index, statement)
-        _, hooks, everyday, loading = known
-        found = everyday
-        for name, said in loading.items():
+        _, hooks, found, inside = known
+        for name, said in inside.items():
             if name in hooks and name not in called:
                 continue  # it runs when the process loads or ends, and no call calls it
-            found = tuple(a or b for a, b in zip(found, said))
+            found = both(found, said)
         return found
 
     def _hooks(self, path, statement):
@@ -55,25 +74,25 @@ class Keeping:
         }
 
     def _look(self, path, index, statement):
-        """(what it says outside of its methods, {method: what it says}), each (keeps, shares, keeps if others share)."""
+        """(what it says outside of its methods, {method: what it says})"""
         parts = anatomy_of(statement)
         decorated = any(not _forgetful(item) for item, said in statement.decorators if self.reach.counts(path, index, said))
-        outside = [decorated, False, False]
+        outside = NOTHING._replace(keeps=decorated, remembers=_remembers(statement.node))
         inside = {}
         if parts.kind in ("function", "class"):
             for name, definition in parts.definitions.items():
                 method = parts.kind == "class"
                 foreign = method and any(hook_of(self.project, path, item) is None and not _forgetful(item) for item in definition.node.decorator_list)
                 scan = Scan(self, path, definition.node, parts.definitions if method else {}, name if method else None)
-                inside[name] = (scan.keeps or foreign, scan.shares, scan.keeps_if_shared)
+                inside[name] = _said(scan, foreign)
         elif parts.kind == "lambda":
             scan = Scan(self, path, statement.node.value, {}, None)
-            outside = [scan.keeps, scan.shares, scan.keeps_if_shared]
+            outside = both(outside._replace(keeps=False), _said(scan, False))
         elif any(isinstance(inner, facts.FUNCTIONS + (ast.Lambda,)) for inner in ast.walk(statement.node)):
-            outside[0] = True  # definitions within conditions, or given away: not looked into
+            outside = outside._replace(keeps=True)  # definitions within conditions, or given away: not looked into
         if parts.kind == "class" and any(isinstance(inner, (ast.Lambda, ast.ClassDef)) for item in statement.node.body for inner in ast.walk(item) if not isinstance(item, facts.FUNCTIONS)):
-            outside[0] = True
-        return tuple(outside), inside
+            outside = outside._replace(keeps=True)
+        return outside, inside
 
     def role(self, path, name):
         """What a name of the module is: "code" (a definition, a module, a constant), "solid" (a container of its own), or "object"."""
@@ -143,6 +162,15 @@ class Keeping:
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in CONSTRUCTORS and value.func.id not in self.project.env(path):
             return "solid"
         return "object"
+
+
+def _said(scan, foreign):
+    return Said(scan.keeps or foreign, scan.shares, scan.keeps_if_shared, scan.unsure, frozenset(scan.given), False)
+
+
+def _remembers(node):
+    names = (getattr(inner, "id", None) or getattr(inner, "attr", None) or getattr(inner, "arg", None) for inner in ast.walk(node))
+    return any(REMEMBERING.search(name) for name in names if name)
 
 
 def _forgetful(decorator):

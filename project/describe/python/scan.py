@@ -1,6 +1,7 @@
 """② One definition's use of objects: which it made itself, which others see too, and what it changes or gives away of those."""
 
 import ast
+import re
 
 import facts
 from anatomy import CONTAINER_METHODS, SAFE_BUILTINS, inert
@@ -18,6 +19,8 @@ PROCESS_WIDE = MUTATORS | {
 READERS_OF_ANYTHING = {"len", "isinstance", "type", "id", "repr", "str", "bool", "issubclass", "callable", "hash", "int", "float", "print", "format"}
 #: What these give has no part in what they are given.
 OF_ITS_OWN = {"str", "int", "float", "bool", "bytes", "bytearray", "range", "len", "repr", "hash", "isinstance", "round", "abs", "any", "all"}
+#: What methods of libraries are called that store something: `put`, `set_weights`, `heappush`, and torch's in-place methods (`add_`).
+STORING = re.compile(r"(^|_)(set|put|add|insert|append|extend|update|write|save|store|fill|load|record|remember|register|log|send|pop|remove|delete|clear|reset|sort|shuffle|step|fit|train|next)(_|[A-Z]|s?$)|push|pop|_$")
 INITIALISERS = {"__init__", "__new__", "__post_init__"}
 CONSTRUCTORS = {"list", "dict", "set", "frozenset", "tuple", "bytearray", "bytes", "str", "int", "float", "bool", "range"}
 
@@ -31,6 +34,8 @@ class Scan:
     def __init__(self, keeping, path, node, methods, method):
         self.keeping, self.path, self.methods = keeping, path, methods
         self.keeps = self.shares = self.keeps_if_shared = False
+        self.unsure = False  # what lives on goes to code of libraries, which is not looked into
+        self.given = set()  # the names of what it is given to
         self.depths = [{}]
         self.initialises = method in INITIALISERS
         static = method is not None and any(isinstance(item, ast.Name) and item.id == "staticmethod" for item in node.decorator_list)
@@ -261,16 +266,32 @@ class Scan:
             if self.builtin(function.id):
                 return self.on_builtin(function.id, given, kinds)
             if self.lookup(function.id) == "shared":
-                self.keeps = True
+                self.entrust(function.id)
         elif isinstance(function, ast.Attribute):
             self.on_method(function, kinds)
         elif self.kind(function) == "shared" and not self.of_table(function):
-            self.keeps = True
+            self.entrust("")
         if "shared" in kinds:
-            self.keeps = True
+            self.give(function)
         elif "returned" in kinds and not self.of_project(function):
             self.keeps_if_shared = True
         return False
+
+    def entrust(self, name):
+        """An object that lives on does something of which no more than its name is known."""
+        if STORING.search(name):
+            self.keeps = True
+        else:
+            self.unsure = True
+
+    def give(self, function):
+        """An object that lives on is an argument: the project's own code may change it, for a definition is taken to own what it is given."""
+        name = getattr(function, "id", None) or getattr(function, "attr", None)
+        if name is None or self.of_project(function):
+            self.keeps = True
+        else:
+            self.given.add(name)
+            self.entrust(name)
 
     def of_table(self, function):
         """`HANDLERS[x](…)`, where that holds definitions: each is looked at itself."""
@@ -304,8 +325,10 @@ class Scan:
                 self.keeps = True
                 return
         if kind == "shared":
-            if name in MUTATORS or name not in CONTAINER_METHODS:
+            if name in MUTATORS:
                 self.keeps = True
+            elif name not in CONTAINER_METHODS:
+                self.entrust(name)
         elif kind == "returned":
             self.keeps_if_shared = self.keeps_if_shared or name not in CONTAINER_METHODS or name in MUTATORS
         elif name in MUTATORS and not isinstance(receiver, (ast.Name, ast.Call)):

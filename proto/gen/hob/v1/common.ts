@@ -129,7 +129,7 @@ export interface Patch {
   base: string;
   /** by name */
   functions: string[];
-  /** "all": what calls left behind stays too | "loaded": only what loading made, for calls may have stored what the changed code computed */
+  /** "all": what calls left behind stays too | "loaded": only what loading made, for calls may have stored what the changed code computed | "unsure": as "loaded", but where a process holds a GPU as "all" */
   keep: string;
   /** Python: the definitions of which the body changed */
   units: PatchedUnit[];

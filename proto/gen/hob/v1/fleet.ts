@@ -86,6 +86,8 @@ export interface Gpu {
   uuid: string;
   functions: string[];
   processes: GpuProcess[];
+  /** why no container can be given it, with the remedy; "" when nothing is in the way */
+  obstacle: string;
 }
 
 export interface GpuProcess {
@@ -698,6 +700,7 @@ function createBaseGpu(): Gpu {
     uuid: "",
     functions: [],
     processes: [],
+    obstacle: "",
   };
 }
 
@@ -726,6 +729,9 @@ export const Gpu: MessageFns<Gpu> = {
     }
     for (const v of message.processes) {
       GpuProcess.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.obstacle !== "") {
+      writer.uint32(74).string(message.obstacle);
     }
     return writer;
   },
@@ -807,6 +813,14 @@ export const Gpu: MessageFns<Gpu> = {
             message.processes.push(GpuProcess.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.obstacle = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -832,6 +846,7 @@ export const Gpu: MessageFns<Gpu> = {
     message.uuid = object.uuid ?? "";
     message.functions = object.functions?.map((e) => e) || [];
     message.processes = object.processes?.map((e) => GpuProcess.fromPartial(e)) || [];
+    message.obstacle = object.obstacle ?? "";
     return message;
   },
 };

@@ -46,11 +46,28 @@ class Child:
         self.ending = False  # is given nothing more
         self.expected = False  # we asked it to end
         self.terminated = False  # to be signalled as soon as its number is known
+        self._held: list[bytes] | None = None  # what it is sent once it is let go
 
     @property
     def call(self) -> str:
         """The one that it runs; "" outside of one."""
         return self.running.head["call"] if self.running else ""
+
+    def hold(self) -> None:
+        """From now on what it is sent waits until it is let go."""
+        if self._held is None:
+            self._held = []
+
+    def let_go(self) -> None:
+        held, self._held = self._held, None
+        for data in held or ():
+            self.send(data)
+
+    def send(self, data: bytes) -> None:
+        if self._held is not None:
+            self._held.append(data)
+        else:
+            self.link.send(data)
 
     @property
     def fds(self) -> list[int]:

@@ -81,8 +81,28 @@ def _unfit() -> str:
     """Why a copy of this process would not be whole; "" when it would."""
     if len(os.listdir("/proc/self/task")) > 1:
         return "what it has loaded runs threads"
-    with open("/proc/self/maps", "rb") as maps:
-        return "it has loaded CUDA" if b"/libcuda" in maps.read() else ""
+    return "it holds a GPU" if holds_gpu("self") else ""
+
+
+def holds_gpu(pid: int | str) -> bool:
+    """
+    A process that has begun to use CUDA has the driver's devices open, and no copy of it can use them. `import torch` alone loads libcuda and
+    opens nothing: a copy of such a process uses the GPU as any other.
+    """
+    if not os.path.exists("/dev/nvidiactl"):
+        return False
+    folder = f"/proc/{pid}/fd"
+    try:
+        return any(_target(f"{folder}/{fd}").startswith("/dev/nvidia") for fd in os.listdir(folder))
+    except OSError:
+        return False  # it has just ended
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""  # closed meanwhile
 
 
 def _random_state() -> object:

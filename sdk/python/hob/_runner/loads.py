@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from .. import failures, frames
+from . import forking
 from .processes import no_process
 from .servings import split
 
@@ -28,6 +29,7 @@ class _Pending:
         self.patches: dict[Child, list[dict[str, Any]]] = {}  # versions that a process is being patched to
         self.failure: dict[str, Any] | None = None
         self.forked = False
+        self.leaving: set[Child] = set()  # they hold the GPU: the new processes begin to load when these are gone
         self.reason = ""
 
 
@@ -54,10 +56,29 @@ class Loads:
     def _fork(self, pending: _Pending, versions: list[dict[str, Any]]) -> None:
         head = pending.frame.head
         pending.forked = True
+        pending.leaving |= self._end_holders(head["snapshot"], versions)
         try:
             self._load_fresh(head["snapshot"], versions, pending)
         except OSError as error:
             pending.failure = no_process(error)
+
+    def _end_holders(self, snapshot: str, versions: list[dict[str, Any]]) -> set[Child]:
+        """
+        A GPU has no room for a model and its successor: what holds it for a former version of these functions ends first. What else such a
+        process served is loaded again when it is called. One that runs a call is not waited for. Who is waited for is answered.
+        """
+        routes = {(snapshot, version["digest"]) for version in versions}
+        functions = {version["function"] for version in versions}
+        ending: set[Child] = set()
+        for serving in list(self._servings.all):
+            served = {version["function"] for version in serving.routes.values()}
+            if functions.isdisjoint(served) or not routes.isdisjoint(serving.routes) or serving.queue:
+                continue
+            holders = [child for child in serving.workers if child.pid and forking.holds_gpu(child.pid)]
+            if holders:
+                self._zygote.leave(serving)
+                ending.update(child for child in holders if child.running is None)
+        return ending
 
     def _load_fresh(self, snapshot: str, versions: list[dict[str, Any]], pending: _Pending | None) -> Serving:
         serving = self._servings.of_home(snapshot)
@@ -97,7 +118,11 @@ class Loads:
         digests = [former[version["function"]][1] for version in versions]
         patch = {"units": patch["units"], "former": digests}
         idle = [child for child in serving.workers if not (child.running or child.ending)]
-        keeps_all = pending_keeps_all(pending, versions) or all(child.calls == 0 for child in serving.workers)
+        keeps = pending_keeps(pending, versions)
+        keeps_all = keeps <= {"all"} or all(child.calls == 0 for child in serving.workers)
+        if not keeps_all and "loaded" not in keeps and any(forking.holds_gpu(child.pid) for child in serving.workers):
+            keeps_all = True
+            pending.reason = "it holds a GPU and goes on; its calls may have kept what the former code computed"
         if keeps_all and idle and not serving.queue:
             serving.workers = idle  # the others end with their calls
             target = serving
@@ -134,11 +159,14 @@ class Loads:
         secrets = None if patch else self._zygote.secrets(versions)
         raw = pending.frame if pending else None
         if raw and patch is None and versions == raw.head["versions"] and (raw.head["base"] == "" or raw.head["base"] in child.known):
-            child.link.send(raw.raw)
+            data = raw.raw
         else:
             delta, payload = self._delta(child, snapshot, raw)
             head = {**delta, "load": load, "snapshot": snapshot, "versions": versions, "secrets": secrets, "patch": patch}
-            child.link.send(frames.encode(frames.LOAD, head, *payload))
+            data = frames.encode(frames.LOAD, head, *payload)
+        if pending and pending.leaving:
+            child.hold()
+        child.send(data)
         child.known = {snapshot}  # it may forget the others
 
     def _delta(self, child: Child, snapshot: str, raw: frames.Frame | None) -> tuple[dict[str, Any], list[bytes]]:
@@ -200,6 +228,13 @@ class Loads:
 
     def died(self, child: Child, how: str) -> bool:
         """True when it died of a load."""
+        for pending in list(self._pending.values()):
+            if child in pending.leaving:
+                pending.leaving.discard(child)
+                if not pending.leaving:
+                    for waiting in pending.waiting:
+                        waiting.let_go()
+                    self._finish_if_done(pending)
         dead = failures.failure("load", f"the process that imported the project {how}")
         loads, child.loads = child.loads, []
         for load in loads:
@@ -208,7 +243,7 @@ class Loads:
 
     def _finish_if_done(self, pending: _Pending) -> None:
         load = pending.frame.head["load"]
-        if pending.waiting or self._pending.pop(load, None) is None:
+        if pending.waiting or pending.leaving or self._pending.pop(load, None) is None:
             return
         answer: dict[str, Any] = {"load": load, "tier": "fork" if pending.forked else "patch", "reason": pending.reason}
         if pending.failure:
@@ -216,6 +251,6 @@ class Loads:
         self._zygote.send(frames.LOADED, answer)
 
 
-def pending_keeps_all(pending: _Pending, versions: list[dict[str, Any]]) -> bool:
+def pending_keeps(pending: _Pending, versions: list[dict[str, Any]]) -> set[str]:
     names = {version["function"] for version in versions}
-    return all(patch["keep"] == "all" for patch in pending.frame.head["patches"] if names & set(patch["functions"]))
+    return {patch["keep"] for patch in pending.frame.head["patches"] if names & set(patch["functions"])}
