@@ -72,7 +72,7 @@ describe("calls may leave something behind", () => {
     ["in what self has", method("self.seen[x] = 1")],
     ["in a model, whose method's name says so", method("return self.net.set_weights(x)")],
     ["in a tensor, in place", method("return self.net.weights.add_(x)")],
-    ["in a model, through a helper", method("return h(self.net, x)") + "\n\ndef h(net, x):\n    net.last = x\n"],
+    ["in a model, through a helper", `${method("return h(self.net, x)")}\n\ndef h(net, x):\n    net.last = x\n`],
     ["in a model, through a method of another class", method("return outside.give(C()).keep(self.net)") + other],
     ["in a cache of the library", method("return self.cached(x)")],
     [

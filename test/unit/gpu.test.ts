@@ -37,6 +37,21 @@ describe("nvidia-smi", () => {
     }
   });
 
+  // Recorded on an H100 with driver 580.159.04, the UUID replaced: four lines while it was idle, three while a process held 2 GiB of it.
+  it("is understood as a real one speaks", () => {
+    const lines = (name: string): string[] =>
+      readFileSync(join(import.meta.dirname, "gpu", name), "utf8")
+        .trimEnd()
+        .split("\n");
+    const gpus = lines("h100-gpus.csv").map((line) => parseGpuLine(line)?.gpu);
+    expect(gpus.map((gpu) => (gpu?.memoryUsedBytes ?? -1) / 2 ** 20)).toEqual([0, 0, 0, 0, 2575, 2575, 2575]);
+    const still = { uuid: uuid0, name: "NVIDIA H100 80GB HBM3", utilisation: 0, memoryTotalBytes: 81559 * 2 ** 20 };
+    for (const gpu of gpus) expect(gpu).toMatchObject(still);
+    const processes = lines("h100-processes.csv").map(parseProcessLine);
+    const one = { uuid: uuid0, pid: 590, name: "/usr/bin/python3", memoryBytes: 2566 * 2 ** 20 };
+    expect(processes).toEqual([one, one, one]);
+  });
+
   it("gives one process a line, on a card or a part of one, whatever its name", () => {
     expect(parseProcessLine(`${uuid0}, 4711, /usr/bin/python3, 512`)).toEqual({
       ...{ uuid: uuid0, pid: 4711, name: "/usr/bin/python3", memoryBytes: 512 * 2 ** 20 },
