@@ -75,15 +75,16 @@ export const cgroupParent = (key: string): string => `hob-${key}`;
 export async function createContainer(host: ContainerHost, wish: ContainerWish, signal: AbortSignal): Promise<Container> {
   const { id, resourceClass } = wish;
   await using undo = new AsyncDisposableStack();
-  let step = "user namespace";
+  let step = "GPUs";
   try {
+    // First: "H100" and "any" that are made together get them in that order.
+    undo.defer(() => host.gpus.release(id));
+    const withGpus = await host.gpus.acquire(id, resourceClass.gpu, signal);
+
+    step = "user namespace";
     const slot = await host.slots.acquire(resourceClass.network, signal);
     undo.defer(() => host.slots.release(slot));
     const mapped = host.fuse.idmap ? slot : undefined;
-
-    step = "GPUs";
-    undo.defer(() => host.gpus.release(id));
-    const withGpus = await host.gpus.acquire(id, resourceClass.gpu, signal);
 
     step = "file systems";
     const folder = join(host.folders.containers, id);
