@@ -278,7 +278,6 @@ export async function openNode(host: NodeHost): Promise<Node> {
     shutdown: ({ patienceMs }) => void shutDown(patienceMs),
     shell: (order) => shells.open(order),
     rouse({ containers: ids }) {
-      send({ $case: "roused", value: {} });
       for (const id of ids) containers.get(id)?.runner.rouse();
     },
     resolve: ({ image }) => void (image && resolveImage(image)),

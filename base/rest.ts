@@ -4,7 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 /** Quiet for so long, a process is at rest. */
-const restAfterMs = 40;
+const restAfterMs = 12;
 /** A process that never rests is V8's alone to tidy. */
 type Collect = (options: { type: "minor" }) => void;
 

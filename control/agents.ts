@@ -83,7 +83,6 @@ export function createAgents(parts: AgentsParts): Agents {
     cancel: (_node, { call }) => calls.cancel(call),
     progress: (node, progress) => sessions.progress({ ...progress, node: progress.node || node.name }),
     image: imageResolved,
-    roused() {},
   };
 
   /** A call that ran with its load says that the load is done, should the answer to the load itself not have come first. */

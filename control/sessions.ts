@@ -78,10 +78,19 @@ function bytesOf({ event }: SessionEvent): number {
   return event?.$case === "logs" ? event.value.lines.reduce((sum, { text }) => sum + text.length, 0) : 0;
 }
 
+/** Steps on the way to a result that is milliseconds away: each alone would have the client work while its processor is wanted for the result. */
+function isPatient({ called }: Pick<Session, "called">, { event }: SessionEvent): boolean {
+  if (event?.$case === "published") return !event.value.failure && event.value.missing.length === 0;
+  if (event?.$case === "reloaded") return !event.value.failure && called.has(event.value.publish);
+  return event?.$case === "call" && event.value.call?.origin === "save" && event.value.call.finishedAtMs === 0;
+}
+
 interface Session {
   readonly outbox: Outbox<SessionEvent>;
   readonly publisher: Publisher;
   own: Set<string>;
+  /** Publishes that came with a call, not yet reloaded. */
+  readonly called: Set<number>;
   finished: string[];
   apps: Set<string>;
   logsAfter: number;
@@ -111,7 +120,7 @@ export function createSessions(parts: SessionsParts): Sessions {
     checkBuild(message.build);
     const batch = createBatch<SessionEvent>((events) => stream.write({ events }));
     const outbox = createOutbox<SessionEvent>({
-      write: (event) => batch.add(event, bytesOf(event)),
+      write: (event) => batch.add(event, bytesOf(event), isPatient(session, event)),
       pack: (lines) => ({ event: { $case: "logs", value: { lines } } }),
       weigh: bytesOf,
       overflow: () => session.fail(new HobError("exhausted", "this session was ended: it does not read what it asked to hear")),
@@ -120,9 +129,13 @@ export function createSessions(parts: SessionsParts): Sessions {
       outbox,
       publisher: {
         published: (value) => tell(session, { $case: "published", value }),
-        reloaded: (value) => tell(session, { $case: "reloaded", value }),
+        reloaded(value) {
+          tell(session, { $case: "reloaded", value });
+          session.called.delete(value.publish);
+        },
       },
       own: new Set(message.calls),
+      called: new Set(),
       finished: [],
       apps: new Set(),
       logsAfter: message.logsAfter,
@@ -190,6 +203,7 @@ export function createSessions(parts: SessionsParts): Sessions {
         throw new HobError("usage", "a session is opened once");
       case "publish":
         for (const call of message.value.calls) session.own.add(call.id);
+        if (message.value.calls.length > 0) session.called.add(message.value.id);
         publishes.take(message.value, session.publisher);
         break;
       case "call":
@@ -204,7 +218,6 @@ export function createSessions(parts: SessionsParts): Sessions {
         break;
       case "rouse":
         parts.rouse(message.value.apps);
-        tell(session, { $case: "roused", value: {} });
         break;
       case undefined:
         throw new HobError("usage", "control does not know this message: the client is of another version");

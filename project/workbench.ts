@@ -257,7 +257,6 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
         emit({ kind: "notice", ...event.value, level: event.value.level as "info" | "warning" | "error" });
         return;
       case "opened":
-      case "roused":
         return; // the session's own matter
       default:
         event satisfies never;

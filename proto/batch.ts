@@ -3,10 +3,15 @@
 /** A message is written at once when it has reached either. */
 const mostItems = 500;
 const mostBytes = 256 << 10;
+/** What is patient waits this long for company. */
+const patienceMs = 5;
 
 export interface Batch<T> {
-  /** Answers whether the stream has room, as far as is known. `bytes`: how large it is, where it may be large. */
-  add(item: T, bytes?: number): boolean;
+  /**
+   * Answers whether the stream has room, as far as is known. `bytes`: how large it is, where it may be large. `patient`:
+   * what follows within milliseconds matters more to the other side, and it may come with that.
+   */
+  add(item: T, bytes?: number, patient?: boolean): boolean;
   /** The stream has room again. */
   drained(): void;
   /** Writes what has been added. */
@@ -22,10 +27,12 @@ export function createBatch<T>(write: (items: T[]) => boolean): Batch<T> {
   let open = true;
   let closed = false;
   let due: NodeJS.Immediate | undefined;
+  let late: NodeJS.Timeout | undefined;
 
   function flush(): void {
     clearImmediate(due);
-    due = undefined;
+    clearTimeout(late);
+    due = late = undefined;
     if (items.length === 0) return;
     const batch = items;
     items = [];
@@ -34,11 +41,12 @@ export function createBatch<T>(write: (items: T[]) => boolean): Batch<T> {
   }
 
   return {
-    add(item, bytes = 0) {
+    add(item, bytes = 0, patient = false) {
       if (closed) return true;
       items.push(item);
       weight += bytes;
       if (items.length >= mostItems || weight >= mostBytes) flush();
+      else if (patient) late ??= setTimeout(flush, patienceMs);
       else due ??= setImmediate(flush);
       return open;
     },
@@ -50,6 +58,7 @@ export function createBatch<T>(write: (items: T[]) => boolean): Batch<T> {
       closed = true;
       items = [];
       clearImmediate(due);
+      clearTimeout(late);
     },
   };
 }

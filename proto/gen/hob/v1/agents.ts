@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { CallInfo, CancelCall, LogLines, Progress, Roused } from "./calls.ts";
+import { CallInfo, CancelCall, LogLines, Progress } from "./calls.ts";
 import { Arguments, Blob, Failure, ImageRef, Patch, SnapshotDelta, Value, Version } from "./common.ts";
 import { ContainerInfo, ImageInfo, NodeInfo, ResourceClass } from "./fleet.ts";
 import { StartCall } from "./registry.ts";
@@ -55,7 +55,6 @@ export interface AgentMessage {
     { $case: "cancel"; value: CancelCall }
     | { $case: "progress"; value: Progress }
     | { $case: "image"; value: ImageResolved }
-    | { $case: "roused"; value: Roused }
     | undefined;
 }
 
@@ -135,7 +134,7 @@ export interface AgentCommand {
     | undefined;
 }
 
-/** calls.proto, Rouse: answered by Roused at once. */
+/** calls.proto, Rouse. */
 export interface RouseContainers {
   containers: string[];
 }
@@ -369,9 +368,6 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "image":
         ImageResolved.encode(message.message.value, writer.uint32(90).fork()).join();
         break;
-      case "roused":
-        Roused.encode(message.message.value, writer.uint32(98).fork()).join();
-        break;
     }
     return writer;
   },
@@ -477,14 +473,6 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "image", value: ImageResolved.decode(reader, reader.uint32()) };
             continue;
           }
-          case 12: {
-            if (tag !== 98) {
-              break;
-            }
-
-            message.message = { $case: "roused", value: Roused.decode(reader, reader.uint32()) };
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -566,12 +554,6 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "image": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "image", value: ImageResolved.fromPartial(object.message.value) };
-        }
-        break;
-      }
-      case "roused": {
-        if (object.message?.value !== undefined && object.message?.value !== null) {
-          message.message = { $case: "roused", value: Roused.fromPartial(object.message.value) };
         }
         break;
       }

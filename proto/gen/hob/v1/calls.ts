@@ -113,7 +113,6 @@ export interface SessionEvent {
     | { $case: "progress"; value: Progress }
     | { $case: "notice"; value: Notice }
     | { $case: "watching"; value: Watching }
-    | { $case: "roused"; value: Roused }
     | undefined;
 }
 
@@ -121,9 +120,6 @@ export interface Opened {
   control: string;
   build: string;
   nowMs: number;
-}
-
-export interface Roused {
 }
 
 export interface Watching {
@@ -989,9 +985,6 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "watching":
         Watching.encode(message.event.value, writer.uint32(74).fork()).join();
         break;
-      case "roused":
-        Roused.encode(message.event.value, writer.uint32(82).fork()).join();
-        break;
     }
     return writer;
   },
@@ -1081,14 +1074,6 @@ export const SessionEvent: MessageFns<SessionEvent> = {
             message.event = { $case: "watching", value: Watching.decode(reader, reader.uint32()) };
             continue;
           }
-          case 10: {
-            if (tag !== 82) {
-              break;
-            }
-
-            message.event = { $case: "roused", value: Roused.decode(reader, reader.uint32()) };
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1158,12 +1143,6 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "watching": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "watching", value: Watching.fromPartial(object.event.value) };
-        }
-        break;
-      }
-      case "roused": {
-        if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "roused", value: Roused.fromPartial(object.event.value) };
         }
         break;
       }
@@ -1247,49 +1226,6 @@ export const Opened: MessageFns<Opened> = {
     message.control = object.control ?? "";
     message.build = object.build ?? "";
     message.nowMs = object.nowMs ?? 0;
-    return message;
-  },
-};
-
-function createBaseRoused(): Roused {
-  return {};
-}
-
-export const Roused: MessageFns<Roused> = {
-  encode(_: Roused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): Roused {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseRoused();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<Roused>): Roused {
-    return Roused.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<Roused>): Roused {
-    const message = createBaseRoused();
     return message;
   },
 };
