@@ -1,76 +1,25 @@
-// ⑥ Loads and calls: from control's commands to the runners and back. What it decides is in snapshots.ts and failures.ts.
+// ⑥ Calls: from control's commands to the runners and back. Their loads are in loads.ts; what it decides in snapshots.ts and failures.ts.
 
 import type { Clock } from "../base/clock.ts";
-import { HobError, sentenceOf } from "../base/errors.ts";
+import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { FuseServer } from "../fusefs/server.ts";
 import type { AgentMessage, ChildFinished, Dispatch, Load } from "../proto/gen/hob/v1/agents.ts";
-import type { Failure, LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
+import type { LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
 import { greatestValueBytes } from "../proto/transport.ts";
 import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
-import { createDraining, type Draining } from "./draining.ts";
-import { explain, failure, memoryNote, tooLarge } from "./failures.ts";
-import { keepOf, type Runner, type RunnerEvents } from "./runner/runner.ts";
-import {
-  createSnapshotLists,
-  differenceFor,
-  type FileList,
-  neededBlobs,
-  type SnapshotDifference,
-  type Told,
-  toldKept,
-} from "./snapshots.ts";
-
-/** Of more the daemon is told the whole list: it forgets what nobody shows any more, too. */
-const mountedKept = 64;
-
-/** What nobody waits for is done once the call that came with a load has most likely been answered. */
-const quietMs = 20;
+import { failure, memoryNote, tooLarge } from "./failures.ts";
+import { type Call, explainIn, gone, hurtsOf, type Inside, memoryOf, openInside } from "./inside.ts";
+import { createLoads } from "./loads.ts";
+import type { RunnerEvents } from "./runner/runner.ts";
+import { createShown } from "./shown.ts";
+import { createSnapshotLists } from "./snapshots.ts";
 
 /** Of a container's memory, in files that its functions have written and left. */
 const filesShareMost = 0.4;
 
 type Message = NonNullable<AgentMessage["message"]>;
-
-interface Call {
-  attempt: number;
-  function: string;
-  app: string;
-  cancelled: boolean;
-  dropped: number; // bytes of its output that its lines have told as lost
-}
-
-/** What is known of a container's inside. */
-interface Inside {
-  container: Container;
-  snapshots: string[]; // loaded, newest last
-  told: Told[]; // what its runner was told last, newest last
-  calls: Map<string, Call>;
-  loading: Map<string, number>; // snapshots with loads that have not been answered, and how many
-  failed: string[]; // snapshots whose load failed: control does not count them among the container's, so it retires none
-  functions: Set<string>; // that it has loaded
-  draining: Draining;
-  /** Ends when what was to be sent to the runner before has been sent. */
-  sending: Promise<void>;
-}
-
-/** What the kernel has done to a container so far. */
-interface Hurts {
-  kills: number;
-  refused: number;
-}
-
-const hurtsOf = ({ meter }: Container): Hurts => ({ kills: meter.oomKills(), refused: meter.refusedPids() });
-const memoryOf = ({ meter, resourceClass }: Container): { limitBytes: number; peakBytes: number } => {
-  return { limitBytes: resourceClass.memoryBytes, peakBytes: meter.peakMemoryBytes() };
-};
-
-interface BegunLoad {
-  /** The runner has the load before it: a call sent now waits there for it. False when it could not be sent. */
-  sent: Promise<boolean>;
-  done: Promise<{ ms: number; failure: Failure | undefined }>;
-}
 
 export interface DispatchHost {
   content: Content;
@@ -107,7 +56,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
   const { content, send, clock } = host;
   const insides = new Map<string, Inside>();
   const children = new Map<string, string>(); // child call → container of its caller
-  const mounted = new Set<string>(); // snapshots that the FUSE daemon knows
+  const shown = createShown(host);
   const lists = createSnapshotLists(async (digest) => {
     const [text] = await content.get([digest]);
     return Buffer.from(text ?? new Uint8Array()).toString("utf8");
@@ -120,6 +69,8 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     lines = [];
     send({ $case: "logs", value: { lines: batch } });
   }
+
+  const loads = createLoads({ content, send, clock, insides, lists, shown, flushLines });
 
   function sayInLog(container: string, call: string, text: string, dropped = 0): void {
     eventsOf(container).output([{ call, stream: "system", timeMs: clock.now(), text, dropped }]);
@@ -172,149 +123,6 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     },
   });
 
-  /** Tells the FUSE daemon; where it has forgotten the base meanwhile, the whole list. Nobody waits here: a lookup waits there. */
-  function showFiles({ container }: Pick<Inside, "container">, delta: SnapshotDelta, files: FileList): void {
-    const fuse = host.fuse();
-    const add = ({ base, changed, removed }: SnapshotDifference): Promise<void> =>
-      fuse.addSnapshot(container.id, delta.digest, base, changed, removed);
-    const seen = differenceFor((snapshot) => mounted.has(snapshot), delta, files);
-    mounted.delete(delta.digest); // so that the newest is last
-    mounted.add(delta.digest);
-    if (mounted.size > mountedKept) mounted.delete(mounted.values().next().value as string);
-    add(seen)
-      .catch((error) => {
-        if (seen.base === "") throw error;
-        return add(differenceFor(() => false, delta, files));
-      })
-      .catch((error) => {
-        mounted.delete(delta.digest);
-        host.log.error({ container: container.id, snapshot: delta.digest, error: sentenceOf(error) }, "adding a snapshot");
-      });
-  }
-
-  const isIn = (inside: Inside, snapshot: string): boolean =>
-    insides.get(inside.container.id) === inside && (inside.loading.has(snapshot) || inside.snapshots.includes(snapshot));
-
-  /** Resolves once the load is on its way to the runner, with the answer to come. */
-  async function sendLoad(inside: Inside, load: Load): Promise<{ answer: ReturnType<Runner["load"]> }> {
-    const { container, told } = inside;
-    const delta = load.snapshot;
-    if (!delta) throw new HobError("internal", `load ${load.id}: it names no snapshot`);
-    for (const version of load.versions) inside.functions.add(version.function);
-    inside.draining.hooks ||= load.versions.some(({ spec }) => spec?.className);
-    content.keep(delta.blobs);
-    content.keep(load.bundles);
-    const files = await lists.resolve(delta);
-    const difference = differenceFor((snapshot) => told.some(({ digest }) => digest === snapshot), delta, files);
-    const needed = neededBlobs(container.resourceClass.language, difference, [...load.versions, ...load.patches], told);
-    const data = await content.get(needed);
-    inside.told = [...told.filter(({ digest }) => digest !== delta.digest), { digest: delta.digest, files }].slice(-toldKept);
-    const answer = container.runner.load({
-      app: load.app,
-      snapshot: delta.digest,
-      base: difference.base,
-      changed: difference.changed.map(({ path, digest }) => ({ path, digest })),
-      removed: difference.removed,
-      blobs: needed.map((digest, index) => ({ digest, data: data[index] ?? new Uint8Array() })),
-      versions: load.versions.map(({ function: name, digest, bundle, spec, keepsState }) => ({
-        ...{ function: name, digest, bundle, keepsState },
-        module: spec?.module ?? "",
-        qualname: spec?.qualname ?? "",
-        className: spec?.className ?? "",
-        concurrency: spec?.concurrency || 1,
-        secrets: spec?.secrets ?? [],
-      })),
-      patches: load.patches.map((patch) => ({ ...patch, keep: keepOf(patch.keep) })),
-      secrets: load.secrets,
-      retire: [...load.retire, ...inside.failed.filter((snapshot) => snapshot !== delta.digest)],
-    });
-    inside.failed = [];
-    // Whoever looks for them before they are there waits for them in the FUSE daemon; a process that is only patched does not look.
-    if (load.patches.length === 0) showFiles(inside, delta, files);
-    else setTimeout(() => isIn(inside, delta.digest) && showFiles(inside, delta, files), quietMs);
-    return { answer };
-  }
-
-  /** At once: the next message may be a smaller wish for warm containers, and this is none any more. Says why it cannot be, or "". */
-  function claim(inside: Inside | undefined, load: Load): string {
-    if (!inside || inside.draining.begun) return gone(load.container);
-    try {
-      inside.container.specialise(load.app);
-      return "";
-    } catch (error) {
-      return sentenceOf(error);
-    }
-  }
-
-  /** Loads go to one container's runner in order, for each may build on the one before; none waits for another to be done. */
-  function beginLoad(load: Load): BegunLoad {
-    const begin = clock.now();
-    const inside = insides.get(load.container);
-    const refusal = claim(inside, load);
-    if (!inside || refusal) {
-      return { sent: Promise.resolve(false), done: Promise.resolve(endLoad(load, begin, failure("infrastructure", refusal))) };
-    }
-    const before = hurtsOf(inside.container);
-    const snapshot = load.snapshot?.digest ?? "";
-    inside.loading.set(snapshot, (inside.loading.get(snapshot) ?? 0) + 1);
-    const sending = inside.sending.then(() => sendLoad(inside, load));
-    const sent = sending.then(
-      () => true,
-      () => false, // `done` tells why
-    );
-    inside.sending = sent.then(() => {});
-    const done = awaitLoad(inside, load, { begin, before, sending }).finally(() => {
-      const left = (inside.loading.get(snapshot) ?? 1) - 1;
-      if (left > 0) inside.loading.set(snapshot, left);
-      else inside.loading.delete(snapshot);
-    });
-    return { sent, done };
-  }
-
-  async function awaitLoad(
-    inside: Inside,
-    load: Load,
-    { begin, before, sending }: { begin: number; before: Hurts; sending: ReturnType<typeof sendLoad> },
-  ): BegunLoad["done"] {
-    const snapshot = load.snapshot?.digest ?? "";
-    let how = { tier: "fork", reason: "" };
-    try {
-      const { failure: seen, tier, reason } = await (await sending).answer;
-      how = { tier: load.tier === "container" ? load.tier : tier, reason };
-      if (seen) {
-        if (!inside.snapshots.includes(snapshot)) inside.failed.push(snapshot);
-        return endLoad(load, begin, explainIn(inside, seen, before));
-      }
-    } catch (error) {
-      return endLoad(load, begin, failure("infrastructure", sentenceOf(error)));
-    }
-    inside.snapshots = [...inside.snapshots.filter((known) => known !== snapshot && !load.retire.includes(known)), snapshot];
-    return endLoad(load, begin, undefined, how);
-  }
-
-  function endLoad(
-    load: Load,
-    begin: number,
-    failed: Failure | undefined,
-    how = { tier: load.tier, reason: "" },
-  ): Awaited<BegunLoad["done"]> {
-    const ms = clock.now() - begin;
-    flushLines();
-    const { id, container, snapshot } = load;
-    send({ $case: "loaded", value: { load: id, container, snapshot: snapshot?.digest ?? "", ms, failure: failed, ...how } });
-    return { ms, failure: failed };
-  }
-
-  function explainIn({ container }: Inside, seen: Failure, before: Hurts): Failure {
-    return explain(seen, {
-      container: container.id,
-      state: container.state,
-      memoryKill: container.meter.oomKills() > before.kills,
-      pidsRefused: container.meter.refusedPids() > before.refused,
-      ...memoryOf(container),
-    });
-  }
-
   async function dispatch(order: Dispatch): Promise<void> {
     const { call, attempt, container: id, version, app } = order;
     const inside = insides.get(id);
@@ -329,7 +137,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     if (!inside || inside.draining.begun || !version) return finish({ failure: failure("infrastructure", gone(id)) });
     inside.calls.set(call, state);
     try {
-      const load = order.load && beginLoad(order.load);
+      const load = order.load && loads.begin(order.load);
       if (!load)
         await inside.sending; // a load that came before this call goes before it
       else if (!(await load.sent)) return finish({ failure: (await load.done).failure });
@@ -367,23 +175,12 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
 
   return {
     eventsOf,
-    add: (container) =>
-      void insides.set(container.id, {
-        container,
-        snapshots: [],
-        told: [],
-        calls: new Map(),
-        loading: new Map(),
-        failed: [],
-        functions: new Set(),
-        draining: createDraining(),
-        sending: Promise.resolve(),
-      }),
+    add: (container) => void insides.set(container.id, openInside(container)),
     remove(id) {
       insides.delete(id);
       for (const [child, container] of children) if (container === id) children.delete(child);
     },
-    load: async (load) => void (await beginLoad(load).done),
+    load: async (load) => void (await loads.begin(load).done),
     dispatch,
     cancel(call) {
       for (const inside of insides.values()) {
@@ -407,17 +204,15 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     async show(container, app, delta) {
       container.specialise(app);
       content.keep(delta.blobs);
-      showFiles({ container }, delta, await lists.resolve(delta));
+      shown.show(container, delta, await lists.resolve(delta));
     },
     snapshotsOf: (id) => insides.get(id)?.snapshots ?? [],
     callsOf: (id) => [...(insides.get(id)?.calls.keys() ?? [])],
     functionsOf: (id) => [...(insides.get(id)?.functions ?? [])],
     calls: () => [...insides.values()].flatMap(({ calls }) => [...calls.keys()]),
-    forgetMounted: () => mounted.clear(),
+    forgetMounted: shown.forget,
   };
 }
-
-const gone = (container: string): string => `container ${container} is not on this node any more`;
 
 /** The same bytes as a Buffer, which is what the generated types ask for. */
 function asBuffer(bytes: Uint8Array): Buffer {

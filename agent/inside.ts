@@ -1,0 +1,64 @@
+// ⑥ What the agent knows of a container's inside, and what it makes of a failure there.
+
+import type { Failure } from "../proto/gen/hob/v1/common.ts";
+import type { Container } from "./container/container.ts";
+import { createDraining, type Draining } from "./draining.ts";
+import { explain } from "./failures.ts";
+import type { Told } from "./snapshots.ts";
+
+export interface Call {
+  attempt: number;
+  function: string;
+  app: string;
+  cancelled: boolean;
+  dropped: number; // bytes of its output that its lines have told as lost
+}
+
+/** What is known of a container's inside. */
+export interface Inside {
+  container: Container;
+  snapshots: string[]; // loaded, newest last
+  told: Told[]; // what its runner was told last, newest last
+  calls: Map<string, Call>;
+  loading: Map<string, number>; // snapshots with loads that have not been answered, and how many
+  failed: string[]; // snapshots whose load failed: control does not count them among the container's, so it retires none
+  functions: Set<string>; // that it has loaded
+  draining: Draining;
+  /** Ends when what was to be sent to the runner before has been sent. */
+  sending: Promise<void>;
+}
+
+/** What the kernel has done to a container so far. */
+export interface Hurts {
+  kills: number;
+  refused: number;
+}
+
+export const hurtsOf = ({ meter }: Container): Hurts => ({ kills: meter.oomKills(), refused: meter.refusedPids() });
+export const memoryOf = ({ meter, resourceClass }: Container): { limitBytes: number; peakBytes: number } => {
+  return { limitBytes: resourceClass.memoryBytes, peakBytes: meter.peakMemoryBytes() };
+};
+
+export const openInside = (container: Container): Inside => ({
+  container,
+  snapshots: [],
+  told: [],
+  calls: new Map(),
+  loading: new Map(),
+  failed: [],
+  functions: new Set(),
+  draining: createDraining(),
+  sending: Promise.resolve(),
+});
+
+export function explainIn({ container }: Inside, seen: Failure, before: Hurts): Failure {
+  return explain(seen, {
+    container: container.id,
+    state: container.state,
+    memoryKill: container.meter.oomKills() > before.kills,
+    pidsRefused: container.meter.refusedPids() > before.refused,
+    ...memoryOf(container),
+  });
+}
+
+export const gone = (container: string): string => `container ${container} is not on this node any more`;
