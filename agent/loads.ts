@@ -71,9 +71,11 @@ export function createLoads(host: LoadsHost): Loads {
       retire: [...load.retire, ...inside.failed.filter((snapshot) => snapshot !== delta.digest)],
     });
     inside.failed = [];
-    // Whoever looks for them before they are there waits for them in the FUSE daemon; a process that is only patched does not look.
-    if (load.patches.length === 0) shown.show(inside.container, delta, files);
-    else setTimeout(() => isIn(inside, delta.digest) && shown.show(inside.container, delta, files), quietMs);
+    // Whoever looks for them before they are there waits for them in the FUSE daemon. A Python process that is only patched does not look: it stays
+    // in the folder that it was loaded in. A TypeScript process goes to the new one.
+    if (load.patches.length > 0 && container.resourceClass.language === "python") {
+      setTimeout(() => isIn(inside, delta.digest) && shown.show(container, delta, files), quietMs);
+    } else shown.show(container, delta, files);
     return { answer };
   }
 
