@@ -12,6 +12,7 @@ import type { AgentOptions } from "../../agent/main.ts";
 import type { Message } from "../../agent/outbox.ts";
 import { openContentFolder } from "../../base/content-folder.ts";
 import { HobError } from "../../base/errors.ts";
+import { type Batch, createBatch } from "../../proto/batch.ts";
 import { type AgentCommand, type AgentCommands, type AgentMessages, AgentsService, Load } from "../../proto/gen/hob/v1/agents.ts";
 import { type BlobPiece, ContentService, type GetRequest } from "../../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo } from "../../proto/gen/hob/v1/fleet.ts";
@@ -73,12 +74,14 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
   const blobs = new Map<string, Buffer>();
   let said: Message[] = [];
   let stream: ServerDuplexStream<AgentMessages, AgentCommands> | undefined;
+  let batch: Batch<AgentCommand> | undefined; // as control writes
   const waiting = new Set<() => void>();
   const listeners: ((message: Message) => void)[] = [];
   const server = new Server(channelOptions);
   server.addService(AgentsService, {
     link(call: ServerDuplexStream<AgentMessages, AgentCommands>) {
       stream = call;
+      batch = createBatch<AgentCommand>((commands) => call.write({ commands }));
       call.on("error", () => {});
       call.on("end", () => call.end());
       call.on("data", ({ messages }: AgentMessages) => {
@@ -159,7 +162,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
       return exited;
     },
     listen: (listener) => void listeners.push(listener),
-    send: (command) => void stream?.write({ commands: [{ command }] }),
+    send: (command) => void batch?.add({ command }),
     heard: (name, fits = () => true) =>
       until(
         name,
