@@ -23,6 +23,8 @@ export interface ProjectChange {
 }
 
 export interface ProjectListener {
+  /** Something is being saved: what came of it follows once it has been read. */
+  stirred(): void;
   changed(change: ProjectChange): void;
   /** The project's folder is not there any more. What was watched is watched again once it is. */
   gone(): void;
@@ -135,6 +137,7 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
   function touched(path: string): void {
     if (closed || waiting || rules.ignores(path, false)) return;
     const now = clock.now();
+    if (dirty.size === 0) listener.stirred();
     if (!dirty.has(path)) dirty.set(path, now);
     for (const alias of folder.aliases(path)) if (!dirty.has(alias)) dirty.set(alias, now);
     if (snapshot.files.has(path) && now - lastFlushMs > quietMs && timer === undefined) {

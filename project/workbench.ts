@@ -77,6 +77,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     emit({ kind: "notice", level, text, timeMs: clock.now() });
 
   const watcher = watchProject(root, {
+    stirred: () => describer.rouse(),
     changed: (change) => void take(change),
     gone: () =>
       notice("error", `the project's folder ${root} is gone; what it held keeps running, and hob goes on when it is back`),

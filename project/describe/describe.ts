@@ -16,6 +16,8 @@ export interface Description {
 export interface Describer extends AsyncDisposable {
   /** Takes one change of the project; every change since the start has to be given, in order. */
   describe(change: ProjectChange): Promise<Description>;
+  /** A change is about to come: who has slept wakes up while it is read. */
+  rouse(): void;
 }
 
 export interface DescriberOptions {
@@ -63,6 +65,9 @@ export function createDescriber({ root, read }: DescriberOptions): Describer {
   }
 
   return {
+    rouse() {
+      for (const { describer } of describers) describer.rouse?.();
+    },
     describe(change) {
       const described = last.then(() => describeNow(change));
       last = described.catch(() => {}); // its caller hears of it

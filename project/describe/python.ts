@@ -28,6 +28,8 @@ export interface LanguageDescription {
 export interface LanguageDescriber extends AsyncDisposable {
   /** Takes what has changed since the last request; `snapshot` is the project with those changes. One request at a time. */
   describe(changes: SourceChanges, snapshot: Snapshot): Promise<LanguageDescription>;
+  /** A request is about to come. */
+  rouse?(): void;
 }
 
 /** One function in python/describe.py's answer. */
@@ -182,6 +184,9 @@ export function createPythonDescriber(sdk: string = join(installRoot, "sdk", "py
 
   return {
     describe,
+    rouse() {
+      if (running && !waiting) running.child.stdin?.write("\n");
+    },
     async [Symbol.asyncDispose]() {
       const child = running?.child;
       running = undefined;

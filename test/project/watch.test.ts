@@ -26,6 +26,7 @@ describe.each(["listening", "polling"])("a project watched by %s", (manner) => {
   let watcher: ProjectWatcher | undefined;
   let changes: ProjectChange[];
   let said: string[];
+  let stirs = 0;
   const waiting: (() => void)[] = [];
 
   const at = (path: string): string => join(root, path);
@@ -34,11 +35,13 @@ describe.each(["listening", "polling"])("a project watched by %s", (manner) => {
   function start(): ProjectWatcher {
     changes = [];
     said = [];
+    stirs = 0;
     const note = (text: string): void => {
       said.push(text);
       for (const look of waiting.splice(0)) look();
     };
     watcher = watchProject(root, {
+      stirred: () => stirs++,
       changed(change) {
         changes.push(change);
         for (const look of waiting.splice(0)) look();
@@ -153,6 +156,16 @@ describe.each(["listening", "polling"])("a project watched by %s", (manner) => {
     await settle();
     expect(changedPaths()).toEqual(["app.py", "pkg/helpers.py"]);
     expect(files()).toEqual(["app.py", "pkg/helpers.py"]);
+  });
+
+  it("says that something is being saved before it says what", async () => {
+    put("app.py", "before");
+    start();
+    await settle();
+    stirs = 0;
+    put("app.py", "announced");
+    await until(() => seen().includes("app.py"));
+    expect(stirs).toBeGreaterThan(0);
   });
 
   it("drops a save that changes nothing, and a touch", async () => {
@@ -296,7 +309,11 @@ describe.each(["listening", "polling"])("a project watched by %s", (manner) => {
   });
 
   it("refuses a project that is not there or is no folder", () => {
-    expect(() => watchProject(join(base, "nowhere"), { changed() {}, gone() {}, back() {}, notice() {} })).toThrow(HobError);
-    expect(() => watchProject(at("app.py"), { changed() {}, gone() {}, back() {}, notice() {} })).toThrow(/is not a folder/);
+    expect(() => watchProject(join(base, "nowhere"), { stirred() {}, changed() {}, gone() {}, back() {}, notice() {} })).toThrow(
+      HobError,
+    );
+    expect(() => watchProject(at("app.py"), { stirred() {}, changed() {}, gone() {}, back() {}, notice() {} })).toThrow(
+      /is not a folder/,
+    );
   });
 });

@@ -7,6 +7,8 @@
 Started as `python3 -I -S -B describe.py SDK`, so that it sees the standard library and the SDK and nothing else of the machine.
 """
 
+import ast
+import contextlib
 import json
 import os
 import sys
@@ -31,7 +33,15 @@ class Describer:
         self.digests = {}  # (app, name) -> code digest last sent
         self.names = {}  # (path, name of the definition) -> the function's name when its decorator last could be evaluated
         self.sent = {}  # path -> (digest, reach) of the texts last sent
+        self.latest = set()  # paths that the last request changed
         self.declared = {}  # path -> (declarations, diagnostics), while no shape changes
+
+    def rouse(self):
+        """A request is about to come: looks at what the last one changed, so that the code and the trees are in the processor's caches."""
+        for path in self.latest:
+            if path in self.project.modules:
+                declarations(self.reach, path)
+        compile("0", "", "exec", ast.PyCF_ONLY_AST)
 
     def handle(self, request):
         reshaped = False
@@ -48,6 +58,7 @@ class Describer:
             self.declared.clear()
         for path in changed:
             self.declared.pop(path, None)
+        self.latest = changed
         return self.describe()
 
     def describe(self):
@@ -161,6 +172,10 @@ def serve():
         print("the SDK could not be imported: %s: %s" % (type(error).__name__, error), file=sys.stderr)
     describer = Describer()
     for line in sys.stdin:
+        if line == "\n":
+            with contextlib.suppress(Exception):  # the request that follows tells
+                describer.rouse()
+            continue
         request = json.loads(line)
         started = time.perf_counter()
         try:
