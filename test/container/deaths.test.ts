@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, it } from "vitest";
 import type { ContainerInfo, ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
 import { type AgentUnderTest, cannotRun, pythonLoad, startAgent, typescriptLoad } from "./agent-process.ts";
 import { type Bench, type Death, die } from "./deaths.ts";
-import { pythonDeaths, pythonSource } from "./deaths-python.ts";
+import { pythonDeaths } from "./deaths-python.ts";
+import { pythonSource } from "./deaths-python-source.ts";
 import { typescriptBundle, typescriptDeaths } from "./deaths-typescript.ts";
 
 if (cannotRun) console.warn(`the table of deaths is skipped: ${cannotRun}`);

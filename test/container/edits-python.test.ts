@@ -4,7 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type EditedProject, openEdited, type Sources } from "../drive/edited-project.ts";
 import { startPool, type TestPool } from "../drive/pool.ts";
 import { rootWithContainers } from "../drive/requirements.ts";
-import { classRows, type EditRow, head, plainRows } from "./edits-python-rows.ts";
+import { classRows } from "./edits-python-classes.ts";
+import { plainRows } from "./edits-python-functions.ts";
+import { type EditRow, head } from "./edits-python-rows.ts";
 
 const sideBySide = 6;
 

@@ -5,12 +5,12 @@ import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { sha256 } from "../../base/content-folder.ts";
-import { changesBetween, type DescribedFunction, functionKey } from "../../project/describe/changes.ts";
-import { type Base, patchesOf } from "../../project/describe/patches.ts";
+import { changesBetween, functionKey } from "../../project/describe/changes.ts";
 import { createPythonDescriber } from "../../project/describe/python.ts";
 import { startFreshPython } from "../drive/fresh-python.ts";
 import { type Harness, startHarness } from "../runner/harness.ts";
 import { type Files as Sources, snapshotOfFiles } from "./description.ts";
+import { callerOf, patchesFor, type Served } from "./served.ts";
 
 const count = 9;
 const runs = 6;
@@ -154,10 +154,9 @@ class Model:
 
 /** One project's way: what is published, and what each version's process builds on. */
 function projectIn(harness: Harness, describer: ReturnType<typeof createPythonDescriber>) {
-  const published = new Map<string, DescribedFunction>();
-  const bases = new Map<string, Base>();
+  const served: Served = { published: new Map(), bases: new Map() };
+  const { published, bases } = served;
   let last: Sources = {};
-  let calls = 0;
 
   async function save(files: Sources): Promise<{ folder: string; tiers: string[] }> {
     const snapshot = snapshotOfFiles(files);
@@ -174,12 +173,7 @@ function projectIn(harness: Harness, describer: ReturnType<typeof createPythonDe
       writeFileSync(join(folder, path), text);
     }
     if (changes.length === 0) return { folder, tiers: [] };
-    const patched = changes.flatMap(({ after, tier, patch }) => {
-      const base = bases.get(functionKey(after));
-      return tier === "patch" && base && patch ? [{ name: after.spec.name, language: "python", base, plan: patch }] : [];
-    });
-    const concerned = changes.flatMap(({ after }) => [after, published.get(functionKey(after))]);
-    const stateful = new Set(concerned.flatMap((each) => (each?.keepsState ? ["python"] : [])));
+    const { patched, patches } = patchesFor("python", changes, served);
     const answer = await harness.runner.load({
       ...{ app: "x", snapshot: snapshot.digest, base: "", removed: [], retire: [], secrets: {} },
       changed: Object.entries(files).map(([path, text]) => ({ path, digest: sha256(text) })),
@@ -188,7 +182,7 @@ function projectIn(harness: Harness, describer: ReturnType<typeof createPythonDe
         ...{ function: spec.name, digest, module: spec.module, qualname: spec.qualname, className: spec.className },
         ...{ keepsState, bundle: "", concurrency: 1, secrets: [] },
       })),
-      patches: patchesOf(patched, stateful).map((patch) => ({ ...patch, keep: patch.keep === "all" ? "all" : "loaded" })),
+      patches,
     });
     expect(answer.failure).toBeUndefined();
     const inPlace = new Set(answer.tier === "patch" ? patched.map(({ name }) => name) : []);
@@ -201,18 +195,7 @@ function projectIn(harness: Harness, describer: ReturnType<typeof createPythonDe
     return { folder, tiers: [answer.tier] };
   }
 
-  async function call(name: string): Promise<unknown> {
-    const key = `x/${name}`;
-    const ids = { call: `${++calls}`, snapshot: bases.get(key)!.snapshot, version: published.get(key)!.digest, function: name };
-    const { result, failure } = await harness.runner.call({
-      ...ids,
-      positional: Buffer.from("[]"),
-      keywords: Buffer.from(""),
-      timeoutMs: 0,
-    });
-    return result ? JSON.parse(result.json.toString()) : failure;
-  }
-  return { save, call };
+  return { save, call: callerOf(harness, served) };
 }
 
 it("answers as a fresh interpreter does, whatever was edited", async () => {

@@ -5,13 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { changesBetween, type DescribedFunction, functionKey } from "../../project/describe/changes.ts";
-import { type Base, patchesOf } from "../../project/describe/patches.ts";
+import { changesBetween, functionKey } from "../../project/describe/changes.ts";
 import type { LanguageDescriber } from "../../project/describe/python.ts";
 import { createTypeScriptDescriber } from "../../project/describe/typescript.ts";
 import { freshAnswers } from "../drive/fresh-typescript.ts";
 import { type Harness, startHarness } from "../runner/harness.ts";
 import { type Files, snapshotOfFiles } from "./description.ts";
+import { callerOf, patchesFor, type Served } from "./served.ts";
 import { edit, edited, entries, program, sourcesOf } from "./typescript-programs.ts";
 
 const runs = 3;
@@ -19,11 +19,10 @@ const editsEach = 20;
 
 /** One project's way: what is published, and what each version's process builds on. */
 function projectIn(harness: Harness, root: string, describer: LanguageDescriber) {
-  const published = new Map<string, DescribedFunction>();
-  const bases = new Map<string, Base>();
+  const served: Served = { published: new Map(), bases: new Map() };
+  const { published, bases } = served;
   const loaded = new Set<string>();
   let last: Files = {};
-  let calls = 0;
 
   async function save(files: Files): Promise<{ folder: string; tiers: string[] }> {
     const snapshot = snapshotOfFiles(files);
@@ -41,12 +40,7 @@ function projectIn(harness: Harness, root: string, describer: LanguageDescriber)
     last = files;
     const { changes } = changesBetween(published, new Map(functions.map((each) => [functionKey(each), each])), []);
     if (changes.length === 0) return { folder, tiers: [] };
-    const patched = changes.flatMap(({ after, tier, patch }) => {
-      const base = bases.get(functionKey(after));
-      return tier === "patch" && base && patch ? [{ name: after.spec.name, language: "typescript", base, plan: patch }] : [];
-    });
-    const concerned = changes.flatMap(({ after }) => [after, published.get(functionKey(after))]);
-    const stateful = new Set(concerned.flatMap((each) => (each?.keepsState ? ["typescript"] : [])));
+    const { patched, patches } = patchesFor("typescript", changes, served);
     const blobs = [...changes.map(({ after }) => after.bundle!), ...patched.flatMap(({ plan }) => plan.bundle ?? [])];
     const unused = [...loaded].filter((each) => ![...bases.values()].some((base) => base.snapshot === each));
     for (const each of unused) loaded.delete(each);
@@ -59,7 +53,7 @@ function projectIn(harness: Harness, root: string, describer: LanguageDescriber)
         ...{ function: spec.name, digest, module: spec.module, qualname: spec.qualname, className: spec.className },
         ...{ keepsState, bundle: bundle!.digest, concurrency: 1, secrets: [] },
       })),
-      patches: patchesOf(patched, stateful).map((patch) => ({ ...patch, keep: patch.keep === "all" ? "all" : "loaded" })),
+      patches,
     });
     expect(answer.failure).toBeUndefined();
     for (const { after } of changes) {
@@ -69,18 +63,7 @@ function projectIn(harness: Harness, root: string, describer: LanguageDescriber)
     return { folder, tiers: [answer.tier] };
   }
 
-  async function call(name: string): Promise<unknown> {
-    const key = `x/${name}`;
-    const ids = { call: `${++calls}`, snapshot: bases.get(key)!.snapshot, version: published.get(key)!.digest, function: name };
-    const { result, failure } = await harness.runner.call({
-      ...ids,
-      positional: Buffer.from("[]"),
-      keywords: Buffer.from(""),
-      timeoutMs: 0,
-    });
-    return result ? JSON.parse(result.json.toString()) : failure;
-  }
-  return { save, call };
+  return { save, call: callerOf(harness, served) };
 }
 
 const textOf = (files: Files): string =>
