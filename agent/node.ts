@@ -278,7 +278,10 @@ export async function openNode(host: NodeHost): Promise<Node> {
     shutdown: ({ patienceMs }) => void shutDown(patienceMs),
     shell: (order) => shells.open(order),
     rouse({ containers: ids }) {
-      for (const id of ids) containers.get(id)?.runner.rouse();
+      for (const id of ids) {
+        const container = containers.get(id);
+        if (container?.state.name === "specialised") container.runner.rouse(); // control may be a moment behind
+      }
     },
     resolve: ({ image }) => void (image && resolveImage(image)),
   };

@@ -3,9 +3,9 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-/** Quiet for so long, a process is at rest. */
+/** Quiet for so long, a process is at rest. One that never rests is V8's alone to tidy. */
 const restAfterMs = 12;
-/** A process that never rests is V8's alone to tidy. */
+
 type Collect = (options: { type: "minor" }) => void;
 
 export interface Rest extends Disposable {

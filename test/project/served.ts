@@ -11,7 +11,7 @@ export interface Served {
   readonly bases: Map<string, Base>;
 }
 
-/** As project/shipping.ts asks for them and agent/loads.ts passes them on. */
+/** Made and passed on as project/shipping.ts and agent/loads.ts do, but for data that is seen to be stored: here whatever may be counts as that. */
 export function patchesFor(language: "python" | "typescript", changes: Changes["changes"], { published, bases }: Served) {
   const patched = changes.flatMap(({ after, tier, patch }) => {
     const base = bases.get(functionKey(after));
