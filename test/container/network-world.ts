@@ -27,13 +27,16 @@ async function namespace(): Promise<{ fd: number; pid: number }> {
   return { fd: openSync(`/proc/${holder.pid}/ns/net`, "r"), pid: holder.pid ?? 0 };
 }
 
-function python(networkFd: number, script: string): { child: ChildProcess; said: Promise<string> } {
+function python(networkFd: number, script: string): ChildProcess {
   const child = spawn("nsenter", [`--net=/proc/self/fd/3`, "/usr/bin/python3", "-c", script], {
     stdio: ["ignore", "pipe", "inherit", networkFd],
   });
   children.push(child);
-  return { child, said: text(child.stdout!) };
+  return child;
 }
+
+/** Resolves once all of them listen: each is heard from its start on, whichever is the first. */
+const listening = (servers: ChildProcess[]): Promise<unknown> => Promise.all(servers.map(({ stdout }) => once(stdout!, "data")));
 
 /** Checks as lines of Python: each a name and an expression; prints a JSON object. */
 const asking = (checks: [name: string, expression: string][]): string => `
@@ -76,7 +79,7 @@ print(json.dumps([{"name": name, "outcome": attempt(work)} for name, work in [${
 `;
 
 async function ask(networkFd: number, checks: [string, string][]): Promise<{ name: string; outcome: string }[]> {
-  return JSON.parse(await python(networkFd, asking(checks)).said);
+  return JSON.parse(await text(python(networkFd, asking(checks)).stdout!));
 }
 
 async function main(): Promise<unknown> {
@@ -110,7 +113,7 @@ route add 198.18.0.0/15 via 192.0.2.2
     own,
     servers.replaceAll("tcp, args=(53, name)", "tcp, args=(8053, name)").replace('"0.0.0.0", 53', '"127.0.0.1", 5353'),
   );
-  for (const { child } of [world, node]) await once(child.stdout!, "data");
+  await listening([world, node]);
   const nameServers = join(folder, "resolv.conf");
   writeFileSync(nameServers, `nameserver ${internet}\n`);
 
@@ -136,7 +139,7 @@ route add 198.18.0.0/15 via 192.0.2.2
     const foreign = containers[1]![0]!;
     const addressOf = (slot: Slot) => inNetwork(slot.networkFd, own, () => networkInterfaces()["eth0"]?.[0]?.address ?? "");
     const resolver = /nameserver (\S+)/.exec(readFileSync(join(pools[0]!.folder, "resolv.conf"), "utf8"))![1]!;
-    for (const slot of [second!, foreign]) await once(python(slot.networkFd, servers).child.stdout!, "data");
+    await listening([second!, foreign].map((slot) => python(slot.networkFd, servers)));
     const rows = await ask(first!.networkFd, [
       ["the internet, by TCP", `tcp("${internet}")`],
       ["the internet, by ping", `ping("${internet}")`],

@@ -16,10 +16,15 @@ interface Row {
   outcome: string;
 }
 
-/** Runs network-world.ts in network and mount namespaces of its own; they end with it. */
+/** Runs network-world.ts in namespaces of its own; whatever it has started ends with it, also when it hangs. */
 function world(): { rows: Row[]; left: string; attachMs: number[]; pools: string } {
-  const args = ["--net", "--mount", "--propagation", "private", process.execPath, join(import.meta.dirname, "network-world.ts")];
-  const text = execFileSync("unshare", args, { encoding: "utf8", timeout: 60_000, stdio: ["ignore", "pipe", "inherit"] });
+  const spaces = ["--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const text = execFileSync("unshare", [...spaces, process.execPath, join(import.meta.dirname, "network-world.ts")], {
+    encoding: "utf8",
+    timeout: 60_000,
+    killSignal: "SIGKILL", // unshare is deaf to SIGTERM while it waits
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   return JSON.parse(text.trim().split("\n").at(-1) ?? "");
 }
 
