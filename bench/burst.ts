@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ContainerInfo } from "../proto/gen/hob/v1/fleet.ts";
+import { hostImageRef } from "../proto/image.ts";
 import { type AgentUnderTest, callOf, pythonLoad, startAgent } from "../test/container/agent-process.ts";
 import { makeRow, quantile, type Row } from "./report.ts";
 import { runcCrowd } from "./runc-crowd.ts";
@@ -79,7 +80,7 @@ interface Hundred {
 
 async function openHundred(agent: AgentUnderTest): Promise<Hundred> {
   await agent.heard("hello");
-  agent.send({ $case: "resolve", value: { image: { source: "host", digest: "" } } });
+  agent.send({ $case: "resolve", value: { image: hostImageRef, stepsDone: 0, from: "", credentials: [] } });
   const { image } = await agent.heard("image");
   const states = new Map<string, string>();
   const loads = new Map<string, ReturnType<typeof pythonLoad>>();

@@ -16,6 +16,7 @@ import type {
   ImageResolved,
   Load,
 } from "../proto/gen/hob/v1/agents.ts";
+import { hostImageRef } from "../proto/image.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Calls } from "./calls.ts";
 import type { Logs } from "./logs.ts";
@@ -83,6 +84,9 @@ export function createAgents(parts: AgentsParts): Agents {
     cancel: (_node, { call }) => calls.cancel(call),
     progress: (node, progress) => sessions.progress({ ...progress, node: progress.node || node.name }),
     image: imageResolved,
+    imageStep: (node, { requested, stepsDone }) => log.info({ node: node.name, requested, stepsDone }, "an image's step was run"),
+    buildLog: (node, { step, lines }) => log.debug({ node: node.name, step, lines }, "a build said"),
+    trace: (node, { image }) => log.debug({ node: node.name, image }, "an image's start was traced"),
   };
 
   /** A call that ran with its load says that the load is done, should the answer to the load itself not have come first. */
@@ -131,7 +135,7 @@ export function createAgents(parts: AgentsParts): Agents {
   }
 
   function resolveHost(node: Node): void {
-    node.send({ $case: "resolve", value: { image: { source: "host", digest: "" } } });
+    node.send({ $case: "resolve", value: { image: hostImageRef, stepsDone: 0, from: "", credentials: [] } });
   }
 
   function welcome(stream: Stream, hello: AgentHello): Node {

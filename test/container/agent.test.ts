@@ -93,6 +93,9 @@ def hang():
     print("hanging", flush=True)
     time.sleep(1000)
 `;
+
+import { hostImageRef } from "../../proto/image.ts";
+
 const names = ["double", "status", "attempt", "surroundings", "loopback", "scratch", "threads", "grow", "hang"];
 
 describe.skipIf(cannotRun)("the agent", () => {
@@ -110,7 +113,7 @@ describe.skipIf(cannotRun)("the agent", () => {
   async function prepare(target: AgentUnderTest): Promise<void> {
     agent = target;
     await agent.heard("hello");
-    agent.send({ $case: "resolve", value: { image: { source: "host", digest: "" } } });
+    agent.send({ $case: "resolve", value: { image: hostImageRef, stepsDone: 0, from: "", credentials: [] } });
     const resolved = await agent.heard("image");
     expect(resolved.failure).toBeUndefined();
     image = resolved.image as ImageInfo;
@@ -259,7 +262,10 @@ describe.skipIf(cannotRun)("the agent", () => {
   });
 
   it("tells an impossible image in one sentence and leaves the pool as it is", async () => {
-    agent.send({ $case: "resolve", value: { image: { source: "moon", digest: "" } } });
+    agent.send({
+      $case: "resolve",
+      value: { image: { ...hostImageRef, source: "moon" }, stepsDone: 0, from: "", credentials: [] },
+    });
     const answer = await agent.heard("image", ({ requested }) => requested?.source === "moon");
     expect(answer.failure?.message).toBe('image moon: image source "moon" is not one of: host');
   });

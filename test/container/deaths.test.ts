@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import type { ContainerInfo, ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
+import { hostImageRef } from "../../proto/image.ts";
 import { type AgentUnderTest, cannotRun, pythonLoad, startAgent, typescriptLoad } from "./agent-process.ts";
 import { type Bench, type Death, die } from "./deaths.ts";
 import { pythonDeaths } from "./deaths-python.ts";
@@ -70,7 +71,7 @@ describe.skipIf(cannotRun)("the table of deaths", () => {
   beforeAll(async () => {
     agent = await startAgent(store);
     await agent.heard("hello");
-    agent.send({ $case: "resolve", value: { image: { source: "host", digest: "" } } });
+    agent.send({ $case: "resolve", value: { image: hostImageRef, stepsDone: 0, from: "", credentials: [] } });
     const { image } = await agent.heard("image");
     const pools = Object.values(classes).map((resourceClass) => ({
       image: image?.digest ?? "",

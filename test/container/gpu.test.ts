@@ -50,6 +50,8 @@ def hold():
     return [os.getpid(), saves, others]
 `;
 
+import { hostImageRef } from "../../proto/image.ts";
+
 describe.skipIf(cannotRun)("containers with GPUs", () => {
   let folder: string;
   let agent: AgentUnderTest;
@@ -108,7 +110,7 @@ while :; do echo "$lines"; sleep 1; done
     process.env["HOB_CDI_DIRS"] = join(folder, "cdi");
     agent = await startAgent(join(tmpdir(), "hob-test-cache/hob/blobs"));
     await agent.heard("hello");
-    agent.send({ $case: "resolve", value: { image: { source: "host", digest: "" } } });
+    agent.send({ $case: "resolve", value: { image: hostImageRef, stepsDone: 0, from: "", credentials: [] } });
     image = (await agent.heard("image")).image!.digest;
   }, 120_000);
   afterAll(async () => {

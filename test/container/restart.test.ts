@@ -27,6 +27,8 @@ def hang():
     time.sleep(1000)
 `;
 
+import { hostImageRef } from "../../proto/image.ts";
+
 /** Everything on this machine that a pool's key or run folder leads to, but for the agent's own present processes. */
 async function tracesOf({ key, run }: AgentUnderTest["options"]): Promise<string[]> {
   const folders = await cgroupFolders(`hob-${key}`);
@@ -72,7 +74,7 @@ describe.skipIf(cannotRun)("agents that are killed, and two at once", () => {
     };
     await agent.heard("hello");
     goOn();
-    agent.send({ $case: "resolve", value: { image: { source: "host", digest: "" } } });
+    agent.send({ $case: "resolve", value: { image: hostImageRef, stepsDone: 0, from: "", credentials: [] } });
     const image = (await agent.heard("image")).image?.digest ?? "";
     goOn();
     agent.send({ $case: "pools", value: { pools: [{ image, resourceClass, warm: 2, reserve: 0 }] } });

@@ -55,6 +55,9 @@ export interface AgentMessage {
     { $case: "cancel"; value: CancelCall }
     | { $case: "progress"; value: Progress }
     | { $case: "image"; value: ImageResolved }
+    | { $case: "imageStep"; value: ImageStepBuilt }
+    | { $case: "buildLog"; value: BuildLog }
+    | { $case: "trace"; value: ImageTrace }
     | undefined;
 }
 
@@ -69,6 +72,32 @@ export interface ContainerChanged {
   container: ContainerInfo | undefined;
   gone: boolean;
   reason: string;
+}
+
+/** A step has left an image, all of which control's store has by now. */
+export interface ImageStepBuilt {
+  requested: ImageRef | undefined;
+  stepsDone: number;
+  digest: string;
+  ms: number;
+}
+
+/** What a step prints while it runs. */
+export interface BuildLog {
+  requested:
+    | ImageRef
+    | undefined;
+  /** 1 is the first; 0 is the base */
+  step: number;
+  /** without newlines, each at most 4 KiB */
+  lines: string[];
+  timeMs: number;
+}
+
+/** Which blobs of an image its first start on a node has read, in order: a blob in control's store, docs/image-format.md. */
+export interface ImageTrace {
+  image: string;
+  blob: string;
 }
 
 export interface ImageResolved {
@@ -160,8 +189,26 @@ export interface Pool {
   reserve: number;
 }
 
+/** Answered by ImageResolved, after an ImageStepBuilt for each step that was run. */
 export interface ResolveImage {
-  image: ImageRef | undefined;
+  image:
+    | ImageRef
+    | undefined;
+  /** so many of its steps have been run before, */
+  stepsDone: number;
+  /** and have left this image; "": the base is still to be made or imported */
+  from: string;
+  credentials: RegistryCredential[];
+}
+
+/** For a registry of which an image is imported. Kept in memory only. */
+export interface RegistryCredential {
+  /** host, with its port if it has one */
+  registry: string;
+  username: string;
+  password: string;
+  /** instead of a name and a password */
+  identityToken: string;
 }
 
 /** Puts a snapshot's code into a container, specialising it to the app if it is generic. Idempotent. */
@@ -368,6 +415,15 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "image":
         ImageResolved.encode(message.message.value, writer.uint32(90).fork()).join();
         break;
+      case "imageStep":
+        ImageStepBuilt.encode(message.message.value, writer.uint32(98).fork()).join();
+        break;
+      case "buildLog":
+        BuildLog.encode(message.message.value, writer.uint32(106).fork()).join();
+        break;
+      case "trace":
+        ImageTrace.encode(message.message.value, writer.uint32(114).fork()).join();
+        break;
     }
     return writer;
   },
@@ -473,6 +529,30 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "image", value: ImageResolved.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.message = { $case: "imageStep", value: ImageStepBuilt.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.message = { $case: "buildLog", value: BuildLog.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.message = { $case: "trace", value: ImageTrace.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -554,6 +634,24 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "image": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "image", value: ImageResolved.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "imageStep": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "imageStep", value: ImageStepBuilt.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "buildLog": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "buildLog", value: BuildLog.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "trace": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "trace", value: ImageTrace.fromPartial(object.message.value) };
         }
         break;
       }
@@ -718,6 +816,259 @@ export const ContainerChanged: MessageFns<ContainerChanged> = {
       : undefined;
     message.gone = object.gone ?? false;
     message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseImageStepBuilt(): ImageStepBuilt {
+  return { requested: undefined, stepsDone: 0, digest: "", ms: 0 };
+}
+
+export const ImageStepBuilt: MessageFns<ImageStepBuilt> = {
+  encode(message: ImageStepBuilt, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requested !== undefined) {
+      ImageRef.encode(message.requested, writer.uint32(10).fork()).join();
+    }
+    if (message.stepsDone !== 0) {
+      writer.uint32(16).uint32(message.stepsDone);
+    }
+    if (message.digest !== "") {
+      writer.uint32(26).string(message.digest);
+    }
+    if (message.ms !== 0) {
+      writer.uint32(33).double(message.ms);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageStepBuilt {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageStepBuilt();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requested = ImageRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stepsDone = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.ms = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImageStepBuilt>): ImageStepBuilt {
+    return ImageStepBuilt.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageStepBuilt>): ImageStepBuilt {
+    const message = createBaseImageStepBuilt();
+    message.requested = (object.requested !== undefined && object.requested !== null)
+      ? ImageRef.fromPartial(object.requested)
+      : undefined;
+    message.stepsDone = object.stepsDone ?? 0;
+    message.digest = object.digest ?? "";
+    message.ms = object.ms ?? 0;
+    return message;
+  },
+};
+
+function createBaseBuildLog(): BuildLog {
+  return { requested: undefined, step: 0, lines: [], timeMs: 0 };
+}
+
+export const BuildLog: MessageFns<BuildLog> = {
+  encode(message: BuildLog, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requested !== undefined) {
+      ImageRef.encode(message.requested, writer.uint32(10).fork()).join();
+    }
+    if (message.step !== 0) {
+      writer.uint32(16).uint32(message.step);
+    }
+    for (const v of message.lines) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.timeMs !== 0) {
+      writer.uint32(33).double(message.timeMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BuildLog {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBuildLog();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requested = ImageRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lines.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.timeMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<BuildLog>): BuildLog {
+    return BuildLog.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BuildLog>): BuildLog {
+    const message = createBaseBuildLog();
+    message.requested = (object.requested !== undefined && object.requested !== null)
+      ? ImageRef.fromPartial(object.requested)
+      : undefined;
+    message.step = object.step ?? 0;
+    message.lines = object.lines?.map((e) => e) || [];
+    message.timeMs = object.timeMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseImageTrace(): ImageTrace {
+  return { image: "", blob: "" };
+}
+
+export const ImageTrace: MessageFns<ImageTrace> = {
+  encode(message: ImageTrace, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    if (message.blob !== "") {
+      writer.uint32(18).string(message.blob);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageTrace {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageTrace();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.blob = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImageTrace>): ImageTrace {
+    return ImageTrace.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageTrace>): ImageTrace {
+    const message = createBaseImageTrace();
+    message.image = object.image ?? "";
+    message.blob = object.blob ?? "";
     return message;
   },
 };
@@ -1697,13 +2048,22 @@ export const Pool: MessageFns<Pool> = {
 };
 
 function createBaseResolveImage(): ResolveImage {
-  return { image: undefined };
+  return { image: undefined, stepsDone: 0, from: "", credentials: [] };
 }
 
 export const ResolveImage: MessageFns<ResolveImage> = {
   encode(message: ResolveImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.image !== undefined) {
       ImageRef.encode(message.image, writer.uint32(10).fork()).join();
+    }
+    if (message.stepsDone !== 0) {
+      writer.uint32(16).uint32(message.stepsDone);
+    }
+    if (message.from !== "") {
+      writer.uint32(26).string(message.from);
+    }
+    for (const v of message.credentials) {
+      RegistryCredential.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1729,6 +2089,30 @@ export const ResolveImage: MessageFns<ResolveImage> = {
             message.image = ImageRef.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stepsDone = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.credentials.push(RegistryCredential.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1749,6 +2133,100 @@ export const ResolveImage: MessageFns<ResolveImage> = {
     message.image = (object.image !== undefined && object.image !== null)
       ? ImageRef.fromPartial(object.image)
       : undefined;
+    message.stepsDone = object.stepsDone ?? 0;
+    message.from = object.from ?? "";
+    message.credentials = object.credentials?.map((e) => RegistryCredential.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRegistryCredential(): RegistryCredential {
+  return { registry: "", username: "", password: "", identityToken: "" };
+}
+
+export const RegistryCredential: MessageFns<RegistryCredential> = {
+  encode(message: RegistryCredential, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.registry !== "") {
+      writer.uint32(10).string(message.registry);
+    }
+    if (message.username !== "") {
+      writer.uint32(18).string(message.username);
+    }
+    if (message.password !== "") {
+      writer.uint32(26).string(message.password);
+    }
+    if (message.identityToken !== "") {
+      writer.uint32(34).string(message.identityToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegistryCredential {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegistryCredential();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.registry = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.username = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.password = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.identityToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RegistryCredential>): RegistryCredential {
+    return RegistryCredential.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RegistryCredential>): RegistryCredential {
+    const message = createBaseRegistryCredential();
+    message.registry = object.registry ?? "";
+    message.username = object.username ?? "";
+    message.password = object.password ?? "";
+    message.identityToken = object.identityToken ?? "";
     return message;
   },
 };

@@ -9,12 +9,24 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
 /** Messages that several services share: specs, values, failures, snapshots. */
 
-/** Where a root filesystem comes from. Exactly one source is set; `digest` is the manifest's sha256 once it is known. */
+/** Where a root filesystem comes from: a base, then steps, each over what the one before has left. */
 export interface ImageRef {
-  /** "host" */
+  /** "host" | "debian" | "oci" */
   source: string;
-  /** "" until a node has resolved it */
+  /** the manifest's sha256; "" until it has been built or imported */
   digest: string;
+  /** debian: the suite; oci: "HOST/NAME:TAG" or "HOST/NAME@sha256:…"; host: "" */
+  reference: string;
+  steps: ImageStep[];
+}
+
+export interface ImageStep {
+  /** "apt" | "pip" | "npm" | "run" | "copy" | "env" | "workdir" | "user" */
+  kind: string;
+  /** apt, pip, npm: packages; run: a shell command; copy: the target; env: name, value; workdir: a path; user: a name or uid */
+  arguments: string[];
+  /** copy: paths relative to the target, which is the file itself when there is one of path "" */
+  files: FileEntry[];
 }
 
 export interface Parameter {
@@ -210,7 +222,7 @@ export interface Step {
 }
 
 function createBaseImageRef(): ImageRef {
-  return { source: "", digest: "" };
+  return { source: "", digest: "", reference: "", steps: [] };
 }
 
 export const ImageRef: MessageFns<ImageRef> = {
@@ -220,6 +232,12 @@ export const ImageRef: MessageFns<ImageRef> = {
     }
     if (message.digest !== "") {
       writer.uint32(18).string(message.digest);
+    }
+    if (message.reference !== "") {
+      writer.uint32(26).string(message.reference);
+    }
+    for (const v of message.steps) {
+      ImageStep.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -253,6 +271,22 @@ export const ImageRef: MessageFns<ImageRef> = {
             message.digest = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reference = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.steps.push(ImageStep.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -272,6 +306,87 @@ export const ImageRef: MessageFns<ImageRef> = {
     const message = createBaseImageRef();
     message.source = object.source ?? "";
     message.digest = object.digest ?? "";
+    message.reference = object.reference ?? "";
+    message.steps = object.steps?.map((e) => ImageStep.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseImageStep(): ImageStep {
+  return { kind: "", arguments: [], files: [] };
+}
+
+export const ImageStep: MessageFns<ImageStep> = {
+  encode(message: ImageStep, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    for (const v of message.arguments) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.files) {
+      FileEntry.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageStep {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageStep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.arguments.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.files.push(FileEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImageStep>): ImageStep {
+    return ImageStep.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageStep>): ImageStep {
+    const message = createBaseImageStep();
+    message.kind = object.kind ?? "";
+    message.arguments = object.arguments?.map((e) => e) || [];
+    message.files = object.files?.map((e) => FileEntry.fromPartial(e)) || [];
     return message;
   },
 };

@@ -1,0 +1,31 @@
+// ②④⑤ What an image is called before it is built: a key, which is the digest of its definition, and words for people.
+
+import { createHash } from "node:crypto";
+import type { ImageRef, ImageStep } from "./gen/hob/v1/common.ts";
+
+/** The image that each node makes of its own runtimes. */
+export const hostImageRef: ImageRef = { source: "host", digest: "", reference: "", steps: [] };
+
+/**
+ * The key of what the first `steps` steps of an image leave: the same for the same definition, files that it copies included, whoever
+ * defines it. An image that is named by its digest has that as its key.
+ */
+export function imageKey(image: ImageRef, steps: number = image.steps.length): string {
+  if (image.digest) return image.digest;
+  if (image.source === "host" && steps === 0) return "source:host";
+  const files = ({ files }: ImageStep) => files.map(({ path, digest, mode }) => [path, digest, mode]);
+  const definition = image.steps.slice(0, steps).map((step) => [step.kind, step.arguments, files(step)]);
+  return `spec:${createHash("sha256")
+    .update(JSON.stringify([image.source, image.reference, definition]))
+    .digest("hex")}`;
+}
+
+/** "debian bookworm", "oci HOST/NAME:TAG", "host". */
+export const imageLabel = ({ source, reference }: ImageRef): string => (reference ? `${source} ${reference}` : source);
+
+/** A step as its author wrote it, more or less: "apt_install python3-numpy", "run make". */
+export function stepLabel({ kind, arguments: words, files }: ImageStep): string {
+  if (kind === "copy") return `copy ${files.length} ${files.length === 1 ? "file" : "files"} to ${words[0] ?? ""}`;
+  const installs = kind === "apt" || kind === "pip" || kind === "npm";
+  return `${kind}${installs ? "_install" : ""} ${words.join(kind === "env" ? "=" : " ")}`;
+}
