@@ -12,13 +12,15 @@ import type {
   AgentHello,
   AgentMessage,
   AgentMessages,
+  BuildLog,
   ContainerChanged,
   ImageResolved,
   Load,
 } from "../proto/gen/hob/v1/agents.ts";
-import { hostImageRef } from "../proto/image.ts";
+import { hostImageRef, imageKey, imageLabel, stepLabel } from "../proto/image.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Calls } from "./calls.ts";
+import type { ImageRecords } from "./images/records.ts";
 import type { Logs } from "./logs.ts";
 import type { Command, Container, Node, Nodes } from "./nodes.ts";
 import type { Publishes } from "./publishes.ts";
@@ -44,6 +46,7 @@ interface AgentsParts {
   sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice" | "trouble">;
   logs: Pick<Logs, "append">;
   shells: Pick<Shells, "containerGone">;
+  images: ImageRecords;
   turn: Turn;
   clock: Clock;
   log: Log;
@@ -59,7 +62,7 @@ export interface Agents {
 }
 
 export function createAgents(parts: AgentsParts): Agents {
-  const { nodes, calls, scheduler, publishes, sessions, logs, shells, turn, clock, log, build } = parts;
+  const { nodes, calls, scheduler, publishes, sessions, logs, shells, images, turn, clock, log, build } = parts;
   const streams = new Map<Node, { stream: Stream; batch: Batch<AgentCommand> }>();
   let closing = false;
 
@@ -84,9 +87,15 @@ export function createAgents(parts: AgentsParts): Agents {
     cancel: (_node, { call }) => calls.cancel(call),
     progress: (node, progress) => sessions.progress({ ...progress, node: progress.node || node.name }),
     image: imageResolved,
-    imageStep: (node, { requested, stepsDone }) => log.info({ node: node.name, requested, stepsDone }, "an image's step was run"),
-    buildLog: (node, { step, lines }) => log.debug({ node: node.name, step, lines }, "a build said"),
-    trace: (node, { image }) => log.debug({ node: node.name, image }, "an image's start was traced"),
+    imageStep(_node, { requested, stepsDone, digest, ms }) {
+      if (requested) images.keepStep(imageKey(requested, stepsDone), { digest, ms, builtAtMs: clock.now() });
+      turn.wake();
+    },
+    buildLog: buildSaid,
+    trace(_node, { image, blob }) {
+      images.keepTrace(image, blob);
+      turn.wake();
+    },
   };
 
   /** A call that ran with its load says that the load is done, should the answer to the load itself not have come first. */
@@ -118,13 +127,21 @@ export function createAgents(parts: AgentsParts): Agents {
     shells.containerGone(container, reason);
   }
 
+  function buildSaid(node: Node, { requested, step, lines }: BuildLog): void {
+    const last = lines.at(-1);
+    if (!requested || last === undefined) return;
+    const [what, total, running] = [`image ${imageLabel(requested)}`, requested.steps.length, requested.steps[step - 1]];
+    const message = running ? `${stepLabel(running)}: ${last}` : last;
+    sessions.progress({ what, phase: "building", done: step, total, unit: "steps", node: node.name, message });
+  }
+
   function imageResolved(node: Node, { requested, image, failure }: ImageResolved): void {
     if (image && !failure) {
       nodes.resolved(node, image);
       turn.wake();
       return;
     }
-    const what = `image ${requested?.source ?? ""}`;
+    const what = `image ${requested ? imageLabel(requested) : ""}`;
     const message = failure?.message ?? "the node gave no reason";
     log.error({ node: node.name, what, message }, "an image could not be resolved");
     sessions.progress({ what, phase: "failed", done: 0, total: 0, unit: "", node: node.name, message });

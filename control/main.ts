@@ -19,6 +19,7 @@ import { createContent } from "./content.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
+import { createImageRecords } from "./images/records.ts";
 import { createLogs, type Logs } from "./logs.ts";
 import { createNodes } from "./nodes.ts";
 import { createPublishes } from "./publishes.ts";
@@ -140,7 +141,10 @@ function wire(
   });
   logs.listen((lines) => sessions.logs(lines));
   const shells = createShells({ nodes, registry, groups, snapshots, clients, turn, log, secretsFor });
-  const agents = createAgents({ shells, nodes, calls, scheduler, publishes, sessions, logs, turn, clock, log, build });
+  const images = createImageRecords(engine.records);
+  const agents = createAgents({
+    ...{ shells, nodes, calls, scheduler, publishes, sessions, logs, images, turn, clock, log, build },
+  });
   turn.begin({
     decide() {
       if (!agents.placing) return;

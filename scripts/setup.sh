@@ -1,4 +1,4 @@
-# Sets up what is missing, quickly when nothing is: packages of package-lock.json (one of them brings Node 24), the system's runc, the
+# Sets up what is missing, quickly when nothing is: packages of package-lock.json (one of them brings Node 24), the system's runc and its kin, the
 # bundle in dist/. Sourced by bin/hob and the scripts beside this one; sets $root and $node. HOB_NO_SETUP=1 skips all of it.
 say() { printf 'hob: %s\n' "$*" >&2; }
 die() { say "$*"; exit 3; }
@@ -14,19 +14,31 @@ install_packages() {
   cp "$root/package-lock.json" "$root/node_modules/.hob-lock"
 }
 
-# The agent needs runc, unshare (util-linux) and nft (containers with a network); a client of a pool elsewhere needs neither, so what cannot be installed is said, not fatal.
+# The agent needs runc, unshare (util-linux), nft (containers with a network) and mmdebstrap (Image.debian, where the distribution has it); a client of a
+# pool elsewhere needs none of them, so what cannot be installed is said, not fatal.
 install_system() {
   if [ "$(id -u)" = 0 ]; then elevate=; elif sudo -n true 2>/dev/null; then elevate=sudo; else elevate=none; fi
-  if command -v apt-get >/dev/null 2>&1; then command="apt-get install -y --no-install-recommends runc util-linux python3 nftables"
+  if command -v apt-get >/dev/null 2>&1; then command="apt-get install -y --no-install-recommends runc util-linux python3 nftables mmdebstrap"
   elif command -v dnf >/dev/null 2>&1; then command="dnf install -y runc util-linux python3 nftables"
   elif command -v pacman >/dev/null 2>&1; then command="pacman -S --noconfirm runc util-linux python nftables"
   elif command -v apk >/dev/null 2>&1; then command="apk add runc util-linux python3 nftables"
   else say "runc is missing, and this system's package manager is unknown: install runc, then try again"; return 0; fi
   if [ "$elevate" = none ]; then say "runc is missing and needs root to install: type \`sudo $command\`"; return 0; fi
-  say "installing runc and nftables from the distribution's packages"
+  say "installing what containers need from the distribution's packages"
   # A lock that another package manager holds for a moment is waited for.
   case $command in apt-get*) $elevate apt-get update -qq >/dev/null 2>&1 || true; command="apt-get -o DPkg::Lock::Timeout=120 ${command#apt-get}" ;; esac
-  DEBIAN_FRONTEND=noninteractive $elevate $command >&2 2>&1 >/dev/null || say "could not install runc: type \`sudo $command\` and read its message"
+  DEBIAN_FRONTEND=noninteractive $elevate $command >&2 2>&1 >/dev/null || say "could not install it: type \`sudo $command\` and read its message"
+}
+
+# nft and the like lie in /usr/sbin, which is not on everybody's PATH.
+has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
+
+# What a second look would not mend is tried once for each version of this file.
+lacks_system() {
+  has runc || return 0
+  [ "$(id -u)" = 0 ] || return 1
+  has nft || return 0
+  ! has mmdebstrap && has apt-get && ! cmp -s "$root/scripts/setup.sh" "$root/node_modules/.hob-system"
 }
 
 build() {
@@ -35,8 +47,9 @@ build() {
 
 if [ -z "${HOB_NO_SETUP:-}" ]; then
   cmp -s "$root/package-lock.json" "$root/node_modules/.hob-lock" || install_packages
-  # nft lies in /usr/sbin, which is not on everybody's PATH.
-  if ! command -v runc >/dev/null 2>&1; then install_system
-  elif [ "$(id -u)" = 0 ] && ! PATH="$PATH:/usr/sbin:/sbin" command -v nft >/dev/null 2>&1; then install_system; fi
+  if lacks_system; then
+    install_system
+    cp "$root/scripts/setup.sh" "$root/node_modules/.hob-system"
+  fi
   if [ ! -f "$root/dist/build-id" ] || [ -n "$(cd "$root" && find base proto project tui cli control agent fusefs scripts/build.ts package.json -newer dist/build-id -not -name '*.pyc' -print -quit)" ]; then build; fi
 fi
