@@ -18,7 +18,17 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { CallInfo, CancelCall, LogLines, Progress } from "./calls.ts";
-import { Arguments, Blob, Failure, ImageRef, Patch, SnapshotDelta, Value, Version } from "./common.ts";
+import {
+  Arguments,
+  Blob,
+  Failure,
+  ImageRef,
+  Patch,
+  RegistryCredential,
+  SnapshotDelta,
+  Value,
+  Version,
+} from "./common.ts";
 import { ContainerInfo, ImageInfo, NodeInfo, ResourceClass } from "./fleet.ts";
 import { StartCall } from "./registry.ts";
 import { OpenShell } from "./shell.ts";
@@ -199,16 +209,6 @@ export interface ResolveImage {
   /** and have left this image; "": the base is still to be made or imported */
   from: string;
   credentials: RegistryCredential[];
-}
-
-/** For a registry of which an image is imported. Kept in memory only. */
-export interface RegistryCredential {
-  /** host, with its port if it has one */
-  registry: string;
-  username: string;
-  password: string;
-  /** instead of a name and a password */
-  identityToken: string;
 }
 
 /** Puts a snapshot's code into a container, specialising it to the app if it is generic. Idempotent. */
@@ -2136,97 +2136,6 @@ export const ResolveImage: MessageFns<ResolveImage> = {
     message.stepsDone = object.stepsDone ?? 0;
     message.from = object.from ?? "";
     message.credentials = object.credentials?.map((e) => RegistryCredential.fromPartial(e)) || [];
-    return message;
-  },
-};
-
-function createBaseRegistryCredential(): RegistryCredential {
-  return { registry: "", username: "", password: "", identityToken: "" };
-}
-
-export const RegistryCredential: MessageFns<RegistryCredential> = {
-  encode(message: RegistryCredential, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.registry !== "") {
-      writer.uint32(10).string(message.registry);
-    }
-    if (message.username !== "") {
-      writer.uint32(18).string(message.username);
-    }
-    if (message.password !== "") {
-      writer.uint32(26).string(message.password);
-    }
-    if (message.identityToken !== "") {
-      writer.uint32(34).string(message.identityToken);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): RegistryCredential {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseRegistryCredential();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.registry = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.username = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.password = reader.string();
-            continue;
-          }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
-            message.identityToken = reader.string();
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<RegistryCredential>): RegistryCredential {
-    return RegistryCredential.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RegistryCredential>): RegistryCredential {
-    const message = createBaseRegistryCredential();
-    message.registry = object.registry ?? "";
-    message.username = object.username ?? "";
-    message.password = object.password ?? "";
-    message.identityToken = object.identityToken ?? "";
     return message;
   },
 };

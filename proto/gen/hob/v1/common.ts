@@ -29,6 +29,16 @@ export interface ImageStep {
   files: FileEntry[];
 }
 
+/** For a registry of which an image is imported. Kept in memory only. */
+export interface RegistryCredential {
+  /** host, with its port if it has one */
+  registry: string;
+  username: string;
+  password: string;
+  /** instead of a name and a password */
+  identityToken: string;
+}
+
 export interface Parameter {
   name: string;
   /** "positional-only" | "positional" | "variadic" | "keyword-only" | "keywords" */
@@ -387,6 +397,97 @@ export const ImageStep: MessageFns<ImageStep> = {
     message.kind = object.kind ?? "";
     message.arguments = object.arguments?.map((e) => e) || [];
     message.files = object.files?.map((e) => FileEntry.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRegistryCredential(): RegistryCredential {
+  return { registry: "", username: "", password: "", identityToken: "" };
+}
+
+export const RegistryCredential: MessageFns<RegistryCredential> = {
+  encode(message: RegistryCredential, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.registry !== "") {
+      writer.uint32(10).string(message.registry);
+    }
+    if (message.username !== "") {
+      writer.uint32(18).string(message.username);
+    }
+    if (message.password !== "") {
+      writer.uint32(26).string(message.password);
+    }
+    if (message.identityToken !== "") {
+      writer.uint32(34).string(message.identityToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegistryCredential {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegistryCredential();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.registry = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.username = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.password = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.identityToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RegistryCredential>): RegistryCredential {
+    return RegistryCredential.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RegistryCredential>): RegistryCredential {
+    const message = createBaseRegistryCredential();
+    message.registry = object.registry ?? "";
+    message.username = object.username ?? "";
+    message.password = object.password ?? "";
+    message.identityToken = object.identityToken ?? "";
     return message;
   },
 };
