@@ -2,14 +2,18 @@
 
 import { HobError } from "../../base/errors.ts";
 import { fileType } from "../wire/constants.ts";
+import { configFault } from "./config.ts";
+import { chunksFault, xattrsFault } from "./decode-tables.ts";
 import {
   DIGEST_BYTES,
   entryWord,
+  feature,
   header,
   inodeWord,
   KNOWN_FEATURES,
   MAGIC,
   type Manifest,
+  sections,
   VERSION,
   viewManifest,
 } from "./manifest.ts";
@@ -26,6 +30,7 @@ export function decodeManifest(data: Uint8Array): Manifest {
   const manifest = viewManifest(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   checkTree(manifest);
   checkDigests(manifest);
+  for (const fault of [xattrsFault(manifest), chunksFault(manifest), configFault(manifest)]) if (fault) throw corrupt(fault);
   return manifest;
 }
 
@@ -35,20 +40,22 @@ function checkHeader(bytes: Buffer): void {
   const version = bytes.readUInt16LE(header.version);
   if (version !== VERSION) throw corrupt(`version ${version} is not known here (this hob reads version ${VERSION})`);
   if (bytes.readUInt16LE(header.headerBytes) !== header.sizeof) throw corrupt("its header has another length");
-  if ((bytes.readUInt32LE(header.features) & ~KNOWN_FEATURES) !== 0) throw corrupt("it uses features of a newer hob");
+  const features = bytes.readUInt32LE(header.features);
+  if ((features & ~KNOWN_FEATURES) !== 0) throw corrupt("it uses features of a newer hob");
   if (bytes.readUInt32LE(header.totalBytes) !== bytes.length) throw corrupt("it is cut off or has something behind it");
   for (let i = header.reserved; i < header.sizeof; i++) if (bytes[i] !== 0) throw corrupt("reserved bytes are not zero");
 
   // The sections follow one another without a gap, in this order; products stay far below 2^53.
   let offset: number = header.sizeof;
-  const section = (name: string, field: number, sectionBytes: number): void => {
-    if (bytes.readUInt32LE(field) !== offset) throw corrupt(`its ${name} do not begin where they must`);
-    offset += sectionBytes;
-  };
-  section("inodes", header.inodesOffset, bytes.readUInt32LE(header.inodeCount) * inodeWord.sizeof * 4);
-  section("entries", header.entriesOffset, bytes.readUInt32LE(header.entryCount) * entryWord.sizeof * 4);
-  section("digests", header.digestsOffset, bytes.readUInt32LE(header.digestCount) * DIGEST_BYTES);
-  section("names", header.namesOffset, bytes.readUInt32LE(header.namesBytes));
+  for (const [name, section] of Object.entries(sections)) {
+    const at = bytes.readUInt32LE(section.offset);
+    const count = bytes.readUInt32LE(section.count);
+    const isThere = (features & section.feature) === section.feature;
+    if (!isThere && (at !== 0 || count !== 0)) throw corrupt(`it has ${name} without the feature`);
+    if (isThere && at !== offset) throw corrupt(`its ${name} do not begin where they must`);
+    if (isThere && section.feature !== 0 && count === 0) throw corrupt(`it has the feature, but no ${name}`);
+    offset += count * section.recordBytes;
+  }
   if (offset !== bytes.length) throw corrupt("its sections do not fill it");
   if (bytes.readUInt32LE(header.inodeCount) === 0) throw corrupt("it has no root");
 }
@@ -65,6 +72,7 @@ function checkTree(manifest: Manifest): void {
   const subdirectories = new Uint32Array(inodeCount);
   let nextInode = 1;
   let nextEntry = 0;
+  let hasSpecial = false;
 
   for (let inode = 0; inode < inodeCount; inode++) {
     const base = inode * inodeWord.sizeof;
@@ -99,7 +107,9 @@ function checkTree(manifest: Manifest): void {
       if (inode === 0 && field(inodeWord.parent) !== 0) throw corrupt("its root has a parent");
       continue;
     }
-    if (field(inodeWord.count) !== 0 || field(inodeWord.parent) !== 0) throw corrupt(`inode ${inode} has fields of a directory`);
+    const isDevice = type === fileType.block || type === fileType.character;
+    if ((field(inodeWord.count) !== 0 && !isDevice) || field(inodeWord.parent) !== 0)
+      throw corrupt(`inode ${inode} has fields of a directory`);
     if (type === fileType.regular) {
       if (field(inodeWord.first) >= digestCount) throw corrupt(`file ${inode} names a digest that is not there`);
     } else if (type === fileType.symlink) {
@@ -109,8 +119,13 @@ function checkTree(manifest: Manifest): void {
         throw corrupt(`symlink ${inode} has a target of impossible length`);
       if (offset + length > names.length) throw corrupt(`the target of symlink ${inode} lies outside`);
       if (names.subarray(offset, offset + length).includes(0)) throw corrupt(`the target of symlink ${inode} holds a NUL`);
-    } else throw corrupt(`inode ${inode} is neither directory, file nor symlink`);
+    } else {
+      checkSpecial(manifest, inode, type, isDevice);
+      hasSpecial = true;
+    }
   }
+  if (hasSpecial !== ((manifest.bytes.readUInt32LE(header.features) & feature.special) !== 0))
+    throw corrupt("its feature bits say otherwise of devices, fifos and sockets");
   if (nextInode !== inodeCount || nextEntry !== entryCount) throw corrupt("entries are left over");
 
   for (let inode = 0; inode < inodeCount; inode++) {
@@ -119,6 +134,16 @@ function checkTree(manifest: Manifest): void {
     if (inodes[inode * inodeWord.sizeof + inodeWord.linkCount] !== expected)
       throw corrupt(`inode ${inode} has a wrong link count`);
   }
+}
+
+/** Devices, fifos and sockets: Linux has 12 bits of major, 20 of minor numbers. */
+function checkSpecial({ inodes }: Manifest, inode: number, type: number, isDevice: boolean): void {
+  const field = (at: number): number => inodes[inode * inodeWord.sizeof + at] as number;
+  if (!isDevice && type !== fileType.fifo && type !== fileType.socket) throw corrupt(`inode ${inode} has an unknown type`);
+  if (field(inodeWord.sizeLow) !== 0 || field(inodeWord.sizeHigh) !== 0) throw corrupt(`inode ${inode} has a size`);
+  const [mostMajor, mostMinor] = isDevice ? [0xfff, 0xf_ffff] : [0, 0];
+  if (field(inodeWord.first) > mostMajor || field(inodeWord.count) > mostMinor)
+    throw corrupt(`inode ${inode} has impossible device numbers`);
 }
 
 function checkName(manifest: Manifest, entry: number, hasPredecessor: boolean): void {

@@ -1,25 +1,38 @@
 // ⑤ Writes a manifest from a list of entries. The same entries, in any order, give the same bytes.
 
+import { bytesOfText, textOfBytes } from "../../base/byte-text.ts";
 import { HobError } from "../../base/errors.ts";
 import { fileType } from "../wire/constants.ts";
-import { DIGEST_BYTES, entryWord, header, inodeWord, MAGIC, VERSION } from "./manifest.ts";
+import { type ImageConfig, writeConfig } from "./config.ts";
+import { entryWord, inodeWord } from "./manifest.ts";
+import { assemble, createNames, type Names, writeChunks, writeXattrs } from "./sections.ts";
 
-interface EntryMetadata {
+/** Paths, targets and attributes' names are texts of bytes (base/byte-text.ts). */
+export interface EntryMetadata {
   /** Relative to the root, '/' between names; "" is the root itself. Folders that no entry names come up as root's, 0755. */
   path: string;
-  /** Permission bits. */
+  /** Permission bits, with setuid, setgid and sticky. */
   mode: number;
   uid: number;
   gid: number;
   mtimeSeconds: number;
   mtimeNanoseconds: number;
+  xattrs?: ReadonlyMap<string, Buffer>;
+}
+
+interface LinkedMetadata extends EntryMetadata {
+  /** Entries of one key are names of one inode, which the first of them (by path, breadth first) describes. */
+  hardLink?: string;
 }
 
 export type ManifestEntry =
   | ({ kind: "directory" } & EntryMetadata)
-  /** Entries of one `hardLink` key are names of one inode, which the first of them (by path, breadth first) describes. */
-  | ({ kind: "file"; size: number; digest: string; hardLink?: string } & EntryMetadata)
-  | ({ kind: "symlink"; target: string } & EntryMetadata);
+  /** `chunks`: sha256 of each 4 MiB piece, in order, of a file over 8 MiB that can be fetched piece by piece. */
+  | ({ kind: "file"; size: number; digest: string; chunks?: readonly string[] } & LinkedMetadata)
+  | ({ kind: "symlink"; target: string } & LinkedMetadata)
+  | ({ kind: "device"; type: "block" | "character"; major: number; minor: number } & LinkedMetadata)
+  | ({ kind: "fifo" } & LinkedMetadata)
+  | ({ kind: "socket" } & LinkedMetadata);
 
 /** 1980-01-01, the oldest time that zip files know: for what has no time of its own. */
 export const TIMELESS_SECONDS = 315_532_800;
@@ -55,7 +68,9 @@ function buildTree(entries: Iterable<ManifestEntry>): Node {
     const made = place(path, implicitDirectory(path));
     return made;
   }
-  function place(path: string, entry: ManifestEntry): Node {
+  function place(given: string, entry: ManifestEntry): Node {
+    // Escaped bytes may together be well-formed after all: one path, one text.
+    const path = given.isWellFormed() ? given : textOfBytes(bytesOfText(given));
     const cut = path.lastIndexOf("/");
     if (cut === 0) throw bad(`"${path}" is not a path within the tree`);
     const name = path.slice(cut + 1);
@@ -83,33 +98,12 @@ function buildTree(entries: Iterable<ManifestEntry>): Node {
   return root;
 }
 
-/** Names and targets, each different text once. */
-function createNames() {
-  const offsets = new Map<string, { offset: number; length: number }>();
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  return {
-    add(text: string) {
-      let place = offsets.get(text);
-      if (!place) {
-        const piece = Buffer.from(text, "utf8");
-        place = { offset: bytes, length: piece.length };
-        offsets.set(text, place);
-        pieces.push(piece);
-        bytes += piece.length;
-      }
-      return place;
-    },
-    blob: () => Buffer.concat(pieces),
-  };
-}
-
 const ascii = /^[\0-\x7f]*$/;
 
 /** Bytewise order of names; JavaScript's own order is the same for ASCII. */
 function compareNames([a]: [string, Node], [b]: [string, Node]): number {
   if (ascii.test(a) && ascii.test(b)) return a < b ? -1 : a > b ? 1 : 0;
-  return Buffer.compare(Buffer.from(a, "utf8"), Buffer.from(b, "utf8"));
+  return Buffer.compare(bytesOfText(a), bytesOfText(b));
 }
 
 /** Inodes in breadth-first order, and the entries of each directory in turn. */
@@ -123,7 +117,7 @@ function number(root: Node): { inodes: Node[]; parents: number[]; entries: { nam
     const { children } = inodes[at] as Node;
     if (!children) continue;
     for (const [name, child] of [...children].sort(compareNames)) {
-      const key = child.entry.kind === "file" ? child.entry.hardLink : undefined;
+      const key = child.entry.kind === "directory" ? undefined : child.entry.hardLink;
       const node = (key !== undefined && hardLinks.get(key)) || child;
       if (node.inode < 0) {
         node.inode = inodes.length;
@@ -138,10 +132,39 @@ function number(root: Node): { inodes: Node[]; parents: number[]; entries: { nam
   return { inodes, parents, entries };
 }
 
+interface Kind {
+  type: number;
+  size: number;
+  first: number;
+  count: number;
+}
+
+/** What an inode's kind says. `nextEntry`: where a directory's entries begin. */
+function kindOf({ entry, children }: Node, nextEntry: number, digestIndex: ReadonlyMap<string, number>, names: Names): Kind {
+  if (entry.kind === "directory") return { type: fileType.directory, size: 0, first: nextEntry, count: children?.size ?? 0 };
+  if (entry.kind === "file") {
+    const { path, size, digest } = entry;
+    if (!Number.isSafeInteger(size) || size < 0) throw bad(`"${path}" has the size ${size}`);
+    return { type: fileType.regular, size, first: digestIndex.get(digest) as number, count: 0 };
+  }
+  if (entry.kind === "symlink") {
+    const { offset, length } = names.add(entry.target);
+    if (length === 0 || length > 4095) throw bad(`the symlink "${entry.path}" has a target of ${length} bytes`);
+    return { type: fileType.symlink, size: length, first: offset, count: 0 };
+  }
+  if (entry.kind === "device") {
+    const { path, major, minor } = entry;
+    if (major >>> 12 !== 0 || minor >>> 20 !== 0) throw bad(`"${path}" is the device ${major}:${minor}`);
+    return { type: entry.type === "block" ? fileType.block : fileType.character, size: 0, first: major, count: minor };
+  }
+  return { type: entry.kind === "fifo" ? fileType.fifo : fileType.socket, size: 0, first: 0, count: 0 };
+}
+
 /** The manifest of these entries; HobError `usage` for a path that is there twice or leads out of the tree. */
-export function encodeManifest(list: Iterable<ManifestEntry>): Buffer {
+export function encodeManifest(list: Iterable<ManifestEntry>, config?: ImageConfig): Buffer {
   const { inodes, parents, entries } = number(buildTree(list));
-  const digests = [...new Set(inodes.flatMap(({ entry }) => (entry.kind === "file" ? [entry.digest] : [])))].sort();
+  const files = inodes.flatMap(({ entry }) => (entry.kind === "file" ? [entry] : []));
+  const digests = [...new Set(files.map(({ digest }) => digest))].sort();
   const digestIndex = new Map(digests.map((digest, index) => [digest, index]));
   const names = createNames();
 
@@ -154,20 +177,10 @@ export function encodeManifest(list: Iterable<ManifestEntry>): Buffer {
 
   const inodeWords = new Uint32Array(inodes.length * inodeWord.sizeof);
   let nextEntry = 0;
-  for (const [inode, { entry, children, links }] of inodes.entries()) {
-    let [type, size, first, count] = [0, 0, 0, 0];
-    if (entry.kind === "directory") {
-      [type, first, count] = [fileType.directory, nextEntry, children?.size ?? 0];
-      nextEntry += count;
-    } else if (entry.kind === "file") {
-      if (!Number.isSafeInteger(entry.size) || entry.size < 0) throw bad(`"${entry.path}" has the size ${entry.size}`);
-      [type, size, first] = [fileType.regular, entry.size, digestIndex.get(entry.digest) as number];
-    } else {
-      const target = names.add(entry.target);
-      if (target.length === 0 || target.length > 4095)
-        throw bad(`the symlink "${entry.path}" has a target of ${target.length} bytes`);
-      [type, size, first] = [fileType.symlink, target.length, target.offset];
-    }
+  for (const [inode, node] of inodes.entries()) {
+    const { entry, links } = node;
+    const { type, size, first, count } = kindOf(node, nextEntry, digestIndex, names);
+    if (type === fileType.directory) nextEntry += count;
     const seconds = BigInt.asUintN(64, BigInt(Math.floor(entry.mtimeSeconds)));
     const record = [
       type | (entry.mode & 0o7777),
@@ -185,30 +198,16 @@ export function encodeManifest(list: Iterable<ManifestEntry>): Buffer {
     ];
     inodeWords.set(record, inode * inodeWord.sizeof);
   }
-  return assemble(inodeWords, entryWords, digests, names.blob());
-}
-
-function assemble(inodeWords: Uint32Array, entryWords: Uint32Array, digests: string[], names: Buffer): Buffer {
-  const inodesOffset = header.sizeof;
-  const entriesOffset = inodesOffset + inodeWords.byteLength;
-  const digestsOffset = entriesOffset + entryWords.byteLength;
-  const namesOffset = digestsOffset + digests.length * DIGEST_BYTES;
-  const bytes = Buffer.from(new ArrayBuffer(namesOffset + names.length));
-  MAGIC.copy(bytes, header.magic);
-  bytes.writeUInt16LE(VERSION, header.version);
-  bytes.writeUInt16LE(header.sizeof, header.headerBytes);
-  bytes.writeUInt32LE(inodeWords.length / inodeWord.sizeof, header.inodeCount);
-  bytes.writeUInt32LE(entryWords.length / entryWord.sizeof, header.entryCount);
-  bytes.writeUInt32LE(digests.length, header.digestCount);
-  bytes.writeUInt32LE(names.length, header.namesBytes);
-  bytes.writeUInt32LE(inodesOffset, header.inodesOffset);
-  bytes.writeUInt32LE(entriesOffset, header.entriesOffset);
-  bytes.writeUInt32LE(digestsOffset, header.digestsOffset);
-  bytes.writeUInt32LE(namesOffset, header.namesOffset);
-  bytes.writeUInt32LE(bytes.length, header.totalBytes);
-  bytes.set(Buffer.from(inodeWords.buffer), inodesOffset);
-  bytes.set(Buffer.from(entryWords.buffer), entriesOffset);
-  for (const [index, digest] of digests.entries()) bytes.write(digest, digestsOffset + index * DIGEST_BYTES, "hex");
-  names.copy(bytes, namesOffset);
-  return bytes;
+  return assemble({
+    inodes: inodeWords,
+    entries: entryWords,
+    digests,
+    xattrs: writeXattrs(
+      inodes.map(({ entry }) => entry),
+      names,
+    ),
+    ...writeChunks(files, digestIndex),
+    names: names.blob(),
+    config: writeConfig(config),
+  });
 }

@@ -56,7 +56,16 @@ export const epoll = { ctlAdd: 1, ctlDel: 2, in: 1, exclusive: 1 << 28, cloexec:
 export const eventfdFlag = { nonblock: 0o4000, cloexec: 0o2000000 } as const;
 
 /** include/uapi/linux/stat.h: the file type in a mode, and its dirent type (mode >> 12). */
-export const fileType = { mask: 0o170000, directory: 0o040000, regular: 0o100000, symlink: 0o120000 } as const;
+export const fileType = {
+  mask: 0o170000,
+  fifo: 0o010000,
+  character: 0o020000,
+  directory: 0o040000,
+  block: 0o060000,
+  regular: 0o100000,
+  symlink: 0o120000,
+  socket: 0o140000,
+} as const;
 
 /** Seconds for which the kernel may believe an entry or attribute that never changes: 34 years. */
 export const FOREVER_SECONDS = 0x3fffffff;

@@ -2,58 +2,71 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { bytesOfText } from "../../base/byte-text.ts";
+import { configOf } from "../../fusefs/image/config.ts";
 import { decodeManifest } from "../../fusefs/image/decode.ts";
-import { encodeManifest, type ManifestEntry } from "../../fusefs/image/encode.ts";
+import { encodeManifest, type ManifestEntry, TIMELESS_SECONDS } from "../../fusefs/image/encode.ts";
+import { entriesOfManifest } from "../../fusefs/image/entries.ts";
 import * as manifests from "../../fusefs/image/manifest.ts";
-import { fileType } from "../../fusefs/wire/constants.ts";
-import { entryLists } from "../fuzz/manifest-entries.ts";
+import { findXattr } from "../../fusefs/image/tables.ts";
+import { configs, entryLists } from "../fuzz/manifest-entries.ts";
 
-/** The tree as paths, read the way the FUSE server reads it: by names, from the root. */
-function readBack(bytes: Uint8Array): Map<string, string> {
+/** Every entry by its path, found again the way the FUSE server finds it: by names, from the root. */
+function readBack(bytes: Uint8Array): Map<string, ManifestEntry> {
   const manifest = decodeManifest(bytes);
-  const lines = new Map<string, string>();
-  const walk = (inode: number, path: string): void => {
-    const type = manifests.typeOf(manifest, inode);
-    const mode = manifests.modeOf(manifest, inode) & 0o7777;
-    if (type === fileType.regular)
-      lines.set(path, `file ${mode} ${manifests.digestOf(manifest, inode)} ${manifests.sizeOf(manifest, inode)}`);
-    else if (type === fileType.symlink) lines.set(path, `symlink ${manifests.targetOf(manifest, inode)}`);
-    else {
-      lines.set(path, `directory ${mode}`);
-      const { first, count } = manifests.entriesOf(manifest, inode);
-      for (let entry = first; entry < first + count; entry++) {
-        const name = manifests.entryName(manifest, entry);
-        const bytesOfName = Buffer.from(name);
-        expect(manifests.findEntry(manifest, inode, bytesOfName, 0, bytesOfName.length)).toBe(entry);
-        walk(manifests.entryInode(manifest, entry), path === "" ? name : `${path}/${name}`);
-      }
+  const found = new Map<string, ManifestEntry>();
+  for (const entry of entriesOfManifest(manifest)) {
+    let inode = 0;
+    for (const name of entry.path === "" ? [] : entry.path.split("/")) {
+      const bytesOfName = bytesOfText(name);
+      const at = manifests.findEntry(manifest, inode, bytesOfName, 0, bytesOfName.length);
+      expect(manifests.entryName(manifest, at)).toBe(name);
+      inode = manifests.entryInode(manifest, at);
     }
-  };
-  walk(0, "");
-  return lines;
-}
-
-function describeEntries(entries: readonly ManifestEntry[]): Map<string, string> {
-  const lines = new Map<string, string>([["", `directory ${0o755}`]]);
-  for (const entry of entries) {
-    const { kind, path, mode } = entry;
-    for (let cut = path.indexOf("/"); cut > 0; cut = path.indexOf("/", cut + 1)) {
-      if (!lines.has(path.slice(0, cut))) lines.set(path.slice(0, cut), `directory ${0o755}`);
+    for (const [name, value] of entry.xattrs ?? []) {
+      const bytesOfName = bytesOfText(name);
+      expect(findXattr(manifest, inode, bytesOfName, 0, bytesOfName.length)).toEqual(value);
     }
-    if (kind === "file") lines.set(path, `file ${mode} ${entry.digest} ${entry.size}`);
-    else if (kind === "symlink") lines.set(path, `symlink ${entry.target}`);
-    else lines.set(path, `directory ${mode}`);
+    found.set(entry.path, entry);
   }
-  return lines;
+  return found;
 }
 
-const sorted = (lines: Map<string, string>): [string, string][] => [...lines].sort(([a], [b]) => (a < b ? -1 : 1));
+/** What must be read back: the entries, and the folders that came up as somebody's parents. */
+function expectedOf(entries: readonly ManifestEntry[]): Map<string, ManifestEntry> {
+  const expected = new Map<string, ManifestEntry>();
+  const implicit = (path: string): ManifestEntry => {
+    return { kind: "directory", path, mode: 0o755, uid: 0, gid: 0, mtimeSeconds: TIMELESS_SECONDS, mtimeNanoseconds: 0 };
+  };
+  expected.set("", implicit(""));
+  for (const { path } of entries) {
+    for (let cut = path.indexOf("/"); cut > 0; cut = path.indexOf("/", cut + 1)) {
+      expected.set(path.slice(0, cut), implicit(path.slice(0, cut)));
+    }
+  }
+  for (const entry of entries) expected.set(entry.path, entry);
+  return expected;
+}
+
+const sorted = (entries: Map<string, ManifestEntry>): ManifestEntry[] =>
+  [...entries.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
 
 describe("a manifest", () => {
   it("gives back every entry that was written into it", () => {
     fc.assert(
       fc.property(entryLists, (entries) => {
-        expect(sorted(readBack(encodeManifest(entries)))).toEqual(sorted(describeEntries(entries)));
+        expect(sorted(readBack(encodeManifest(entries)))).toEqual(sorted(expectedOf(entries)));
+      }),
+    );
+  });
+
+  it("is written again, byte for byte, from what was read of it, with its configuration", () => {
+    fc.assert(
+      fc.property(entryLists, configs, (entries, config) => {
+        const bytes = encodeManifest(entries, config);
+        const manifest = decodeManifest(bytes);
+        expect(configOf(manifest)).toEqual(config);
+        expect(encodeManifest(entriesOfManifest(manifest), configOf(manifest)).equals(bytes)).toBe(true);
       }),
     );
   });
