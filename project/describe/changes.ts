@@ -2,6 +2,7 @@
 
 import type { FunctionSpec, PatchedUnit } from "../../proto/gen/hob/v1/common.ts";
 import type { Tier } from "../events.ts";
+import { imageReason, keyOf } from "./image.ts";
 import { type LoadedCode, type PatchPlan, patchBetween, type Unit } from "./patches.ts";
 
 export interface DescribedFunction {
@@ -108,7 +109,7 @@ const sameFiles = (was: DescribedFunction, now: DescribedFunction): boolean =>
 
 /** What can change about a spec, and what it takes: another container, a new process, or nothing that the process has to know. */
 const specFields: readonly { name: string; tier: Tier; value(spec: FunctionSpec): unknown }[] = [
-  { name: "image", tier: "container", value: (spec) => `${spec.image?.source} ${spec.image?.digest}` },
+  { name: "image", tier: "container", value: (spec) => keyOf(spec.image) },
   { name: "cpu", tier: "container", value: (spec) => spec.cpu },
   { name: "memory", tier: "container", value: (spec) => spec.memoryBytes },
   { name: "gpu", tier: "container", value: (spec) => spec.gpu },
@@ -134,7 +135,12 @@ function specReason(was: FunctionSpec, now: FunctionSpec): { tier: Tier; reason:
   if (changed.length === 0) return undefined;
   const tier =
     (["container", "fork", "patch"] as const).find((wanted) => changed.some((field) => field.tier === wanted)) ?? "fork";
-  return { tier, reason: `${changed.map((field) => field.name).join(", ")} changed` };
+  const others = changed.filter(({ name }) => name !== "image").map(({ name }) => name);
+  const reasons = [
+    changed.length > others.length && imageReason(was.image, now.image),
+    others.length > 0 && `${others.join(", ")} changed`,
+  ];
+  return { tier, reason: reasons.filter(Boolean).join("; ") };
 }
 
 function codeReason(was: DescribedFunction, now: DescribedFunction, files: readonly string[]): string | undefined {

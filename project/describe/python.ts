@@ -11,6 +11,7 @@ import { FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
 import type { Diagnostic } from "../events.ts";
 import { dataDigest, type Snapshot } from "../snapshot.ts";
 import { type DescribedFunction, specText } from "./changes.ts";
+import { type EvaluatedImage, imageOf } from "./image.ts";
 import type { LoadedCode, ModuleTexts, Unit } from "./patches.ts";
 
 export interface SourceChanges {
@@ -68,7 +69,7 @@ interface Reason {
 /** What `Function.spec` of the SDKs holds. */
 export interface EvaluatedSpec {
   name: string;
-  image?: { source: string };
+  image?: EvaluatedImage;
   cpu?: number | null;
   memory_bytes?: number | null;
   timeout_ms?: number | null;
@@ -167,6 +168,7 @@ export function createPythonDescriber(sdk: string = join(installRoot, "sdk", "py
     const answer = await ask(changes);
     if (answer.error !== undefined) throw new HobError("internal", `describing the project's Python: ${answer.error}`);
     const functions: DescribedFunction[] = [];
+    const { diagnostics } = answer;
     const fresh = Object.entries(answer.texts);
     if (fresh.length > 0) texts = new Map([...texts, ...fresh]);
     for (const said of answer.functions) {
@@ -174,12 +176,30 @@ export function createPythonDescriber(sdk: string = join(installRoot, "sdk", "py
       if (said.parts) reasons.set(key, reasonOf(said));
       const reason = reasons.get(key)!;
       const loaded = { modules: reason.modules, where: reason.where, texts };
-      const described = said.spec ? complete(said, said.spec, { reason, loaded }, snapshot) : kept(served.get(key));
+      const described = completed(said, { reason, loaded }, snapshot, diagnostics) ?? kept(served.get(key));
       if (!described) continue;
       served.set(key, described);
       functions.push(described);
     }
-    return { functions, diagnostics: answer.diagnostics };
+    return { functions, diagnostics };
+  }
+
+  /** Undefined when its decorator, or its image, says what cannot be; the diagnostics then tell. */
+  function completed(
+    said: Answered,
+    known: { reason: Reason; loaded: LoadedCode },
+    snapshot: Snapshot,
+    diagnostics: Diagnostic[],
+  ): DescribedFunction | undefined {
+    try {
+      return said.spec ? complete(said, said.spec, known, snapshot) : undefined;
+    } catch (error) {
+      if (!(error instanceof HobError)) throw error;
+      const { module: file, line } = said;
+      const sourceLine = sources.get(file)?.split("\n")[line - 1] ?? "";
+      diagnostics.push({ file, line, column: 1, message: `${said.name}: ${error.sentence}`, sourceLine });
+      return undefined;
+    }
   }
 
   return {
@@ -217,17 +237,9 @@ function complete(
   { reason, loaded }: { reason: Reason; loaded: LoadedCode },
   snapshot: Snapshot,
 ): DescribedFunction {
-  const full = toFunctionSpec(spec, {
-    app: said.app,
-    language: "python",
-    module: said.module,
-    qualname: said.qualname,
-    className: said.className,
-    parameters: said.parameters,
-    doc: said.doc,
-    line: said.line,
-    returns: said.returns,
-  });
+  const { app, module, qualname, className, parameters, doc, line, returns } = said;
+  const declared = { app, language: "python", module, qualname, className, parameters, doc, line, returns };
+  const full = toFunctionSpec(spec, declared, snapshot);
   const files: Record<string, string> = {};
   for (const path of said.files) {
     const digest = snapshot.files.get(path)?.digest;
@@ -245,12 +257,15 @@ function complete(
   return { kind, spec: full, digest, code: said.code, parts, whole, units, fixed, loaded, ...calls, held: said.held };
 }
 
-/** The wire's form of what a decorator or an options object evaluated to, with what the syntax tree knows. */
-export function toFunctionSpec(spec: EvaluatedSpec, declared: Partial<FunctionSpec>): FunctionSpec {
-  return FunctionSpec.fromPartial({
+/**
+ * The wire's form of what a decorator or an options object evaluated to, with what the syntax tree knows, and the snapshot's files that its
+ * image copies. Throws a HobError when there are none.
+ */
+export function toFunctionSpec(spec: EvaluatedSpec, declared: Partial<FunctionSpec>, snapshot: Snapshot): FunctionSpec {
+  const image = imageOf(spec.image, snapshot);
+  const made = FunctionSpec.fromPartial({
     ...declared,
     name: spec.name,
-    image: { source: spec.image?.source ?? "host", digest: "" },
     cpu: spec.cpu ?? 0,
     memoryBytes: spec.memory_bytes ?? 0,
     timeoutMs: spec.timeout_ms ?? 0,
@@ -264,4 +279,5 @@ export function toFunctionSpec(spec: EvaluatedSpec, declared: Partial<FunctionSp
     network: spec.network ?? "internet",
     secrets: spec.secrets ?? [],
   });
+  return { ...made, image }; // not a copy of it
 }

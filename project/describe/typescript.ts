@@ -5,7 +5,9 @@ import { isBuiltin } from "node:module";
 import { dirname, join, posix } from "node:path";
 import { json } from "node:stream/consumers";
 import { type Digest, sha256 } from "../../base/content-folder.ts";
+import { HobError } from "../../base/errors.ts";
 import { entryFile, installRoot } from "../../base/install.ts";
+import type { FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
 import type { Diagnostic } from "../events.ts";
 import { dataDigest, type Snapshot } from "../snapshot.ts";
 import { type DescribedFunction, specText as specDigestText } from "./changes.ts";
@@ -229,7 +231,7 @@ export function createTypeScriptDescriber(
     for (const each of declared) {
       const { code, specs, whole } = known.get(each.file)!;
       const bundle = code.bundles.get(`${each.file}#${each.declared.constant}`);
-      const spec = bundle && specOf(each, specs, diagnostics);
+      const spec = bundle && specOf(each, specs, snapshot, diagnostics);
       const before = served.get(each.key);
       const described =
         bundle && spec ? complete(each, { bundle, whole, spec, before, patches }, snapshot) : before && { ...before, held: true };
@@ -259,24 +261,30 @@ export function createTypeScriptDescriber(
     await Promise.all([code[Symbol.asyncDispose](), spec[Symbol.asyncDispose]()]);
   }
 
-  function specOf({ file, declared }: Declared, said: Evaluated, diagnostics: Diagnostic[]): EvaluatedSpec | undefined {
-    if ("specs" in said && said.specs[declared.name]) return said.specs[declared.name];
-    const reason = "error" in said ? said.error : "the module does not export it";
-    const sourceLine = modules.get(file)!.source.split("\n")[declared.line - 1] ?? "";
-    const message = `the options of ${declared.name} could not be evaluated: ${reason}`;
-    diagnostics.push({ file, line: declared.line, column: 1, message, sourceLine });
+  function specOf(each: Declared, said: Evaluated, snapshot: Snapshot, diagnostics: Diagnostic[]): FunctionSpec | undefined {
+    const { file, app, declared } = each;
+    const { name, className, parameters, returns, doc, line } = declared;
+    const spec = "specs" in said ? said.specs[name] : undefined;
+    let reason = "error" in said ? said.error : "the module does not export it";
+    try {
+      const shape = { app, language: "typescript", module: file, qualname: name, className, parameters, returns, doc, line };
+      if (spec) return toFunctionSpec(spec, shape, snapshot);
+    } catch (error) {
+      if (!(error instanceof HobError)) throw error;
+      reason = error.sentence;
+    }
+    const sourceLine = modules.get(file)!.source.split("\n")[line - 1] ?? "";
+    diagnostics.push({ file, line, column: 1, message: `the options of ${name} could not be evaluated: ${reason}`, sourceLine });
     return undefined;
   }
 
   function complete(
     each: Declared,
-    made: { bundle: Bundle; whole: string; spec: EvaluatedSpec; before: DescribedFunction | undefined; patches: Patches },
+    made: { bundle: Bundle; whole: string; spec: FunctionSpec; before: DescribedFunction | undefined; patches: Patches },
     snapshot: Snapshot,
   ): DescribedFunction {
-    const { file, app, declared, key } = each;
-    const { name, className, parameters, returns, doc, line } = declared;
-    const shape = { app, language: "typescript", module: file, qualname: name, className, parameters, returns, doc, line };
-    const spec = toFunctionSpec(made.spec, shape);
+    const { file, key } = each;
+    const { spec } = made;
     const covered = made.whole ? coveredByBundle(each, made.bundle, snapshot) : coveredByReach(each);
     const { reader, parts } = covered;
     if (reader) parts["files"] = reader.programs ? snapshot.digest : dataDigest(snapshot);

@@ -4,4 +4,5 @@ export { App, functionFromName } from "./app.ts";
 export type { RemoteClass } from "./class.ts";
 export { ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError } from "./errors.ts";
 export type { Call, MapOptions, RemoteFunction } from "./function.ts";
-export { type FunctionOptions, type FunctionSpec, Image } from "./spec.ts";
+export { Image } from "./image.ts";
+export type { FunctionOptions, FunctionSpec } from "./spec.ts";

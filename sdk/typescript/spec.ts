@@ -1,18 +1,6 @@
 // ② What a function declares, checked: options to the plain object that `hob` reads.
 
-/** Where a function's root filesystem comes from; immutable. */
-export class Image {
-  readonly source: string;
-
-  private constructor(source: string) {
-    this.source = source;
-  }
-
-  /** The agent's own Python and Node runtimes, captured once as a content-addressed image. */
-  static host(): Image {
-    return new Image("host");
-  }
-}
+import { Image, type ImageDefinition } from "./image.ts";
 
 export interface FunctionOptions {
   /** The name under which it is called; by default that of the constant it is assigned to. */
@@ -44,7 +32,7 @@ export interface FunctionOptions {
 /** Names as in the Python SDK and on the wire. */
 export interface FunctionSpec {
   name: string;
-  image: { source: string };
+  image: ImageDefinition;
   cpu: number;
   memory_bytes: number;
   gpu: string;
@@ -85,7 +73,7 @@ export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
   const { image = Image.host(), gpu = "", minContainers = 0, maxContainers = 0 } = options;
   const { network = "internet", secrets = [] } = options;
   // Not instanceof: each bundle has its own copy of the class.
-  if (typeof image?.source !== "string") throw new TypeError("image is not an image; write for example Image.host()");
+  if (typeof image?.definition?.source !== "string") throw new TypeError("image is not an image; write for example Image.host()");
   if (typeof gpu !== "string" || !gpuText.test(gpu))
     throw new TypeError(`gpu "${gpu}" is not a GPU; write for example "any", "H100" or "H100:2"`);
   if (network !== "internet" && network !== "none")
@@ -101,7 +89,7 @@ export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
     throw new RangeError(`concurrency ${concurrency} is out of range; give 1 to 64 calls at a time`);
   return {
     name,
-    image: { source: image.source },
+    image: image.definition,
     cpu: number("cpu", options.cpu, "cores", 0.5),
     memory_bytes: memoryBytes(options.memory ?? "512MiB"),
     gpu,

@@ -31,7 +31,7 @@ describe("the python sdk", () => {
     expect(evaluate(declared(options), "[app.functions['f'].spec, app.name, f(4), f.local(5), f.__doc__, f.__name__]")).toEqual([
       {
         name: "f",
-        image: { source: "host" },
+        image: { source: "host", reference: "", steps: [] },
         cpu: 0.5,
         memory_bytes: 1.5 * 2 ** 30,
         gpu: "",

@@ -64,7 +64,7 @@ describe("app.function", () => {
     );
     expect(made.describe()).toEqual({
       name: "made",
-      image: { source: "host" },
+      image: { source: "host", reference: "", steps: [] },
       cpu: 0.5,
       memory_bytes: 1.5 * 2 ** 30,
       gpu: "",

@@ -35,8 +35,15 @@ class Reach:
         return self._hob[key]
 
     def _find_hob(self, path, root):
-        found = self.project.resolve(path, ("name", root))
+        found = [target for target in self.project.resolve(path, ("name", root)) if not self._follows(target, path, root)]
         return bool(found) and all(self._target_is_hob(target) for target in found)
+
+    def _follows(self, target, path, root):
+        """`image = image.env(...)`: it is of the SDK if what it was before is."""
+        if target[0] != "statement" or target[1] != path:
+            return False
+        value = getattr(self.project.modules[path].statements[target[2]].node, "value", None)
+        return value is not None and root_of(value) == root
 
     def _target_is_hob(self, target):
         if target[0] == "external":

@@ -58,7 +58,7 @@ def make_spec(name: str, options: Options) -> dict[str, Any]:
         raise ValueError(f"concurrency={concurrency} is out of range; give 1 to 64 calls at a time")
     return {
         "name": name,
-        "image": {"source": (image or Image.host()).source},
+        "image": (image or Image.host()).definition,
         "cpu": _number("cpu", options.get("cpu"), "cores", 0.5),
         "memory_bytes": memory_bytes(options.get("memory", default_memory)),
         "gpu": gpu or "",
