@@ -1,7 +1,7 @@
 // ⑥ New code in live Python processes: what stays, what is moved, when a fresh process is taken instead.
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Patch } from "../../agent/runner/runner.ts";
+import type { LoadRequest, Patch } from "../../agent/runner/runner.ts";
 import { type Harness, startHarness } from "./harness.ts";
 
 const model = `import os
@@ -155,6 +155,20 @@ describe("a patch of a live python process", () => {
     await call(first.snapshot, "plain", 1);
     await harness.load({ "app.py": `${model}\nX = 1\n` }, functions, [first.snapshot]);
     await expect.poll(() => harness.unloaded).toEqual([first.snapshot]);
+  });
+
+  // In the field: on a fast machine saves followed each other within the 10 ms of rest that forgetting waited for, and a runner kept every snapshot.
+  it("forgets what is retired also when it never rests", async () => {
+    const requests: LoadRequest[] = [];
+    for (const round of Array(60).keys()) {
+      const text = model.replace("x * 2", `x * ${round}`);
+      const base = requests.at(-1)?.snapshot;
+      const request = await harness.prepare({ "app.py": text }, ["app.py::predict"], base ? [base] : []);
+      const patch = { functions: ["predict"], keep: "all" as const, bundle: "", units: [unit(text, "scale")] };
+      requests.push(base ? { ...request, patches: [{ ...patch, base }] } : request);
+    }
+    for (const request of requests) expect((await harness.runner.load(request)).failure).toBeUndefined();
+    expect(harness.unloaded.length).toBeGreaterThan(0);
   });
 });
 

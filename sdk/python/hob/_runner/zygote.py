@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What was loaded is forgotten, where it is retired, when nothing has come for this long.
 _quiet_s = 0.01
+#: Or after so many loads, should they come so fast that it is never quiet.
+_loads_untidied = 32
 
 
 class Zygote:
@@ -41,7 +43,7 @@ class Zygote:
         self._servings = Servings()
         self._retired: set[str] = set()
         self._callers: dict[str, Child] = {}  # by the calls that their functions made
-        self._untidy = False  # there may be something to forget
+        self._untidy = 0  # loads since it was last looked for something to forget
         self._finishing = False
         self._wakeup, wakeup_end = os.pipe()
         for fd in (self._wakeup, wakeup_end):
@@ -70,9 +72,9 @@ class Zygote:
                 self._turn(fd, event)
             if events:
                 self._ahead.stirred()
-            elif self._untidy:
+            if self._untidy and (not events or self._untidy >= _loads_untidied):
                 self._tidy()
-            else:
+            elif not events:
                 self._ahead.work()
             self._processes.kill_due()
             self._agent.release()
@@ -150,7 +152,7 @@ class Zygote:
         self._ahead.loads()
         if self._loads.take(frame):
             self._ahead.compile(snapshot, modules)
-        self._untidy = True
+        self._untidy += 1
         self._retired.update(old for old in head["retire"] if old in self._versions)
         for serving in list(self._servings.all):
             self.settle(serving)
@@ -308,7 +310,7 @@ class Zygote:
             self.send(frames.UNLOADED, {"snapshot": snapshot})
 
     def _tidy(self) -> None:
-        self._untidy = False
+        self._untidy = 0
         self._tell_unloaded()
         # What is not retired may be called again, also when its process has ended.
         self._project.prune(self._servings.snapshots() | (set(self._versions) - self._retired))
