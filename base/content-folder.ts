@@ -16,6 +16,33 @@ export function isDigest(text: string): boolean {
   return /^[0-9a-f]{64}$/.test(text);
 }
 
+export interface ContentHash {
+  update(data: Uint8Array): void;
+  /** In hex; called once. */
+  digest(): Digest;
+}
+
+function sha256Hash(): ContentHash {
+  const hash = createHash("sha256");
+  return { update: (data) => void hash.update(data), digest: () => hash.digest("hex") };
+}
+
+const ZEROS = Buffer.alloc(32 * 1024);
+
+/** The stretches of `data`, which lies at `offset` of a file, that are not blocks of zeros: those become holes. */
+function* written(data: Uint8Array, offset: number): Iterable<{ from: number; to: number }> {
+  let from = 0; // of the stretch
+  for (let at = 0; at < data.length; ) {
+    const end = Math.min(data.length, at + ZEROS.length - ((offset + at) % ZEROS.length));
+    if (end - at === ZEROS.length && ZEROS.equals(data.subarray(at, end))) {
+      if (at > from) yield { from, to: at };
+      from = end;
+    }
+    at = end;
+  }
+  if (data.length > from) yield { from, to: data.length };
+}
+
 export interface ContentFolder {
   readonly root: string;
   /** Where the blob lies or would lie: ROOT/ab/abcd… */
@@ -24,8 +51,12 @@ export interface ContentFolder {
   read(digest: Digest): Buffer;
   /** Keeps `data`; with `digest` given, refuses data of another digest. Returns the digest. */
   put(data: Uint8Array, digest?: Digest): Promise<Digest>;
-  /** Keeps a stream; memory is bounded by the stream's own pieces. */
-  putStream(pieces: AsyncIterable<Uint8Array>, digest?: Digest): Promise<{ digest: Digest; bytes: number }>;
+  /** Keeps a stream; memory is bounded by the stream's own pieces. `hash`: one that its caller looks into; it must give the sha256. */
+  putStream(
+    pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    digest?: Digest,
+    hash?: ContentHash,
+  ): Promise<{ digest: Digest; bytes: number }>;
   putFile(path: string): Promise<{ digest: Digest; bytes: number }>;
   size(digest: Digest): Promise<number>;
   remove(digest: Digest): Promise<void>;
@@ -78,19 +109,27 @@ export function openContentFolder(root: string, options: { durable: boolean }): 
     await directory.sync();
   }
 
-  async function putStream(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, expected?: Digest) {
+  async function putStream(
+    pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    expected?: Digest,
+    hash: ContentHash = sha256Hash(),
+  ) {
     const from = join(temporary, randomBytes(8).toString("hex"));
-    const hash = createHash("sha256");
     let bytes = 0;
+    let end = 0; // of what is written
     let handle: FileHandle | undefined;
     try {
       handle = await open(from, "wx", 0o600);
       for await (const piece of pieces) {
         hash.update(piece);
+        for (const { from: first, to } of written(piece, bytes)) {
+          for (let at = first; at < to; ) at += (await handle.write(piece, at, to - at, bytes + at)).bytesWritten;
+          end = bytes + to;
+        }
         bytes += piece.byteLength;
-        await handle.writeFile(piece);
       }
-      const digest = hash.digest("hex");
+      if (end < bytes) await handle.truncate(bytes);
+      const digest = hash.digest();
       if (expected !== undefined && digest !== expected) {
         throw new HobError("corrupt", `blob ${expected.slice(0, 12)}: what arrived has digest ${digest.slice(0, 12)}`);
       }

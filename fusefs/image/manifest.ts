@@ -1,6 +1,7 @@
 // ⑤ The manifest of an image or a snapshot: a tree of files as one flat buffer, used in place. docs/image-format.md describes it.
 
 import { textOfBytes } from "../../base/byte-text.ts";
+import { PIECE_BYTES } from "../../base/partial-blob.ts";
 import { fileType } from "../wire/constants.ts";
 
 export const MAGIC = Buffer.from("hobimage", "latin1");
@@ -101,7 +102,7 @@ export const sections = {
 export type SectionName = keyof typeof sections;
 
 /** A chunk's bytes; the last one of a content is shorter. */
-export const CHUNK_BYTES = 4 << 20;
+export const CHUNK_BYTES = PIECE_BYTES;
 /** Only contents of more bytes than these have chunks. */
 export const UNCHUNKED_BYTES = 8 << 20;
 
