@@ -4,10 +4,11 @@ import { isDigest } from "../base/content-folder.ts";
 import type { BlobFiles } from "./blobs.ts";
 import { digestOf, entryInode, findEntry, type Manifest, sizeOf, targetOf, typeOf } from "./image/manifest.ts";
 import type { Roots } from "./tree-roots.ts";
+import { replyXattr, replyXattrNames } from "./tree-xattrs.ts";
 import { errno, fileType, openFlag } from "./wire/constants.ts";
 import type { HandlerName } from "./wire/opcodes.ts";
 import * as replies from "./wire/reply.ts";
-import { inHeader, readIn } from "./wire/structs.ts";
+import { getxattrIn, inHeader, readIn } from "./wire/structs.ts";
 import type { Need } from "./worker-messages.ts";
 
 /** A manifest shown under the node ids whose upper half is `high`. */
@@ -64,6 +65,8 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     const binding = mount.bindings[node.high];
     return binding && node.low >= 1 && node.low <= binding.manifest.inodeCount ? binding : undefined;
   }
+
+  const hasXattrs = (mount: ServedMount): boolean => (mount.bindings[0]?.manifest.xattrs.length ?? 0) > 0;
 
   const isRootLevel = (mount: ServedMount, node: replies.NodeId): boolean => mount.roots !== undefined && node.high === 0;
 
@@ -185,9 +188,28 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     return replies.replyListing(reply, binding.manifest, node, listing);
   }
 
+  function getxattr(mount: ServedMount, { node, buffer, bytes }: Request): number {
+    if (!hasXattrs(mount)) return -errno.ENOSYS; // once: the kernel then knows that there are none
+    const binding = bindingOf(mount, node);
+    if (!binding) return -errno.ESTALE;
+    const maxBytes = Math.min(buffer.readUInt32LE(BODY + getxattrIn.size), reply.payload.length);
+    const name = { name: buffer, from: BODY + getxattrIn.sizeof, to: bytes - 1, maxBytes };
+    return replyXattr(reply, binding.manifest, node.low - 1, name);
+  }
+
+  function listxattr(mount: ServedMount, { node, buffer }: Request): number {
+    if (!hasXattrs(mount)) return -errno.ENOSYS;
+    const binding = bindingOf(mount, node);
+    if (!binding) return -errno.ESTALE;
+    const maxBytes = Math.min(buffer.readUInt32LE(BODY + getxattrIn.size), reply.payload.length);
+    return replyXattrNames(reply, binding.manifest, node.low - 1, maxBytes);
+  }
+
   return {
     lookup,
     getattr,
+    getxattr,
+    listxattr,
     readlink,
     open,
     read,

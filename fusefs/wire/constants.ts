@@ -41,8 +41,10 @@ export const errno = {
   EINVAL: 22,
   ENOTTY: 25,
   EROFS: 30,
+  ERANGE: 34,
   ENOSYS: 38,
   ELOOP: 40,
+  ENODATA: 61,
   ECONNABORTED: 103,
   ESTALE: 116,
 } as const;

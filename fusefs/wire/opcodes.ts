@@ -1,7 +1,7 @@
 // ⑤ The FUSE protocol as one table: what the kernel may ask, how long a request is at least, who answers it, how long the answer is.
 
 import { errno } from "./constants.ts";
-import { attr, attrOut, entryOut, interruptIn, openIn, openOut, readIn, statfsOut } from "./structs.ts";
+import { attr, attrOut, entryOut, getxattrIn, interruptIn, openIn, openOut, readIn, releaseIn, statfsOut } from "./structs.ts";
 
 /** The requests that a file system of ours answers itself; one function each in serve.ts. */
 export type HandlerName =
@@ -15,6 +15,8 @@ export type HandlerName =
   | "opendir"
   | "readdir"
   | "readdirplus"
+  | "getxattr"
+  | "listxattr"
   | "interrupt";
 
 /** `silent`: the kernel expects no answer. A number: answered with that errno, always. */
@@ -51,11 +53,11 @@ export const opcodeTable: readonly OpcodeRow[] = [
   { opcode: 15, name: "READ",         bodyBytes: readIn.sizeof, reply: "upTo", answer: "read" },
   { opcode: 16, name: "WRITE",        bodyBytes: 40, reply: 0, answer: EROFS },
   { opcode: 17, name: "STATFS",       bodyBytes: 0,  reply: statfsOut.sizeof, answer: "statfs" },
-  { opcode: 18, name: "RELEASE",      bodyBytes: 24, reply: 0, answer: "release" },
+  { opcode: 18, name: "RELEASE",      bodyBytes: releaseIn.sizeof, reply: 0, answer: "release" },
   { opcode: 20, name: "FSYNC",        bodyBytes: 16, reply: 0, answer: ENOSYS }, // ENOSYS once: the kernel asks no more
   { opcode: 21, name: "SETXATTR",     bodyBytes: 8,  reply: 0, answer: ENOSYS },
-  { opcode: 22, name: "GETXATTR",     bodyBytes: 8,  reply: 0, answer: ENOSYS },
-  { opcode: 23, name: "LISTXATTR",    bodyBytes: 8,  reply: 0, answer: ENOSYS },
+  { opcode: 22, name: "GETXATTR",     bodyBytes: getxattrIn.sizeof + NAME, reply: "upTo", answer: "getxattr" },
+  { opcode: 23, name: "LISTXATTR",    bodyBytes: getxattrIn.sizeof, reply: "upTo", answer: "listxattr" },
   { opcode: 24, name: "REMOVEXATTR",  bodyBytes: NAME, reply: 0, answer: ENOSYS },
   { opcode: 25, name: "FLUSH",        bodyBytes: 24, reply: 0, answer: ENOSYS },
   { opcode: 26, name: "INIT",         bodyBytes: 16, reply: 0, answer: ENOSYS }, // answered in session.ts, before a worker sees the mount

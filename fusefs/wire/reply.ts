@@ -47,10 +47,19 @@ function writeAttr(view: DataView, at: number, manifest: Manifest, high: number,
   view.setUint32(at + attr.nlink, inodes[base + inodeWord.linkCount] as number, true);
   view.setUint32(at + attr.uid, inodes[base + inodeWord.uid] as number, true);
   view.setUint32(at + attr.gid, inodes[base + inodeWord.gid] as number, true);
-  view.setUint32(at + attr.rdev, 0, true);
+  view.setUint32(at + attr.rdev, deviceNumber(manifest, base), true);
   view.setUint32(at + attr.blksize, 4096, true);
   view.setUint32(at + attr.flags, 0, true);
 }
+
+/** new_encode_dev, include/linux/kdev_t.h; 0 for what is no device. */
+function deviceNumber({ inodes }: Manifest, base: number): number {
+  const type = (inodes[base + inodeWord.mode] as number) & fileType.mask;
+  if (type !== fileType.block && type !== fileType.character) return 0;
+  const [major, minor] = [inodes[base + inodeWord.first] as number, inodes[base + inodeWord.count] as number];
+  return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
+}
+
 const times = [attr.atime, attr.mtime, attr.ctime] as const;
 const nanoseconds = [attr.atimensec, attr.mtimensec, attr.ctimensec] as const;
 

@@ -104,6 +104,9 @@ export const readIn = struct("fuse_read_in", 40, {
   flags: 4,
   padding: 4,
 });
+/** Of GETXATTR, followed by the name and a NUL; of LISTXATTR. */
+export const getxattrIn = struct("fuse_getxattr_in", 8, { size: 4, padding: 4 });
+export const releaseIn = struct("fuse_release_in", 24, { fh: 8, flags: 4, releaseFlags: 4, lockOwner: 8 });
 export const interruptIn = struct("fuse_interrupt_in", 8, { unique: 8 });
 
 /** Followed by the name, padded to 8 bytes. */
