@@ -3,6 +3,8 @@
 import { HobError } from "../base/errors.ts";
 import type { Diagnostic, FunctionView, Workbench, WorkbenchEvent } from "../project/events.ts";
 import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
+import type { BuildLine, ImageBuild } from "../proto/gen/hob/v1/images.ts";
+import { buildPlace, imageLabel } from "../proto/image.ts";
 
 export interface Caller extends AsyncDisposable {
   /** Once the project has been described. */
@@ -25,12 +27,15 @@ const patienceMs = 20_000;
 /** A call on a warm pool has an outcome before this; a wait that is longer is explained. */
 const quietMs = 700;
 
+const failedLines = 20; // of a step of an image
+
 export function startCaller(workbench: Workbench, write: (text: string) => void): Caller {
   const project = Promise.withResolvers<{ functions: FunctionView[]; diagnostics: Diagnostic[] }>();
   const waiting = new Map<string, PromiseWithResolvers<CallInfo>>();
   const family = new Set<string>(); // our calls and those that they made: whose output is shown
   let diagnostics: Diagnostic[] = [];
   const phases = new Map<string, string>();
+  const printedBySteps = new Map<string, BuildLine[]>(); // by image key
   let slow = false;
   let patience: NodeJS.Timeout | undefined;
   let reason = "";
@@ -52,6 +57,9 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
         return;
       case "progress":
         takeProgress(event);
+        return;
+      case "image":
+        takeBuild(event.build);
         return;
       case "notice":
         write(`hob: ${event.text}\n`);
@@ -89,10 +97,23 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
 
   /** Long work is told of only when it is what a call waits for; one line for each phase, not for each step of it. */
   function takeProgress({ what, phase, message }: Extract<WorkbenchEvent, { kind: "progress" }>): void {
-    const line = `hob: ${what}: ${phase}${message ? `: ${message}` : ""}\n`;
+    tellPhase(what, `${phase}${message ? `: ${message}` : ""}`);
+  }
+
+  function tellPhase(what: string, phase: string): void {
+    const line = `hob: ${what}: ${phase}\n`;
     if (phases.get(what) === line) return;
     phases.set(what, line);
     if (slow) write(line);
+  }
+
+  /** A line for each step; once one has failed, what it printed last. */
+  function takeBuild({ key, image, state, step, lines }: ImageBuild): void {
+    const printed = [...(printedBySteps.get(key) ?? []), ...lines].filter((line) => line.step === step).slice(-failedLines);
+    printedBySteps.set(key, printed);
+    const what = `image ${image ? imageLabel(image) : key}`;
+    if (state === "failed" && waiting.size > 0) for (const { text } of printed) write(`  ${text}\n`);
+    if (state !== "failed") tellPhase(what, state === "building" ? buildPlace(image, step) : state);
   }
 
   const slowTimer = setTimeout(() => {

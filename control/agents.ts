@@ -12,19 +12,18 @@ import type {
   AgentHello,
   AgentMessage,
   AgentMessages,
-  BuildLog,
   ContainerChanged,
   ImageResolved,
   Load,
 } from "../proto/gen/hob/v1/agents.ts";
-import { hostImageRef, imageKey, imageLabel, stepLabel } from "../proto/image.ts";
+import { hostImageKey, hostImageRef, imageKey } from "../proto/image.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Calls } from "./calls.ts";
+import type { Builds } from "./images/builds.ts";
 import type { ImageRecords } from "./images/records.ts";
 import type { Logs } from "./logs.ts";
 import type { Command, Container, Node, Nodes } from "./nodes.ts";
 import type { Publishes } from "./publishes.ts";
-import { hostImage } from "./scheduler/pools.ts";
 import type { Scheduler } from "./scheduler/scheduler.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Shells } from "./shells.ts";
@@ -46,7 +45,8 @@ interface AgentsParts {
   sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice" | "trouble">;
   logs: Pick<Logs, "append">;
   shells: Pick<Shells, "containerGone">;
-  images: ImageRecords;
+  images: Pick<ImageRecords, "keepTrace">;
+  builds: Builds;
   turn: Turn;
   clock: Clock;
   log: Log;
@@ -62,7 +62,7 @@ export interface Agents {
 }
 
 export function createAgents(parts: AgentsParts): Agents {
-  const { nodes, calls, scheduler, publishes, sessions, logs, shells, images, turn, clock, log, build } = parts;
+  const { nodes, calls, scheduler, publishes, sessions, logs, shells, images, builds, turn, clock, log, build } = parts;
   const streams = new Map<Node, { stream: Stream; batch: Batch<AgentCommand> }>();
   let closing = false;
 
@@ -86,12 +86,12 @@ export function createAgents(parts: AgentsParts): Agents {
     child: (node, request) => calls.start({ ...request, origin: request.origin || "function" }, node.name),
     cancel: (_node, { call }) => calls.cancel(call),
     progress: (node, progress) => sessions.progress({ ...progress, node: progress.node || node.name }),
-    image: imageResolved,
-    imageStep(_node, { requested, stepsDone, digest, ms }) {
-      if (requested) images.keepStep(imageKey(requested, stepsDone), { digest, ms, builtAtMs: clock.now() });
-      turn.wake();
+    image(node, message) {
+      if (message.requested && imageKey(message.requested) !== hostImageKey) builds.resolved(node, message);
+      else hostResolved(node, message);
     },
-    buildLog: buildSaid,
+    imageStep: (_node, message) => builds.stepBuilt(message),
+    buildLog: (_node, message) => builds.said(message),
     trace(_node, { image, blob }) {
       images.keepTrace(image, blob);
       turn.wake();
@@ -127,21 +127,13 @@ export function createAgents(parts: AgentsParts): Agents {
     shells.containerGone(container, reason);
   }
 
-  function buildSaid(node: Node, { requested, step, lines }: BuildLog): void {
-    const last = lines.at(-1);
-    if (!requested || last === undefined) return;
-    const [what, total, running] = [`image ${imageLabel(requested)}`, requested.steps.length, requested.steps[step - 1]];
-    const message = running ? `${stepLabel(running)}: ${last}` : last;
-    sessions.progress({ what, phase: "building", done: step, total, unit: "steps", node: node.name, message });
-  }
-
-  function imageResolved(node: Node, { requested, image, failure }: ImageResolved): void {
+  function hostResolved(node: Node, { image, failure }: ImageResolved): void {
     if (image && !failure) {
       nodes.resolved(node, image);
       turn.wake();
       return;
     }
-    const what = `image ${requested ? imageLabel(requested) : ""}`;
+    const what = "image host";
     const message = failure?.message ?? "the node gave no reason";
     log.error({ node: node.name, what, message }, "an image could not be resolved");
     sessions.progress({ what, phase: "failed", done: 0, total: 0, unit: "", node: node.name, message });
@@ -166,7 +158,8 @@ export function createAgents(parts: AgentsParts): Agents {
     sessions.trouble("");
     node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build } });
     if (closing) node.send({ $case: "shutdown", value: { patienceMs: 0 } });
-    if (!node.images.has(hostImage)) resolveHost(node);
+    if (!node.images.has(hostImageKey)) resolveHost(node);
+    builds.nodeLinked(node);
     calls.nodeLinked(node, hello.calls);
     log.info({ node: node.name, containers: node.containers.size, calls: hello.calls.length }, "node linked");
     turn.wake();
@@ -178,6 +171,7 @@ export function createAgents(parts: AgentsParts): Agents {
     if (!link) return;
     streams.delete(node);
     nodes.unlink(node);
+    builds.nodeLost(node);
     sessions.forgetProgress(node.name);
     for (const container of [...node.containers.values()]) gone(container, reason);
     if (!link.stream.writableEnded) {

@@ -19,6 +19,7 @@ import { createContent } from "./content.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
+import { createBuilds } from "./images/builds.ts";
 import { createImageRecords } from "./images/records.ts";
 import { createLogs, type Logs } from "./logs.ts";
 import { createNodes } from "./nodes.ts";
@@ -109,7 +110,9 @@ function wire(
       }
     : undefined;
   const fleet = createFleet({ nodes, calls, clients, clock, shutdown });
-  const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes });
+  const images = createImageRecords(engine.records, engine.blobs);
+  const builds = createBuilds({ records: images, nodes, turn, clock, log, tell: (build) => sessions.image(build) });
+  const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes, builds });
   const secrets = createSecrets({
     ...{ records: engine.records, state: options.state, now: clock.now, recorded: turn.toClient },
     changed: (app, name) => scheduler.secretChanged(app, name),
@@ -118,6 +121,7 @@ function wire(
   const { secretsFor } = secrets;
   const scheduler = createScheduler({
     ...{ turn, nodes, groups, registry, snapshots, calls, clock, log, wayOf, unloadable, secretsFor },
+    imageFailure: builds.failureOf,
   });
   const logs = createLogs(engine.logs, calls, turn, clients);
   const sessions = createSessions({
@@ -133,6 +137,7 @@ function wire(
     log,
     build,
     rouse: nodes.rouse,
+    buildsOf: builds.of,
     yieldTo(theirs) {
       const alone = embedded && clients.count === 0;
       if (alone) end(`a client of build ${theirs} starts its own`);
@@ -141,13 +146,16 @@ function wire(
   });
   logs.listen((lines) => sessions.logs(lines));
   const shells = createShells({ nodes, registry, groups, snapshots, clients, turn, log, secretsFor });
-  const images = createImageRecords(engine.records);
   const agents = createAgents({
-    ...{ shells, nodes, calls, scheduler, publishes, sessions, logs, images, turn, clock, log, build },
+    ...{ shells, nodes, calls, scheduler, publishes, sessions, logs, images, builds, turn, clock, log, build },
   });
+  for (const app of registry.apps()) {
+    for (const { spec } of registry.current(app)) if (spec?.image) builds.resume(spec.image, app);
+  }
   turn.begin({
     decide() {
       if (!agents.placing) return;
+      builds.start();
       shells.place();
       scheduler.run();
     },

@@ -2,8 +2,9 @@
 
 import type { AgentCommand, Load } from "../proto/gen/hob/v1/agents.ts";
 import { ContainerInfo, type ImageInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
+import { hostImageKey } from "../proto/image.ts";
 import type { ContainerView, NodeView } from "./scheduler/decide.ts";
-import { classKeyOf, hostImage } from "./scheduler/pools.ts";
+import { classKeyOf } from "./scheduler/pools.ts";
 
 export type Command = NonNullable<AgentCommand["command"]>;
 
@@ -51,6 +52,8 @@ export interface Nodes {
   /** The twice-a-second sample. Answers the containers that it lacks: they are gone. */
   sample(node: Node, info: NodeInfo, nowMs: number): Container[];
   resolved(node: Node, image: ImageInfo): void;
+  /** Control has an image with all its blobs: every node may use it. */
+  grant(key: string, digest: string): void;
   /** calls.proto, Rouse. */
   rouse(apps: readonly string[]): void;
   /** As people see it: measurements from the agent, the rest from control. */
@@ -110,7 +113,7 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
 
   function resolved(node: Node, image: ImageInfo): void {
     if (!image.digest) return;
-    if (image.source === "host") node.images.set(hostImage, image.digest);
+    if (image.source === "host") node.images.set(hostImageKey, image.digest);
     node.images.set(image.digest, image.digest);
   }
 
@@ -156,6 +159,12 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
       return [...node.containers.values()].filter((container) => !seen.has(container.id));
     },
     resolved,
+    grant(key, digest) {
+      for (const node of all.values()) {
+        node.images.set(key, digest);
+        node.images.set(digest, digest);
+      }
+    },
     rouse(apps) {
       for (const node of all.values()) {
         const serving = [...node.containers.values()].filter(({ app, state }) => state === "specialised" && apps.includes(app));

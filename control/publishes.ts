@@ -5,6 +5,7 @@ import { Failure, type Patch, type Version } from "../proto/gen/hob/v1/common.ts
 import { type Publish, type Published, Reloaded } from "../proto/gen/hob/v1/registry.ts";
 import { lossesAllowed } from "./call-states.ts";
 import type { Call, Calls } from "./calls.ts";
+import type { Builds } from "./images/builds.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
 import { type Groups, supportsImage } from "./scheduler/groups.ts";
@@ -55,6 +56,7 @@ interface PublishesParts {
   groups: Groups<Call>;
   calls: Calls;
   nodes: Nodes;
+  builds: Pick<Builds, "want">;
 }
 
 function checkVersion(app: string, snapshot: string, version: Version): void {
@@ -68,14 +70,14 @@ function checkVersion(app: string, snapshot: string, version: Version): void {
   }
   if (!supportsImage(spec.image)) {
     throw new HobError("usage", `function ${name}: no node knows an image "${spec.image?.source}"`, {
-      remedy: "use Image.host()",
+      remedy: "use Image.host(), Image.debian(…) or Image.oci(…)",
     });
   }
   if (app.includes("\n") || name.includes("\n")) throw new HobError("usage", `"${app}/${name}" is not a name`);
 }
 
 export function createPublishes(parts: PublishesParts): Publishes {
-  const { turn, snapshots, registry, groups, calls, nodes } = parts;
+  const { turn, snapshots, registry, groups, calls, nodes, builds } = parts;
   const tracked = new Map<string, Tracked[]>(); // by app; the newest last
 
   /** Answers the digests that are lacking; throws when it is refused. */
@@ -88,6 +90,7 @@ export function createPublishes(parts: PublishesParts): Publishes {
     const missing = snapshots.accept(snapshot, bundles, needed);
     if (missing.length > 0) return missing;
     const fresh = registry.publish(app, snapshot.digest, versions, removed);
+    for (const { spec } of fresh) if (spec?.image) builds.want(spec.image, { app, credentials: message.credentials });
     groups.update(app, registry.current(app), fresh);
     return [];
   }

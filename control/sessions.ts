@@ -17,6 +17,8 @@ import type {
 } from "../proto/gen/hob/v1/calls.ts";
 import { CallInfo as CallInfoMessage } from "../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
+import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
+import { imageKey } from "../proto/image.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Calls } from "./calls.ts";
 import type { Clients } from "./clients.ts";
@@ -43,6 +45,8 @@ export interface Sessions {
   /** Kept and told to sessions that open later, until a later phase of the same work says that it is done. */
   progress(progress: Progress): void;
   forgetProgress(node: string): void;
+  /** Told to those who watch one of its apps, or have published it. */
+  image(build: ImageBuild): void;
   notice(level: "info" | "warning" | "error", text: string): void;
   /** An error notice that sessions which open later hear too, until it is taken back with "". */
   trouble(text: string): void;
@@ -62,6 +66,8 @@ interface SessionsParts {
   clock: Clock;
   log: Log;
   build: string;
+  /** Builds of the app's images that run or have failed. */
+  buildsOf(app: string): ImageBuild[];
   /** Answers whether this control ends itself because of a client of another build. */
   rouse(apps: string[]): void;
   yieldTo(build: string): boolean;
@@ -75,6 +81,7 @@ function valueBytes(call: CallInfo | undefined): number {
 /** Of what may be large. */
 function bytesOf({ event }: SessionEvent): number {
   if (event?.$case === "call") return valueBytes(event.value.call);
+  if (event?.$case === "image") return event.value.lines.reduce((sum, { text }) => sum + text.length, 0);
   return event?.$case === "logs" ? event.value.lines.reduce((sum, { text }) => sum + text.length, 0) : 0;
 }
 
@@ -93,6 +100,8 @@ interface Session {
   readonly called: Set<number>;
   finished: string[];
   apps: Set<string>;
+  /** Keys of images that it has published. */
+  images: Set<string>;
   logsAfter: number;
   stopFleet: (() => void) | undefined;
   fail(error: unknown): void;
@@ -138,6 +147,7 @@ export function createSessions(parts: SessionsParts): Sessions {
       called: new Set(),
       finished: [],
       apps: new Set(),
+      images: new Set(),
       logsAfter: message.logsAfter,
       stopFleet: undefined,
       fail(error) {
@@ -175,6 +185,7 @@ export function createSessions(parts: SessionsParts): Sessions {
     const added = apps.filter((app) => !session.apps.has(app));
     session.apps = new Set(apps);
     tell(session, { $case: "watching", value: { apps: apps.map(stateOf) } });
+    for (const build of added.flatMap((app) => parts.buildsOf(app))) tell(session, { $case: "image", value: build });
     if (session.logsAfter > 0 && added.length > 0) {
       const query = { apps: added, function: "", call: "", sinceMs: 0 };
       const from = Math.max(session.logsAfter + 1, logStore.tail(query, resumedLines) ?? 0);
@@ -204,6 +215,7 @@ export function createSessions(parts: SessionsParts): Sessions {
       case "publish":
         for (const call of message.value.calls) session.own.add(call.id);
         if (message.value.calls.length > 0) session.called.add(message.value.id);
+        for (const { spec } of message.value.versions) if (spec?.image) session.images.add(imageKey(spec.image));
         publishes.take(message.value, session.publisher);
         break;
       case "call":
@@ -292,6 +304,12 @@ export function createSessions(parts: SessionsParts): Sessions {
       if (progress.phase === "ready") current.delete(key);
       else current.set(key, progress);
       all({ $case: "progress", value: progress });
+    },
+    image(build) {
+      for (const session of sessions) {
+        const wanted = session.images.has(build.key) || build.apps.some((app) => session.apps.has(app));
+        if (wanted) tell(session, { $case: "image", value: build });
+      }
     },
     forgetProgress(node) {
       for (const [key, progress] of current) if (progress.node === node) current.delete(key);

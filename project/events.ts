@@ -3,6 +3,7 @@
 import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
 import type { Failure, FunctionSpec, LogLine } from "../proto/gen/hob/v1/common.ts";
 import type { FleetSample } from "../proto/gen/hob/v1/fleet.ts";
+import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
 
 export type Tier = "patch" | "fork" | "container";
 
@@ -47,6 +48,8 @@ export type WorkbenchEvent =
   | { kind: "call"; call: CallInfo; saveToResultMs?: number }
   | { kind: "logs"; lines: LogLine[] }
   | { kind: "fleet"; sample: FleetSample }
+  /** How a build of an image goes; its lines are those since the last. */
+  | { kind: "image"; build: ImageBuild }
   | { kind: "progress"; what: string; phase: string; done: number; total: number; unit: string; node: string; message: string }
   | { kind: "notice"; level: "info" | "warning" | "error"; text: string; timeMs: number }
   | { kind: "paused"; paused: boolean };

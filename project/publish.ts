@@ -125,7 +125,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
     const patches = request.patches
       .map((patch) => ({ ...patch, functions: patch.functions.filter(current) }))
       .filter((patch) => patch.functions.length > 0);
-    options.send({ id: entry.id, app, snapshot, versions, removed: gone, bundles, changes, calls, patches });
+    options.send({ id: entry.id, app, snapshot, versions, removed: gone, bundles, changes, calls, patches, credentials: [] });
   }
 
   /** Asks what control lacks, puts what does not fit into the message, and sends that. */

@@ -253,6 +253,9 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
         return;
       case "progress":
         emit({ kind: "progress", ...event.value });
+        break;
+      case "image":
+        emit({ kind: "image", build: event.value });
         return;
       case "notice":
         emit({ kind: "notice", ...event.value, level: event.value.level as "info" | "warning" | "error" });

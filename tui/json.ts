@@ -3,6 +3,8 @@
 import type { Receipt, Tier, Workbench } from "../project/events.ts";
 import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
 import type { Failure, LogLine } from "../proto/gen/hob/v1/common.ts";
+import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
+import { buildPlace, imageLabel } from "../proto/image.ts";
 import { runMs } from "./model/calls.ts";
 import { parsedJson } from "./model/state.ts";
 import { type News, type PrintOptions, printNews } from "./news.ts";
@@ -12,7 +14,7 @@ export async function runJson(workbench: Workbench, options: PrintOptions): Prom
   await printNews(workbench, options, (item) => jsonObjects(item).map((object) => JSON.stringify(object)));
 }
 
-type JsonEvent = { event: "ready" | "reload" | "log" | "call" | "error" } & Record<string, unknown>;
+type JsonEvent = { event: "ready" | "reload" | "log" | "call" | "image" | "error" } & Record<string, unknown>;
 
 export function jsonObjects(item: News): JsonEvent[] {
   switch (item.kind) {
@@ -30,6 +32,8 @@ export function jsonObjects(item: News): JsonEvent[] {
       return item.state === "lost" ? [{ event: "error", kind: "link", message: item.detail, sinceMs: item.sinceMs }] : [];
     case "progress":
       return item.phase === "failed" ? [{ event: "error", kind: "progress", what: item.what, message: item.message }] : [];
+    case "image":
+      return item.fresh || item.build.lines.length > 0 ? [buildObject(item.build)] : [];
     case "notice":
       return item.level === "error" ? [{ event: "error", kind: "notice", message: item.text }] : [];
     case "paused":
@@ -37,6 +41,16 @@ export function jsonObjects(item: News): JsonEvent[] {
     default:
       return item satisfies never;
   }
+}
+
+function buildObject({ key, image, state, node, step, lines, digest, failure }: ImageBuild): JsonEvent {
+  const doing = image ? buildPlace(image, step) : "";
+  const steps = image?.steps.length ?? 0;
+  return {
+    ...{ event: "image", image: image ? imageLabel(image) : "", key, state, node, step, steps, doing },
+    ...{ lines: lines.map(({ text }) => text), digest: digest || null },
+    ...failureOf(failure),
+  };
 }
 
 /** Microseconds are enough, and keep a line short. */

@@ -17,6 +17,7 @@ import {
   needsSomethingToOpen,
   open,
   openHelp,
+  openImages,
   quit,
   type Refusal,
   runAgain,
@@ -77,6 +78,7 @@ export const keyTable: readonly KeyBinding[] = [
     ["open", "back", "filter"],
     [
       ["enter", "open", "open the pane in full: a run, or the fleet", open, needsSomethingToOpen],
+      ["I", "images", "the images: what they hold, and how their builds went", openImages],
       ["esc", "back", "leave a view, a filter, the choice of a call", back],
       ["/", "filter", "show only what contains a text, in the pane that has the focus", startFilter],
       ["f", "follow", "follow the output to its end; again: stay here", toggleFollow],

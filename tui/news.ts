@@ -4,6 +4,7 @@ import { once } from "node:events";
 import type { Writable } from "node:stream";
 import type { Receipt, Workbench, WorkbenchEvent } from "../project/events.ts";
 import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
+import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
 import { isFinished } from "./model/calls.ts";
 import { containersOf } from "./model/fleet.ts";
 
@@ -13,6 +14,7 @@ export type News =
   | { kind: "ready"; apps: string[]; functions: string[]; ms: number }
   | { kind: "reload"; receipt: Receipt }
   | { kind: "finished"; call: CallInfo; saveToResultMs: number | undefined }
+  | (EventOf<"image"> & { /** Its state or its step is another than before. */ fresh: boolean })
   | EventOf<"link" | "diagnostics" | "logs" | "progress" | "notice" | "paused">;
 
 /** What one printer has heard so far; news() keeps it. */
@@ -26,6 +28,7 @@ export interface Heard {
   readonly answered: Set<number>; // receipts
   readonly unfinished: Set<string>; // calls
   readonly phases: Map<string, string>; // of long work
+  readonly builds: Map<string, string>; // by key: state and step
 }
 
 export function nothingHeard(startedAtMs: number): Heard {
@@ -38,6 +41,7 @@ export function nothingHeard(startedAtMs: number): Heard {
     answered: new Set(),
     unfinished: new Set(),
     phases: new Map(),
+    builds: new Map(),
   };
 }
 
@@ -73,6 +77,8 @@ function told(event: WorkbenchEvent, heard: Heard): News[] {
       heard.phases.set(event.what, event.phase);
       return same ? [] : [event];
     }
+    case "image":
+      return [{ ...event, fresh: isFresh(event.build, heard) }];
     case "diagnostics":
     case "logs":
     case "notice":
@@ -89,6 +95,13 @@ function reload(receipt: Receipt, heard: Heard): News[] {
   heard.answered.add(receipt.id);
   heard.loaded = true;
   return [{ kind: "reload", receipt }];
+}
+
+function isFresh({ key, state, step }: ImageBuild, { builds }: Heard): boolean {
+  const now = `${state} ${step}`;
+  const fresh = builds.get(key) !== now;
+  builds.set(key, now);
+  return fresh;
 }
 
 /** An outcome that the pool only recalls (it is older than this printer, and was never seen under way) is no news. */

@@ -2,6 +2,7 @@
 
 import type { Receipt, Workbench } from "../project/events.ts";
 import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
+import { buildPlace, imageLabel } from "../proto/image.ts";
 import { runMs } from "./model/calls.ts";
 import { parsedJson } from "./model/state.ts";
 import { type News, type PrintOptions, printNews } from "./news.ts";
@@ -47,6 +48,8 @@ function contentOf(item: News): string[] {
       const amount = item.total > 0 ? `  ${count(item.done)} / ${count(item.total)} ${item.unit}` : "";
       return [`◌ ${item.what}: ${item.phase}${amount}`];
     }
+    case "image":
+      return buildLinesOf(item);
     case "notice":
       return [`${noticeMarks[item.level]} ${item.text}`];
     case "paused":
@@ -54,6 +57,16 @@ function contentOf(item: News): string[] {
     default:
       return item satisfies never;
   }
+}
+
+function buildLinesOf({ build, fresh }: Extract<News, { kind: "image" }>): string[] {
+  const { image, state, step, lines, failure, digest } = build;
+  const what = `image ${image ? imageLabel(image) : build.key}`;
+  const said = lines.map(({ text }) => `  image | ${text}`);
+  if (state === "failed") return [...said, `✗ ${what}: ${failure?.message ?? "it failed"}`];
+  if (!fresh) return said;
+  if (state === "ready") return [...said, `✓ ${what} is ready: ${short(digest)}`];
+  return [`◌ ${what}: ${state === "waiting" ? "waiting" : buildPlace(image, step)}`, ...said];
 }
 
 function readyLine({ apps, functions, ms }: Extract<News, { kind: "ready" }>): string {

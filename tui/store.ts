@@ -15,6 +15,7 @@ const mostPending = 20_000; // events; a longer burst is taken in before its tim
 function patienceMs(event: WorkbenchEvent): number {
   switch (event.kind) {
     case "logs":
+    case "image":
     case "progress":
       return calmMs;
     case "fleet":

@@ -3,9 +3,10 @@
 import { isDigest } from "../../base/content-folder.ts";
 import type { FunctionSpec, ImageRef, Version } from "../../proto/gen/hob/v1/common.ts";
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
+import { hostImageRef, imageKey } from "../../proto/image.ts";
 import type { GroupView, QueuedCall } from "./decide.ts";
 import { createLane, type Lane } from "./lane.ts";
-import { classKeyOf, defaultMemoryBytes, hostImage } from "./pools.ts";
+import { classKeyOf, defaultMemoryBytes } from "./pools.ts";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Scaling = Pick<GroupView, "maxContainers" | "minContainers" | "bufferContainers" | "concurrency" | "idleTimeoutMs">;
@@ -44,12 +45,12 @@ interface Specialised {
   functions: readonly string[];
 }
 
-const imageKeyOf = (image: ImageRef | undefined): string => image?.digest || `source:${image?.source || "host"}`;
+const imageKeyOf = (image: ImageRef | undefined): string => imageKey(image ?? hostImageRef);
 
-export const supportsImage = (image: ImageRef | undefined): boolean => {
-  const key = imageKeyOf(image);
-  return key === hostImage || isDigest(key);
-};
+const sources: readonly string[] = ["host", "debian", "oci"];
+
+export const supportsImage = (image: ImageRef | undefined): boolean =>
+  !image || sources.includes(image.source) || isDigest(image.digest);
 
 function classOf(spec: FunctionSpec): ResourceClass {
   const { cpu, language, gpu } = spec;

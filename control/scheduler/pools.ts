@@ -1,6 +1,7 @@
 // ④ How many generic containers should wait, warm and in reserve, for each image and resource class: a function of demand, memory and time. Pure.
 
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
+import { hostImageKey } from "../../proto/image.ts";
 import type { GroupTally, NodeView, PoolState } from "./decide.ts";
 
 export interface PoolWish {
@@ -48,9 +49,6 @@ const shortShare = 0.08;
 
 export const defaultMemoryBytes = 512 * MiB;
 
-/** The key of an image that each node has made of itself. */
-export const hostImage = "source:host";
-
 export const classKeyOf = ({ cpu, memoryBytes, language, gpu, network }: ResourceClass): string =>
   [cpu, memoryBytes, language, network || "internet", gpu].join(" "); // last the GPU: its model's name may have spaces
 
@@ -75,12 +73,12 @@ function needs(tallies: readonly GroupTally[]): Need[] {
   const all = new Map<string, Need>();
   const of = (imageKey: string, classKey: string): Need => {
     const key = kindKey(imageKey, classKey);
-    const standard = imageKey === hostImage && standardClasses.includes(classKey);
+    const standard = imageKey === hostImageKey && standardClasses.includes(classKey);
     const need = all.get(key) ?? { imageKey, classKey, standard, more: 0 };
     all.set(key, need);
     return need;
   };
-  for (const classKey of standardClasses) of(hostImage, classKey);
+  for (const classKey of standardClasses) of(hostImageKey, classKey);
   for (const { group, count, cap, keep, waiting } of tallies) {
     if (group.newest === "" && waiting === 0) continue;
     const forCalls = Math.min(Math.ceil(waiting / group.concurrency), Math.max(0, cap - count));

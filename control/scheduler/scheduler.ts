@@ -4,7 +4,7 @@ import type { Clock } from "../../base/clock.ts";
 import { HobError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Load, LoadFinished } from "../../proto/gen/hob/v1/agents.ts";
-import type { Version } from "../../proto/gen/hob/v1/common.ts";
+import type { Failure, Version } from "../../proto/gen/hob/v1/common.ts";
 import type { Call, Calls } from "../calls.ts";
 import type { Container, Node, Nodes } from "../nodes.ts";
 import type { Way } from "../publishes.ts";
@@ -33,6 +33,8 @@ interface SchedulerParts {
   wayOf(app: string, snapshot: string, functions: string[]): Way;
   /** Throws for the first that is not set. */
   secretsFor(app: string, names: Iterable<string>): Record<string, string>;
+  /** Why nothing can run in the image of that key, until somebody tries again. */
+  imageFailure(key: string): Failure | undefined;
   /** These versions cannot be loaded before somebody has done something about it. */
   unloadable(app: string, snapshot: string, versions: Version[], sentence: string): void;
 }
@@ -172,7 +174,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
 
   function run(): void {
     const containers = nodes.containers().filter(({ shell }) => shell === "");
-    for (const group of groups.all.values()) refuseUnservable(group);
+    for (const group of groups.all.values()) refuseHopeless(group);
     const plan = decide({ nodes: [...nodes.all.values()], containers, groups: groups.all, demand }, clock.now());
     // The decision answers with the very objects that it was given.
     for (const step of plan.dispatches) {
@@ -206,14 +208,23 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     forgetPlaced(containers);
   }
 
-  /** What needs a GPU that no node has would wait for ever: its calls fail, and its code counts as not loadable, with that sentence. */
-  function refuseUnservable(group: Group<Call>): void {
+  /** What needs an image that could not be built, or a GPU that no node has, would wait for ever. */
+  function hopeless(group: Group<Call>): { sentence: string; kind: "load" | "infrastructure" } | undefined {
+    const failure = parts.imageFailure(group.imageKey);
+    if (failure) return { sentence: failure.message, kind: failure.kind === "infrastructure" ? "infrastructure" : "load" };
     const { gpu } = group.resourceClass;
+    const sentence = gpu === "" ? undefined : unservable(gpu, [...nodes.all.values()]);
+    return sentence === undefined ? undefined : { sentence, kind: "infrastructure" };
+  }
+
+  /** Its calls fail, and its code counts as not loadable, with one sentence. */
+  function refuseHopeless(group: Group<Call>): void {
     const waiting = group.lanes.flatMap((lane) => [...lane]);
-    if (gpu === "" || (waiting.length === 0 && group.eager.size === 0)) return;
-    const sentence = unservable(gpu, [...nodes.all.values()]);
-    if (sentence === undefined) return;
-    for (const call of waiting) calls.impossible(call, sentence, "infrastructure");
+    if (waiting.length === 0 && group.eager.size === 0) return;
+    const why = hopeless(group);
+    if (!why) return;
+    const { sentence, kind } = why;
+    for (const call of waiting) calls.impossible(call, sentence, kind);
     for (const snapshot of group.eager) {
       const versions = group.versions.filter((version) => version.snapshot === snapshot);
       parts.unloadable(group.app, snapshot, versions, sentence);

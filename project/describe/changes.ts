@@ -1,8 +1,9 @@
 // ② From what was described before to what is described now: which functions changed, at which tier, and why. Pure.
 
 import type { FunctionSpec, PatchedUnit } from "../../proto/gen/hob/v1/common.ts";
+import { hostImageRef, imageKey } from "../../proto/image.ts";
 import type { Tier } from "../events.ts";
-import { imageReason, keyOf } from "./image.ts";
+import { imageReason } from "./image.ts";
 import { type LoadedCode, type PatchPlan, patchBetween, type Unit } from "./patches.ts";
 
 export interface DescribedFunction {
@@ -109,7 +110,7 @@ const sameFiles = (was: DescribedFunction, now: DescribedFunction): boolean =>
 
 /** What can change about a spec, and what it takes: another container, a new process, or nothing that the process has to know. */
 const specFields: readonly { name: string; tier: Tier; value(spec: FunctionSpec): unknown }[] = [
-  { name: "image", tier: "container", value: (spec) => keyOf(spec.image) },
+  { name: "image", tier: "container", value: (spec) => imageKey(spec.image ?? hostImageRef) },
   { name: "cpu", tier: "container", value: (spec) => spec.cpu },
   { name: "memory", tier: "container", value: (spec) => spec.memoryBytes },
   { name: "gpu", tier: "container", value: (spec) => spec.gpu },

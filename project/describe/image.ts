@@ -15,16 +15,6 @@ export interface EvaluatedImage {
 /** Functions that share an image share its object, for as long as its files are the same: it may name thousands. */
 const made = new Map<string, { snapshot: string; image: ImageRef }>();
 const mostMade = 200;
-const keys = new WeakMap<ImageRef, string>();
-
-export function keyOf(image: ImageRef = hostImageRef): string {
-  let key = keys.get(image);
-  if (key === undefined) {
-    key = imageKey(image);
-    keys.set(image, key);
-  }
-  return key;
-}
 
 /** Throws a HobError when the project has nothing to copy under a name. */
 export function imageOf(said: EvaluatedImage | undefined, snapshot: Snapshot): ImageRef {
@@ -33,7 +23,7 @@ export function imageOf(said: EvaluatedImage | undefined, snapshot: Snapshot): I
   const known = made.get(text);
   if (known?.snapshot === snapshot.digest) return known.image;
   const fresh = complete(said, snapshot);
-  const image = known && keyOf(known.image) === keyOf(fresh) ? known.image : fresh;
+  const image = known && imageKey(known.image) === imageKey(fresh) ? known.image : fresh;
   made.delete(text); // so that the latest used is last
   made.set(text, { snapshot: snapshot.digest, image });
   if (made.size > mostMade) made.delete(made.keys().next().value as string);

@@ -18,11 +18,13 @@ import {
   AgentsClient,
   type Dispatch,
   type Load,
+  type ResolveImage,
 } from "../../proto/gen/hob/v1/agents.ts";
 import { CallsClient, type ClientMessage, type SessionEvent, type SessionEvents } from "../../proto/gen/hob/v1/calls.ts";
-import { type FileEntry, Version } from "../../proto/gen/hob/v1/common.ts";
+import { type FileEntry, type ImageRef, Version } from "../../proto/gen/hob/v1/common.ts";
 import { ContainerInfo, NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { Publish, StartCall } from "../../proto/gen/hob/v1/registry.ts";
+import { hostImageKey, imageKey } from "../../proto/image.ts";
 import { fromServiceError } from "../../proto/status.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
 
@@ -220,6 +222,7 @@ interface FunctionWish {
   memoryBytes?: number;
   secrets?: string[];
   gpu?: string;
+  image?: ImageRef;
 }
 
 /** A whole snapshot of one file, and versions of these functions in it. */
@@ -268,6 +271,8 @@ export interface AgentScript {
   /** What it does with a dispatch; the standard is to answer the load, and the call with its own first argument. */
   dispatch?(agent: TestAgent, dispatch: Dispatch): void;
   load?(agent: TestAgent, load: Load): void;
+  /** What it does when it is to build an image. */
+  build?(agent: TestAgent, resolve: ResolveImage): void;
   /** Makes as many generic containers as control wishes; the standard. */
   pools?: boolean;
 }
@@ -285,8 +290,8 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
     for (const pool of command.pools) {
       const { cpu, memoryBytes, language } = pool.resourceClass!;
       const same = [...containers.values()].filter(
-        ({ app, resourceClass }) =>
-          !app && resourceClass?.language === language && resourceClass.memoryBytes === memoryBytes && resourceClass.cpu === cpu,
+        ({ app, image, resourceClass: has }) =>
+          !app && image === pool.image && has?.language === language && has.memoryBytes === memoryBytes && has.cpu === cpu,
       );
       for (let i = same.length; i < pool.warm; i++) {
         const id = randomBytes(4).toString("hex");
@@ -348,7 +353,9 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
   };
 
   function hear(command: NonNullable<AgentCommand["command"]>): void {
-    if (command.$case === "resolve") {
+    if (command.$case === "resolve" && script.build && imageKey(command.value.image!) !== hostImageKey) {
+      script.build(agent, command.value);
+    } else if (command.$case === "resolve") {
       const image = { digest: hostDigest, source: "host" };
       send(AgentMessage.fromPartial({ message: { $case: "image", value: { requested: { source: "host" }, image } } }).message!);
     } else if (command.$case === "pools") {

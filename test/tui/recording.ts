@@ -7,6 +7,8 @@ import type { WorkbenchEvent } from "../../project/events.ts";
 import { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
 import { Failure, FunctionSpec, LogLine } from "../../proto/gen/hob/v1/common.ts";
 import { FleetSample } from "../../proto/gen/hob/v1/fleet.ts";
+import { ImageBuild } from "../../proto/gen/hob/v1/images.ts";
+import { imageKey } from "../../proto/image.ts";
 
 /** "start", or a method of the workbench: the line's event is sent when it is called. */
 interface RecordedEvent {
@@ -40,6 +42,10 @@ function revive(event: Loose): WorkbenchEvent {
       return { ...event, lines: event.lines.map((line: Loose) => LogLine.fromPartial(line)) };
     case "fleet":
       return { ...event, sample: FleetSample.fromPartial(event.sample) };
+    case "image": {
+      const build = ImageBuild.fromPartial(event.build);
+      return { ...event, build: { ...build, key: imageKey(build.image!) } };
+    }
     case "receipt":
       return event.receipt.failure
         ? { ...event, receipt: { ...event.receipt, failure: Failure.fromPartial(event.receipt.failure) } }

@@ -50,6 +50,24 @@ describe("what it shows", () => {
     await shown.until("all of it", has(...parts));
   });
 
+  test("how images are built: step, last line; and a failure, whose log stays readable", async () => {
+    using shown = await open("building", { columns: 140 });
+    await shown.until(
+      "both builds",
+      has(
+        ...["image debian bookworm  step 1 of 2 apt_install python3-numpy  ▇", "Setting up python3-numpy"],
+        ...["✗ image debian bookworm failed at step 2 of 2 apt_install nump", "exited 100: Unable"],
+        ...["E: Unable to locate package nump", "`hob images build`"],
+      ),
+    );
+    shown.press("p");
+    await shown.until("the one that is ready", (text) => lacks("Setting up")(text) && text.includes("exited 100"));
+    shown.press("I");
+    await shown.until("the images", has("Builds", "✓ 41e0c2 is ready", "Setting up python3-numpy", "Reading package lists..."));
+    shown.press(esc);
+    await shown.until("the panes", has("2 Run"));
+  });
+
   test("what it waits for while the pool starts, with amounts", async () => {
     using shown = await open("connecting");
     await shown.until(

@@ -2,7 +2,8 @@
 
 import { expect, test } from "vitest";
 import { decide, type GroupView } from "../../control/scheduler/decide.ts";
-import { hostImage, kindKey, raised } from "../../control/scheduler/pools.ts";
+import { kindKey, raised } from "../../control/scheduler/pools.ts";
+import { hostImageKey } from "../../proto/image.ts";
 import { type Container, container, laneOf, nodeOf, nowMs, oneCall, poolOf, python, quiet, typescript } from "./decide-pools.ts";
 
 test("a call goes to a container that has its code, else to one that is loading it, else to an idle one, else to a generic one", () => {
@@ -119,7 +120,7 @@ test("what was taken lately stands ready again, warm as far as memory allows, qu
   let taken = raised(undefined, nowMs);
   for (let i = 1; i < 100; i++) taken = raised(taken, nowMs);
   const wish = (laterMs: number, memoryUsed = 0.1, kind = python) => {
-    const pool = { ...poolOf([], quiet({})), demand: new Map([[kindKey(hostImage, kind), taken]]) };
+    const pool = { ...poolOf([], quiet({})), demand: new Map([[kindKey(hostImageKey, kind), taken]]) };
     const plan = decide({ ...pool, nodes: [nodeOf("n1", memoryUsed)] }, nowMs + laterMs);
     const { warm, reserve } = plan.pools.get("n1")!.find(({ classKey }) => classKey === kind)!;
     return [warm, reserve];

@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decide, type GroupView, type PoolState } from "../../control/scheduler/decide.ts";
-import { hostImage } from "../../control/scheduler/pools.ts";
+import { hostImageKey } from "../../proto/image.ts";
 import { alive, type Container, capOf, carryOut, countOf, laneOf, large, nodeOf, nowMs, python } from "./decide-pools.ts";
 
 const nodeNames = ["n1", "n2"];
@@ -50,7 +50,7 @@ const anyPool: fc.Arbitrary<PoolState & { containers: Container[] }> = fc
       groups.map((group, index): [string, GroupView] => {
         const key = groupKeys[index]!;
         const lanes = group.lanes.map((wanted, priority) => laneOf(`${key}-${priority}`, wanted));
-        return [key, { ...group, key, imageKey: hostImage, lanes, eager: new Set(group.eager) }];
+        return [key, { ...group, key, imageKey: hostImageKey, lanes, eager: new Set(group.eager) }];
       }),
     ),
     containers: containers

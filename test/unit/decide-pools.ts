@@ -11,7 +11,8 @@ import {
   type QueuedCall,
 } from "../../control/scheduler/decide.ts";
 import { createLane } from "../../control/scheduler/lane.ts";
-import { classKeyOf, hostImage } from "../../control/scheduler/pools.ts";
+import { classKeyOf } from "../../control/scheduler/pools.ts";
+import { hostImageKey } from "../../proto/image.ts";
 
 export type Container = { -readonly [K in keyof ContainerView]: ContainerView[K] } & {
   loaded: Set<string>;
@@ -31,7 +32,7 @@ export const nowMs = 1_000_000_000;
 
 export const nodeOf = (name: string, memoryUsed = 0): NodeView => ({
   ...{ name, cores: 2, memoryBytes: 2 ** 30, memoryUsedBytes: memoryUsed * 2 ** 30 },
-  images: new Map([[hostImage, `image of ${name}`]]),
+  images: new Map([[hostImageKey, `image of ${name}`]]),
 });
 
 export function laneOf(prefix: string, wanted: string[]) {
@@ -75,7 +76,7 @@ export const countOf = (pool: PoolState, key: string): number =>
 
 export const quiet = (more: Partial<GroupView>): GroupView => ({
   key: "shop a",
-  imageKey: hostImage,
+  imageKey: hostImageKey,
   classKey: python,
   maxContainers: 0,
   minContainers: 0,

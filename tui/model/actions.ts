@@ -120,6 +120,11 @@ export function openHelp(state: State): Step {
   return step({ ...state, view: "help", scroll: { ...state.scroll, helpView: { follow: false, top: 0 } } });
 }
 
+export function openImages(state: State): Step {
+  if (state.view === "images") return back(state);
+  return step({ ...state, view: "images", scroll: { ...state.scroll, imagesView: { follow: false, top: 0 } } });
+}
+
 /** Leaves what was entered last: a view, then a filter, then the choice of a call. */
 export function back(state: State): Step {
   if (state.view !== "main") return step({ ...state, view: "main" });

@@ -2,6 +2,7 @@
 
 import type { Diagnostic, FunctionView, Receipt, WorkbenchEvent } from "../../project/events.ts";
 import type { FunctionSpec, Value } from "../../proto/gen/hob/v1/common.ts";
+import type { BuildRecord } from "./builds.ts";
 import { type CallBook, type CallRecord, emptyCallBook, functionKey, isFinished, newestFirst } from "./calls.ts";
 import type { Editor } from "./editor.ts";
 import { emptyFleet, type FleetHistory } from "./fleet.ts";
@@ -10,10 +11,10 @@ import { emptyLogBook, type LogBook } from "./logs.ts";
 export const panes = ["functions", "run", "runs", "fleet"] as const;
 export type Pane = (typeof panes)[number];
 
-export type ViewName = "main" | "run" | "fleet" | "help";
+export type ViewName = "main" | "run" | "fleet" | "images" | "help";
 
 /** What scrolls by lines: two panes and the full views. */
-export type Surface = "run" | "fleet" | "runView" | "fleetView" | "helpView";
+export type Surface = "run" | "fleet" | "runView" | "fleetView" | "imagesView" | "helpView";
 
 interface Scroll {
   /** Shows the end, and stays there as lines come. */
@@ -47,6 +48,7 @@ export interface State {
   readonly logs: LogBook;
   readonly fleet: FleetHistory;
   readonly progress: readonly Progress[]; // one for each thing under way
+  readonly builds: readonly BuildRecord[]; // latest first
   readonly notice: (Notice & { shownAtMs: number }) | undefined;
   readonly paused: boolean;
   readonly view: ViewName;
@@ -89,13 +91,14 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     logs: emptyLogBook,
     fleet: emptyFleet,
     progress: [],
+    builds: [],
     notice: undefined,
     paused: false,
     view: "main",
     focus: "functions",
     selected: undefined,
     inspected: undefined,
-    scroll: { run: atEnd, fleet: atTop, runView: atTop, fleetView: atTop, helpView: atTop },
+    scroll: { run: atEnd, fleet: atTop, runView: atTop, fleetView: atTop, imagesView: atTop, helpView: atTop },
     viewports: {},
     wrap: false,
     filters: { functions: "", run: "", runs: "", fleet: "" },
@@ -153,6 +156,7 @@ export function shownCall(state: State): CallRecord | undefined {
 export function surfaceOf(state: State): Surface | undefined {
   if (state.view === "run") return "runView";
   if (state.view === "fleet") return "fleetView";
+  if (state.view === "images") return "imagesView";
   if (state.view === "help") return "helpView";
   return state.focus === "run" || state.focus === "fleet" ? state.focus : undefined;
 }

@@ -2,6 +2,7 @@
 
 import type { Receipt, WorkbenchEvent } from "../../project/events.ts";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
+import { recordBuild } from "./builds.ts";
 import { type CallChange, functionKey, recordCalls } from "./calls.ts";
 import { type CallInput, inputText, remember } from "./editor.ts";
 import { type Step, step } from "./effects.ts";
@@ -39,6 +40,7 @@ const handlers: Handlers = {
   logs: (state, { lines }) => step({ ...state, logs: recordLogs(state.logs, lines) }),
   fleet: (state, { sample }) => step({ ...state, fleet: recordSample(state.fleet, sample) }),
   progress: (state, { kind: _, ...progress }) => step({ ...state, progress: withProgress(state.progress, progress) }),
+  image: (state, { build }) => step({ ...state, builds: recordBuild(state.builds, build) }),
   notice: (state, { kind: _, ...notice }) => step({ ...state, notice: { ...notice, shownAtMs: 0 } }),
   paused: (state, { paused }) => step({ ...state, paused }),
   key: (state, { key, nowMs }) => pressKey(state, key, nowMs),

@@ -1,8 +1,10 @@
 // ⑧ Pane 2 while nothing has run yet: what hob waits for, how a function looks, or which key runs the first one.
 
 import { bar } from "../../charts/bars.ts";
+import { presentBuilds } from "../../model/builds.ts";
 import { type Progress, type State, selectedFunction } from "../../model/state.ts";
 import { count, duration } from "../../units.ts";
+import { buildLines } from "../builds.ts";
 import { beside, type Line, line, span, wrapped } from "../line.ts";
 import type { DrawContext } from "../section.ts";
 import { signature } from "./editor.ts";
@@ -69,7 +71,8 @@ export function linkLines({ link, pool }: State, nowMs: number, width: number): 
 }
 
 export function firstLines({ state, nowMs, width, height }: DrawContext): Line[] {
-  const waiting = [...linkLines(state, nowMs, width), ...progressLines(state.progress, width)];
+  const builds = buildLines(presentBuilds(state), width);
+  const waiting = [...linkLines(state, nowMs, width), ...builds, ...progressLines(state.progress, width)];
   if (waiting.length > 0) return waiting.slice(0, height);
   const view = selectedFunction(state);
   if (view) {

@@ -3,9 +3,11 @@
 import type { FleetSample, Gpu, NodeInfo } from "../../../proto/gen/hob/v1/fleet.ts";
 import { bar } from "../../charts/bars.ts";
 import { brailleChart } from "../../charts/braille.ts";
+import { presentBuilds } from "../../model/builds.ts";
 import { countContainers, type FleetHistory } from "../../model/fleet.ts";
 import { clean, pad } from "../../text.ts";
 import { count, duration, size, sizeOf } from "../../units.ts";
+import { briefBuildLines } from "../builds.ts";
 import { beside, fitting, type Line, line, span } from "../line.ts";
 import { blockOf } from "../output.ts";
 import { type DrawContext, type Drawn, windowOf } from "../section.ts";
@@ -103,7 +105,8 @@ export function drawFleet({ state, nowMs, width, height }: DrawContext): Drawn {
   const sample = state.fleet.latest;
   const queued = sample?.queued ?? 0;
   const title: Line = [span("4 Fleet"), span(sample ? `  queue ${count(queued)}` : "", queued > 0 ? "warn" : "dim")];
-  const progress = state.link.state === "live" ? progressLines(state.progress, width) : [];
+  const live = state.link.state === "live";
+  const progress = live ? [...briefBuildLines(presentBuilds(state), width), ...progressLines(state.progress, width)] : [];
   if (!sample) {
     const waiting = progress.length > 0 ? progress : [line(" no sample of the pool yet", "dim")];
     return { title, lines: waiting.slice(0, height) };

@@ -3,11 +3,12 @@
 import type { ContainerInfo, FleetSample } from "../../../proto/gen/hob/v1/fleet.ts";
 import { type ContainerCounts, doingOf } from "../../model/fleet.ts";
 import { pad } from "../../text.ts";
-import { count, duration, short, size, sizeOf } from "../../units.ts";
+import { count, duration, size } from "../../units.ts";
 import { type Line, line, type Span, span } from "../line.ts";
 import { blockOf } from "../output.ts";
 import { chartLines, nodeLines } from "../panes/fleet.ts";
 import { type DrawContext, type Drawn, type Widgets, windowOf } from "../section.ts";
+import { imageLines } from "./images.ts";
 
 const chartRows = 6;
 const donutRows = 12;
@@ -52,16 +53,6 @@ function containerLine(node: string, container: ContainerInfo, nowMs: number): L
     ),
     span(`  ${pad(calls.length > 0 ? `${count(calls.length)} in flight` : "", 12)}  ${pad(age, 12)} ${node}`, "dim"),
   ];
-}
-
-function imageLines(sample: FleetSample): Line[] {
-  return sample.nodes.flatMap((node) =>
-    node.images.map((image) => [
-      span(`   ${pad(image.source, 16)} `, "strong"),
-      span(`${short(image.digest)}  ${pad(`${count(image.files)} files`, 14, "right")}  ${pad(size(image.bytes), 9, "right")}`),
-      span(`  local ${sizeOf(image.localBytes, image.storedBytes)}  ${image.view}  ${node.name}`, "dim"),
-    ]),
-  );
 }
 
 export function drawFleetView({ state, nowMs, width, height, widgets }: DrawContext): Drawn {

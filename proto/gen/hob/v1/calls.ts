@@ -24,6 +24,7 @@ import {
 } from "@grpc/grpc-js";
 import { Arguments, Failure, LogLine, Step, Value, Version } from "./common.ts";
 import { FleetSample } from "./fleet.ts";
+import { ImageBuild } from "./images.ts";
 import { Publish, Published, Reloaded, StartCall } from "./registry.ts";
 
 /** Calls: their durable state, results and logs; and the session of a workbench, one stream that carries the hot path. */
@@ -113,6 +114,9 @@ export interface SessionEvent {
     | { $case: "progress"; value: Progress }
     | { $case: "notice"; value: Notice }
     | { $case: "watching"; value: Watching }
+    | //
+    /** of an image that this session published, or of the watched apps */
+    { $case: "image"; value: ImageBuild }
     | undefined;
 }
 
@@ -985,6 +989,9 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "watching":
         Watching.encode(message.event.value, writer.uint32(74).fork()).join();
         break;
+      case "image":
+        ImageBuild.encode(message.event.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1074,6 +1081,14 @@ export const SessionEvent: MessageFns<SessionEvent> = {
             message.event = { $case: "watching", value: Watching.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.event = { $case: "image", value: ImageBuild.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1143,6 +1158,12 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "watching": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "watching", value: Watching.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "image": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "image", value: ImageBuild.fromPartial(object.event.value) };
         }
         break;
       }

@@ -6,15 +6,482 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import {
+  type CallOptions,
+  type ChannelCredentials,
+  Client,
+  type ClientOptions,
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  makeGenericClientConstructor,
+  type Metadata,
+  type ServiceError,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { Failure, ImageRef, RegistryCredential } from "./common.ts";
 
-/** Images that are built or imported: what control keeps of them. */
+/** Images that are built or imported: what control keeps of them, how a build goes, and what people ask for by hand. */
 
-/** What one step of an image has left; kept by image key (proto/image.ts), for the whole pool. */
+export interface BuildImageRequest {
+  image:
+    | ImageRef
+    | undefined;
+  /** run every step, known or not */
+  anew: boolean;
+  credentials: RegistryCredential[];
+}
+
+/** How a build goes: whole each time, but for its lines, which are those since the last. */
+export interface ImageBuild {
+  /** proto/image.ts */
+  key: string;
+  /** its copies without their files */
+  image:
+    | ImageRef
+    | undefined;
+  /** "waiting" (for a node, or for a step that another build runs) | "building" | "ready" | "failed" */
+  state: string;
+  node: string;
+  /** that runs, or ran last; 0 is the base */
+  step: number;
+  lines: BuildLine[];
+  /** once it is ready */
+  digest: string;
+  failure: Failure | undefined;
+  startedAtMs: number;
+  /** for whose functions */
+  apps: string[];
+}
+
+export interface BuildLine {
+  step: number;
+  text: string;
+  timeMs: number;
+}
+
+/** What one step of an image has left; kept by image key, for the whole pool. */
 export interface BuiltStep {
   digest: string;
   ms: number;
   builtAtMs: number;
 }
+
+export interface ImageRecord {
+  key: string;
+  definition:
+    | ImageRef
+    | undefined;
+  /** "" until it has been built */
+  digest: string;
+  /** as in ImageBuild */
+  state: string;
+  files: number;
+  bytes: number;
+  /** each content once */
+  storedBytes: number;
+  builtAtMs: number;
+  /** that built it */
+  node: string;
+  /** of the last build, if it failed */
+  failure:
+    | Failure
+    | undefined;
+  /** of the last build, its last lines */
+  log: BuildLine[];
+  linesDropped: number;
+  apps: string[];
+}
+
+export interface KeepImageRequest {
+  image: ImageRecord | undefined;
+}
+
+export interface ListRecordsRequest {
+}
+
+export interface ListRecordsResponse {
+  images: ImageRecord[];
+}
+
+export interface ShowImageRequest {
+  image: string;
+}
+
+export interface ImageDetails {
+  record:
+    | ImageRecord
+    | undefined;
+  /** the base first; an empty one was never built, or has been forgotten */
+  steps: BuiltStep[];
+  blobs: number;
+  /** in control's store */
+  blobBytes: number;
+  /** of those, in other images too */
+  sharedBytes: number;
+  /** digests */
+  sharedWith: string[];
+  /** digest of the blob that says what a first start reads; "" while none has been seen */
+  trace: string;
+}
+
+export interface RemoveImageRequest {
+  image: string;
+}
+
+export interface RemoveImageResponse {
+  digest: string;
+  key: string;
+}
+
+export interface CollectRequest {
+  dryRun: boolean;
+}
+
+export interface CollectResponse {
+  blobs: number;
+  bytes: number;
+  kept: number;
+}
+
+function createBaseBuildImageRequest(): BuildImageRequest {
+  return { image: undefined, anew: false, credentials: [] };
+}
+
+export const BuildImageRequest: MessageFns<BuildImageRequest> = {
+  encode(message: BuildImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== undefined) {
+      ImageRef.encode(message.image, writer.uint32(10).fork()).join();
+    }
+    if (message.anew !== false) {
+      writer.uint32(16).bool(message.anew);
+    }
+    for (const v of message.credentials) {
+      RegistryCredential.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BuildImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBuildImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = ImageRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.anew = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.credentials.push(RegistryCredential.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<BuildImageRequest>): BuildImageRequest {
+    return BuildImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BuildImageRequest>): BuildImageRequest {
+    const message = createBaseBuildImageRequest();
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageRef.fromPartial(object.image)
+      : undefined;
+    message.anew = object.anew ?? false;
+    message.credentials = object.credentials?.map((e) => RegistryCredential.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseImageBuild(): ImageBuild {
+  return {
+    key: "",
+    image: undefined,
+    state: "",
+    node: "",
+    step: 0,
+    lines: [],
+    digest: "",
+    failure: undefined,
+    startedAtMs: 0,
+    apps: [],
+  };
+}
+
+export const ImageBuild: MessageFns<ImageBuild> = {
+  encode(message: ImageBuild, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.image !== undefined) {
+      ImageRef.encode(message.image, writer.uint32(18).fork()).join();
+    }
+    if (message.state !== "") {
+      writer.uint32(26).string(message.state);
+    }
+    if (message.node !== "") {
+      writer.uint32(34).string(message.node);
+    }
+    if (message.step !== 0) {
+      writer.uint32(40).uint32(message.step);
+    }
+    for (const v of message.lines) {
+      BuildLine.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.digest !== "") {
+      writer.uint32(58).string(message.digest);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(66).fork()).join();
+    }
+    if (message.startedAtMs !== 0) {
+      writer.uint32(73).double(message.startedAtMs);
+    }
+    for (const v of message.apps) {
+      writer.uint32(82).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageBuild {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageBuild();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.image = ImageRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.lines.push(BuildLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.startedAtMs = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.apps.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImageBuild>): ImageBuild {
+    return ImageBuild.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageBuild>): ImageBuild {
+    const message = createBaseImageBuild();
+    message.key = object.key ?? "";
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageRef.fromPartial(object.image)
+      : undefined;
+    message.state = object.state ?? "";
+    message.node = object.node ?? "";
+    message.step = object.step ?? 0;
+    message.lines = object.lines?.map((e) => BuildLine.fromPartial(e)) || [];
+    message.digest = object.digest ?? "";
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? Failure.fromPartial(object.failure)
+      : undefined;
+    message.startedAtMs = object.startedAtMs ?? 0;
+    message.apps = object.apps?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseBuildLine(): BuildLine {
+  return { step: 0, text: "", timeMs: 0 };
+}
+
+export const BuildLine: MessageFns<BuildLine> = {
+  encode(message: BuildLine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== 0) {
+      writer.uint32(8).uint32(message.step);
+    }
+    if (message.text !== "") {
+      writer.uint32(18).string(message.text);
+    }
+    if (message.timeMs !== 0) {
+      writer.uint32(25).double(message.timeMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BuildLine {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBuildLine();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.timeMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<BuildLine>): BuildLine {
+    return BuildLine.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BuildLine>): BuildLine {
+    const message = createBaseBuildLine();
+    message.step = object.step ?? 0;
+    message.text = object.text ?? "";
+    message.timeMs = object.timeMs ?? 0;
+    return message;
+  },
+};
 
 function createBaseBuiltStep(): BuiltStep {
   return { digest: "", ms: 0, builtAtMs: 0 };
@@ -95,6 +562,999 @@ export const BuiltStep: MessageFns<BuiltStep> = {
   },
 };
 
+function createBaseImageRecord(): ImageRecord {
+  return {
+    key: "",
+    definition: undefined,
+    digest: "",
+    state: "",
+    files: 0,
+    bytes: 0,
+    storedBytes: 0,
+    builtAtMs: 0,
+    node: "",
+    failure: undefined,
+    log: [],
+    linesDropped: 0,
+    apps: [],
+  };
+}
+
+export const ImageRecord: MessageFns<ImageRecord> = {
+  encode(message: ImageRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.definition !== undefined) {
+      ImageRef.encode(message.definition, writer.uint32(18).fork()).join();
+    }
+    if (message.digest !== "") {
+      writer.uint32(26).string(message.digest);
+    }
+    if (message.state !== "") {
+      writer.uint32(34).string(message.state);
+    }
+    if (message.files !== 0) {
+      writer.uint32(40).uint64(message.files);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(48).uint64(message.bytes);
+    }
+    if (message.storedBytes !== 0) {
+      writer.uint32(56).uint64(message.storedBytes);
+    }
+    if (message.builtAtMs !== 0) {
+      writer.uint32(65).double(message.builtAtMs);
+    }
+    if (message.node !== "") {
+      writer.uint32(74).string(message.node);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.log) {
+      BuildLine.encode(v!, writer.uint32(90).fork()).join();
+    }
+    if (message.linesDropped !== 0) {
+      writer.uint32(96).uint64(message.linesDropped);
+    }
+    for (const v of message.apps) {
+      writer.uint32(106).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.definition = ImageRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.files = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.storedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.builtAtMs = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.log.push(BuildLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.linesDropped = longToNumber(reader.uint64());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.apps.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImageRecord>): ImageRecord {
+    return ImageRecord.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageRecord>): ImageRecord {
+    const message = createBaseImageRecord();
+    message.key = object.key ?? "";
+    message.definition = (object.definition !== undefined && object.definition !== null)
+      ? ImageRef.fromPartial(object.definition)
+      : undefined;
+    message.digest = object.digest ?? "";
+    message.state = object.state ?? "";
+    message.files = object.files ?? 0;
+    message.bytes = object.bytes ?? 0;
+    message.storedBytes = object.storedBytes ?? 0;
+    message.builtAtMs = object.builtAtMs ?? 0;
+    message.node = object.node ?? "";
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? Failure.fromPartial(object.failure)
+      : undefined;
+    message.log = object.log?.map((e) => BuildLine.fromPartial(e)) || [];
+    message.linesDropped = object.linesDropped ?? 0;
+    message.apps = object.apps?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseKeepImageRequest(): KeepImageRequest {
+  return { image: undefined };
+}
+
+export const KeepImageRequest: MessageFns<KeepImageRequest> = {
+  encode(message: KeepImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== undefined) {
+      ImageRecord.encode(message.image, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeepImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeepImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = ImageRecord.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<KeepImageRequest>): KeepImageRequest {
+    return KeepImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeepImageRequest>): KeepImageRequest {
+    const message = createBaseKeepImageRequest();
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageRecord.fromPartial(object.image)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListRecordsRequest(): ListRecordsRequest {
+  return {};
+}
+
+export const ListRecordsRequest: MessageFns<ListRecordsRequest> = {
+  encode(_: ListRecordsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRecordsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRecordsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListRecordsRequest>): ListRecordsRequest {
+    return ListRecordsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListRecordsRequest>): ListRecordsRequest {
+    const message = createBaseListRecordsRequest();
+    return message;
+  },
+};
+
+function createBaseListRecordsResponse(): ListRecordsResponse {
+  return { images: [] };
+}
+
+export const ListRecordsResponse: MessageFns<ListRecordsResponse> = {
+  encode(message: ListRecordsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.images) {
+      ImageRecord.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRecordsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRecordsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.images.push(ImageRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListRecordsResponse>): ListRecordsResponse {
+    return ListRecordsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListRecordsResponse>): ListRecordsResponse {
+    const message = createBaseListRecordsResponse();
+    message.images = object.images?.map((e) => ImageRecord.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseShowImageRequest(): ShowImageRequest {
+  return { image: "" };
+}
+
+export const ShowImageRequest: MessageFns<ShowImageRequest> = {
+  encode(message: ShowImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShowImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShowImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ShowImageRequest>): ShowImageRequest {
+    return ShowImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ShowImageRequest>): ShowImageRequest {
+    const message = createBaseShowImageRequest();
+    message.image = object.image ?? "";
+    return message;
+  },
+};
+
+function createBaseImageDetails(): ImageDetails {
+  return { record: undefined, steps: [], blobs: 0, blobBytes: 0, sharedBytes: 0, sharedWith: [], trace: "" };
+}
+
+export const ImageDetails: MessageFns<ImageDetails> = {
+  encode(message: ImageDetails, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.record !== undefined) {
+      ImageRecord.encode(message.record, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.steps) {
+      BuiltStep.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.blobs !== 0) {
+      writer.uint32(24).uint32(message.blobs);
+    }
+    if (message.blobBytes !== 0) {
+      writer.uint32(32).uint64(message.blobBytes);
+    }
+    if (message.sharedBytes !== 0) {
+      writer.uint32(40).uint64(message.sharedBytes);
+    }
+    for (const v of message.sharedWith) {
+      writer.uint32(50).string(v!);
+    }
+    if (message.trace !== "") {
+      writer.uint32(58).string(message.trace);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageDetails {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageDetails();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.record = ImageRecord.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.steps.push(BuiltStep.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.blobs = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.blobBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.sharedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.sharedWith.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.trace = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImageDetails>): ImageDetails {
+    return ImageDetails.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageDetails>): ImageDetails {
+    const message = createBaseImageDetails();
+    message.record = (object.record !== undefined && object.record !== null)
+      ? ImageRecord.fromPartial(object.record)
+      : undefined;
+    message.steps = object.steps?.map((e) => BuiltStep.fromPartial(e)) || [];
+    message.blobs = object.blobs ?? 0;
+    message.blobBytes = object.blobBytes ?? 0;
+    message.sharedBytes = object.sharedBytes ?? 0;
+    message.sharedWith = object.sharedWith?.map((e) => e) || [];
+    message.trace = object.trace ?? "";
+    return message;
+  },
+};
+
+function createBaseRemoveImageRequest(): RemoveImageRequest {
+  return { image: "" };
+}
+
+export const RemoveImageRequest: MessageFns<RemoveImageRequest> = {
+  encode(message: RemoveImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RemoveImageRequest>): RemoveImageRequest {
+    return RemoveImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveImageRequest>): RemoveImageRequest {
+    const message = createBaseRemoveImageRequest();
+    message.image = object.image ?? "";
+    return message;
+  },
+};
+
+function createBaseRemoveImageResponse(): RemoveImageResponse {
+  return { digest: "", key: "" };
+}
+
+export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
+  encode(message: RemoveImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.digest !== "") {
+      writer.uint32(10).string(message.digest);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveImageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveImageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RemoveImageResponse>): RemoveImageResponse {
+    return RemoveImageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveImageResponse>): RemoveImageResponse {
+    const message = createBaseRemoveImageResponse();
+    message.digest = object.digest ?? "";
+    message.key = object.key ?? "";
+    return message;
+  },
+};
+
+function createBaseCollectRequest(): CollectRequest {
+  return { dryRun: false };
+}
+
+export const CollectRequest: MessageFns<CollectRequest> = {
+  encode(message: CollectRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dryRun !== false) {
+      writer.uint32(8).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CollectRequest>): CollectRequest {
+    return CollectRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CollectRequest>): CollectRequest {
+    const message = createBaseCollectRequest();
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseCollectResponse(): CollectResponse {
+  return { blobs: 0, bytes: 0, kept: 0 };
+}
+
+export const CollectResponse: MessageFns<CollectResponse> = {
+  encode(message: CollectResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.blobs !== 0) {
+      writer.uint32(8).uint32(message.blobs);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(16).uint64(message.bytes);
+    }
+    if (message.kept !== 0) {
+      writer.uint32(24).uint32(message.kept);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.blobs = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kept = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CollectResponse>): CollectResponse {
+    return CollectResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CollectResponse>): CollectResponse {
+    const message = createBaseCollectResponse();
+    message.blobs = object.blobs ?? 0;
+    message.bytes = object.bytes ?? 0;
+    message.kept = object.kept ?? 0;
+    return message;
+  },
+};
+
+export type ImagesService = typeof ImagesService;
+export const ImagesService = {
+  /**
+   * Builds or imports an image unless it is known. Whoever asks for the same at a time hears of the same build; it goes on without its listeners.
+   * The last event is "ready" or "failed".
+   */
+  build: {
+    path: "/hob.v1.Images/Build" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: BuildImageRequest): Buffer => Buffer.from(BuildImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BuildImageRequest => BuildImageRequest.decode(value),
+    responseSerialize: (value: ImageBuild): Buffer => Buffer.from(ImageBuild.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImageBuild => ImageBuild.decode(value),
+  },
+  /** Keeps an image of which the client has put the manifest and all blobs. */
+  keep: {
+    path: "/hob.v1.Images/Keep" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: KeepImageRequest): Buffer => Buffer.from(KeepImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): KeepImageRequest => KeepImageRequest.decode(value),
+    responseSerialize: (value: ImageRecord): Buffer => Buffer.from(ImageRecord.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImageRecord => ImageRecord.decode(value),
+  },
+  list: {
+    path: "/hob.v1.Images/List" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListRecordsRequest): Buffer => Buffer.from(ListRecordsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRecordsRequest => ListRecordsRequest.decode(value),
+    responseSerialize: (value: ListRecordsResponse): Buffer => Buffer.from(ListRecordsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListRecordsResponse => ListRecordsResponse.decode(value),
+  },
+  /** By digest or key, as many digits as make it the only one. */
+  show: {
+    path: "/hob.v1.Images/Show" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ShowImageRequest): Buffer => Buffer.from(ShowImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ShowImageRequest => ShowImageRequest.decode(value),
+    responseSerialize: (value: ImageDetails): Buffer => Buffer.from(ImageDetails.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImageDetails => ImageDetails.decode(value),
+  },
+  /** Forgets an image; its blobs go with the next Collect. Refused while a function uses it. */
+  remove: {
+    path: "/hob.v1.Images/Remove" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveImageRequest): Buffer => Buffer.from(RemoveImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveImageRequest => RemoveImageRequest.decode(value),
+    responseSerialize: (value: RemoveImageResponse): Buffer => Buffer.from(RemoveImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveImageResponse => RemoveImageResponse.decode(value),
+  },
+  /** Removes the blobs of control's store that nothing leads to any more. */
+  collect: {
+    path: "/hob.v1.Images/Collect" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CollectRequest): Buffer => Buffer.from(CollectRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CollectRequest => CollectRequest.decode(value),
+    responseSerialize: (value: CollectResponse): Buffer => Buffer.from(CollectResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CollectResponse => CollectResponse.decode(value),
+  },
+} as const;
+
+export interface ImagesServer extends UntypedServiceImplementation {
+  /**
+   * Builds or imports an image unless it is known. Whoever asks for the same at a time hears of the same build; it goes on without its listeners.
+   * The last event is "ready" or "failed".
+   */
+  build: handleServerStreamingCall<BuildImageRequest, ImageBuild>;
+  /** Keeps an image of which the client has put the manifest and all blobs. */
+  keep: handleUnaryCall<KeepImageRequest, ImageRecord>;
+  list: handleUnaryCall<ListRecordsRequest, ListRecordsResponse>;
+  /** By digest or key, as many digits as make it the only one. */
+  show: handleUnaryCall<ShowImageRequest, ImageDetails>;
+  /** Forgets an image; its blobs go with the next Collect. Refused while a function uses it. */
+  remove: handleUnaryCall<RemoveImageRequest, RemoveImageResponse>;
+  /** Removes the blobs of control's store that nothing leads to any more. */
+  collect: handleUnaryCall<CollectRequest, CollectResponse>;
+}
+
+export interface ImagesClient extends Client {
+  /**
+   * Builds or imports an image unless it is known. Whoever asks for the same at a time hears of the same build; it goes on without its listeners.
+   * The last event is "ready" or "failed".
+   */
+  build(request: BuildImageRequest, options?: Partial<CallOptions>): ClientReadableStream<ImageBuild>;
+  build(
+    request: BuildImageRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ImageBuild>;
+  /** Keeps an image of which the client has put the manifest and all blobs. */
+  keep(
+    request: KeepImageRequest,
+    callback: (error: ServiceError | null, response: ImageRecord) => void,
+  ): ClientUnaryCall;
+  keep(
+    request: KeepImageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ImageRecord) => void,
+  ): ClientUnaryCall;
+  keep(
+    request: KeepImageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ImageRecord) => void,
+  ): ClientUnaryCall;
+  list(
+    request: ListRecordsRequest,
+    callback: (error: ServiceError | null, response: ListRecordsResponse) => void,
+  ): ClientUnaryCall;
+  list(
+    request: ListRecordsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListRecordsResponse) => void,
+  ): ClientUnaryCall;
+  list(
+    request: ListRecordsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListRecordsResponse) => void,
+  ): ClientUnaryCall;
+  /** By digest or key, as many digits as make it the only one. */
+  show(
+    request: ShowImageRequest,
+    callback: (error: ServiceError | null, response: ImageDetails) => void,
+  ): ClientUnaryCall;
+  show(
+    request: ShowImageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ImageDetails) => void,
+  ): ClientUnaryCall;
+  show(
+    request: ShowImageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ImageDetails) => void,
+  ): ClientUnaryCall;
+  /** Forgets an image; its blobs go with the next Collect. Refused while a function uses it. */
+  remove(
+    request: RemoveImageRequest,
+    callback: (error: ServiceError | null, response: RemoveImageResponse) => void,
+  ): ClientUnaryCall;
+  remove(
+    request: RemoveImageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RemoveImageResponse) => void,
+  ): ClientUnaryCall;
+  remove(
+    request: RemoveImageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RemoveImageResponse) => void,
+  ): ClientUnaryCall;
+  /** Removes the blobs of control's store that nothing leads to any more. */
+  collect(
+    request: CollectRequest,
+    callback: (error: ServiceError | null, response: CollectResponse) => void,
+  ): ClientUnaryCall;
+  collect(
+    request: CollectRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CollectResponse) => void,
+  ): ClientUnaryCall;
+  collect(
+    request: CollectRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CollectResponse) => void,
+  ): ClientUnaryCall;
+}
+
+export const ImagesClient = makeGenericClientConstructor(ImagesService, "hob.v1.Images") as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ImagesClient;
+  service: typeof ImagesService;
+  serviceName: string;
+};
+
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
 
 type DeepPartial<T> = T extends Builtin ? T
@@ -103,6 +1563,17 @@ type DeepPartial<T> = T extends Builtin ? T
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
+}
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -18,7 +18,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Arguments, Blob, Failure, Patch, SnapshotDelta, Version } from "./common.ts";
+import { Arguments, Blob, Failure, Patch, RegistryCredential, SnapshotDelta, Version } from "./common.ts";
 
 /** Apps, functions and their versions. */
 
@@ -48,6 +48,8 @@ export interface Publish {
   changes: Change[];
   /** calls to make with the new versions: load and call travel as one message to the node */
   calls: StartCall[];
+  /** for images of the new versions that come from registries */
+  credentials: RegistryCredential[];
   /** of the versions whose change has the tier "patch": one for each base */
   patches: Patch[];
 }
@@ -226,6 +228,7 @@ function createBasePublish(): Publish {
     bundles: [],
     changes: [],
     calls: [],
+    credentials: [],
     patches: [],
   };
 }
@@ -255,6 +258,9 @@ export const Publish: MessageFns<Publish> = {
     }
     for (const v of message.calls) {
       StartCall.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.credentials) {
+      RegistryCredential.encode(v!, writer.uint32(82).fork()).join();
     }
     for (const v of message.patches) {
       Patch.encode(v!, writer.uint32(74).fork()).join();
@@ -339,6 +345,14 @@ export const Publish: MessageFns<Publish> = {
             message.calls.push(StartCall.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.credentials.push(RegistryCredential.decode(reader, reader.uint32()));
+            continue;
+          }
           case 9: {
             if (tag !== 74) {
               break;
@@ -374,6 +388,7 @@ export const Publish: MessageFns<Publish> = {
     message.bundles = object.bundles?.map((e) => Blob.fromPartial(e)) || [];
     message.changes = object.changes?.map((e) => Change.fromPartial(e)) || [];
     message.calls = object.calls?.map((e) => StartCall.fromPartial(e)) || [];
+    message.credentials = object.credentials?.map((e) => RegistryCredential.fromPartial(e)) || [];
     message.patches = object.patches?.map((e) => Patch.fromPartial(e)) || [];
     return message;
   },

@@ -1,0 +1,48 @@
+// ⑧ Images: those of the nodes with their sizes, and of each build its state and its log, which stays readable after a failure.
+
+import type { FleetSample } from "../../../proto/gen/hob/v1/fleet.ts";
+import { stepLabel } from "../../../proto/image.ts";
+import type { BuildRecord } from "../../model/builds.ts";
+import { pad } from "../../text.ts";
+import { count, short, size, sizeOf } from "../../units.ts";
+import { buildLines } from "../builds.ts";
+import { type Line, line, span } from "../line.ts";
+import { blockOf } from "../output.ts";
+import { type DrawContext, type Drawn, windowOf } from "../section.ts";
+
+export function imageLines(sample: FleetSample | undefined): Line[] {
+  return (sample?.nodes ?? []).flatMap((node) =>
+    node.images.map((image) => [
+      span(`   ${pad(image.source, 16)} `, "strong"),
+      span(`${short(image.digest)}  ${pad(`${count(image.files)} files`, 14, "right")}  ${pad(size(image.bytes), 9, "right")}`),
+      span(`  local ${sizeOf(image.localBytes, image.storedBytes)}  ${image.view}  ${node.name}`, "dim"),
+    ]),
+  );
+}
+
+/** Its log, with a heading where each step begins. */
+function logLines({ build, lines }: BuildRecord): Line[] {
+  let at = -1;
+  return lines.flatMap(({ step, text }) => {
+    const doing = build.image?.steps[step - 1];
+    const heading = step === at ? [] : [line(`   ${step}  ${doing ? stepLabel(doing) : "base"}`, "strong")];
+    at = step;
+    return [...heading, line(`      ${text}`, "dim")];
+  });
+}
+
+function recordLines(record: BuildRecord, width: number): Line[] {
+  const { build } = record;
+  const state = build.state === "ready" ? [line(` ✓ ${short(build.digest)} is ready`, "good")] : buildLines([record], width);
+  return [...state, ...logLines(record), []];
+}
+
+export function drawImagesView({ state, width, height }: DrawContext): Drawn {
+  const images = imageLines(state.fleet.latest);
+  const blocks = [
+    blockOf([line(" On the nodes", "accentStrong"), ...(images.length > 0 ? images : [line("   none yet", "dim")]), []]),
+    blockOf([line(" Builds", "accentStrong"), ...(state.builds.length > 0 ? [] : [line("   none yet", "dim")])]),
+    ...state.builds.map((record) => blockOf(recordLines(record, width))),
+  ];
+  return { title: line("Images"), ...windowOf(blocks, state.scroll.imagesView, height) };
+}
