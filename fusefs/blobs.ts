@@ -1,6 +1,7 @@
 // ⑤ How a worker gets at the content of a file: a backing file that the kernel reads by itself, or descriptors that we read from.
 
 import { constants, fstatSync } from "node:fs";
+import { createPartialFiles } from "./partial-files.ts";
 import { close, ioctl, lastErrno, open, pread } from "./syscalls.ts";
 import { errno, fuseIoctl } from "./wire/constants.ts";
 import { backingMap } from "./wire/structs.ts";
@@ -12,14 +13,21 @@ import { backingMap } from "./wire/structs.ts";
 const UNOPENED = 0;
 const READ_THROUGH = -1; // the kernel refused a backing file for it: we answer its READs
 const CLOSED = -2; // the binding is gone
+// One handle reads through us until the blob is whole, two, … While there is one, the kernel refuses a backing file for the inode.
+const ONE_READER = -10;
 
-/** A backing id (> 0), 0 for "we answer its READs", or a negative errno; -ENOENT when the store lacks the blob. */
+/** A backing id (> 0), 0 for "we answer its READs", or a negative errno; -ENOENT when the store lacks the blob, or handles read what there is of it. */
 type Backing = number;
 
 export interface BlobFiles {
   backing(fd: number, table: Int32Array, inode: number, digest: string, sizeBytes: number): Backing;
+  /** One more handle that reads what has arrived; false when the inode has a backing file meanwhile, or is gone. */
+  addReader(table: Int32Array, inode: number): boolean;
+  removeReader(table: Int32Array, inode: number): void;
   /** 0 when the blob is here and has that size, else a negative errno. */
   check(digest: string, sizeBytes: number): number;
+  /** Of the chunks that a range lies in, those that are not here, after `read` has said so. */
+  missing(digest: string, sizeBytes: number, offset: number, bytes: number): number[];
   /** Bytes read into `target`, or a negative errno. */
   read(digest: string, sizeBytes: number, target: Buffer, bytes: number, offset: number): number;
 }
@@ -31,6 +39,7 @@ export function createBlobFiles(store: string): BlobFiles {
   const map = Buffer.alloc(backingMap.sizeof);
   const id = Buffer.alloc(4);
   const kept = new Map<string, number>();
+  const partial = createPartialFiles(store);
 
   /** A descriptor, or a negative errno. A blob of another size than the manifest says is damaged: EIO. */
   function openBlob(digest: string, sizeBytes: number): number {
@@ -65,6 +74,7 @@ export function createBlobFiles(store: string): BlobFiles {
       if (known > 0) return known;
       if (known === READ_THROUGH) return 0;
       if (known === CLOSED) return -errno.ESTALE;
+      if (known <= ONE_READER) return -errno.ENOENT;
       const fd = openBlob(digest, sizeBytes);
       if (fd < 0) return fd;
       map.writeInt32LE(fd, backingMap.fd);
@@ -78,14 +88,34 @@ export function createBlobFiles(store: string): BlobFiles {
         ioctl(fuseFd, fuseIoctl.backingClose, id);
       }
       if (before === CLOSED) return -errno.ESTALE;
+      if (before <= ONE_READER) return -errno.ENOENT;
       return Math.max(before, 0);
     },
+    addReader(table, inode) {
+      for (;;) {
+        const known = Atomics.load(table, inode);
+        if (known === READ_THROUGH) return true; // and stays so
+        if (known > 0 || known === CLOSED) return false;
+        const next = known === UNOPENED ? ONE_READER : known - 1;
+        if (Atomics.compareExchange(table, inode, known, next) === known) return true;
+      }
+    },
+    removeReader(table, inode) {
+      for (;;) {
+        const known = Atomics.load(table, inode);
+        if (known > ONE_READER) return;
+        const next = known === ONE_READER ? UNOPENED : known + 1;
+        if (Atomics.compareExchange(table, inode, known, next) === known) return;
+      }
+    },
+    missing: partial.missing,
     check(digest, sizeBytes) {
       const fd = keptDescriptor(digest, sizeBytes);
       return Math.min(fd, 0);
     },
     read(digest, sizeBytes, target, bytes, offset) {
       const fd = keptDescriptor(digest, sizeBytes);
+      if (fd === -errno.ENOENT) return partial.read(digest, target, bytes, offset);
       if (fd < 0) return fd;
       const count = pread(fd, target, bytes, offset);
       return count < 0 ? -lastErrno() : count;

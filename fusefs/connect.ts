@@ -42,15 +42,16 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
     if (child.connected) child.send(message);
   };
 
-  function fetch(digest: string): void {
-    options.fetch(digest).then(
-      () => send({ kind: "fetched", digest }),
-      (error) => send({ kind: "fetched", digest, failure: toWire(error) }),
+  function fetch({ digest, chunk }: Extract<FromDaemon, { kind: "fetch" }>): void {
+    const what = { kind: "fetched" as const, digest, ...(chunk === undefined ? {} : { chunk }) };
+    options.fetch(digest, chunk).then(
+      () => send(what),
+      (error) => send({ ...what, failure: toWire(error) }),
     );
   }
 
   child.on("message", (message: FromDaemon) => {
-    if (message.kind === "fetch") fetch(message.digest);
+    if (message.kind === "fetch") fetch(message);
     else if (message.kind === "ready") ready.resolve(message);
     else if (message.kind === "refused") ready.reject(fromWire(message.failure));
     else {

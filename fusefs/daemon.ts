@@ -21,10 +21,12 @@ function send(message: FromDaemon): void {
   if (process.connected) process.send?.(message);
 }
 
-function fetchFromAgent(digest: string): Promise<void> {
+const fetchKey = (digest: string, chunk: number | undefined): string => `${digest}:${chunk ?? ""}`;
+
+function fetchFromAgent(digest: string, chunk?: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    fetching.set(digest, { resolve, reject });
-    send({ kind: "fetch", digest });
+    fetching.set(fetchKey(digest, chunk), { resolve, reject });
+    send({ kind: "fetch", digest, ...(chunk === undefined ? {} : { chunk }) });
   });
 }
 
@@ -67,16 +69,16 @@ async function call(message: Extract<ToDaemon, { kind: "call" }>): Promise<void>
   }
 }
 
-function fetched(digest: string, failure: HobError | undefined): void {
-  const waiting = fetching.get(digest);
-  fetching.delete(digest);
-  if (failure) waiting?.reject(failure);
+function fetched({ digest, chunk, failure }: Extract<ToDaemon, { kind: "fetched" }>): void {
+  const waiting = fetching.get(fetchKey(digest, chunk));
+  fetching.delete(fetchKey(digest, chunk));
+  if (failure) waiting?.reject(fromWire(failure));
   else waiting?.resolve();
 }
 
 process.on("message", (message: ToDaemon) => {
   if (message.kind === "call") void call(message);
-  else if (message.kind === "fetched") fetched(message.digest, message.failure && fromWire(message.failure));
+  else if (message.kind === "fetched") fetched(message);
   else {
     start(message.options).catch((error) => {
       send({ kind: "refused", failure: toWire(error) });

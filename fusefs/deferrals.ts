@@ -3,7 +3,7 @@
 import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { errno } from "./wire/constants.ts";
-import type { Need } from "./worker-messages.ts";
+import type { Need, NeededChunk } from "./worker-messages.ts";
 
 /** How long a lookup waits for its snapshot: the load message and addSnapshot are sent together, one may overtake the other. */
 const SNAPSHOT_WAIT_MS = 1000;
@@ -20,6 +20,7 @@ export interface DeferralsOptions {
   /** errno 0 means: try again. */
   resume(request: Deferred, errno: number): void;
   fetchBlob(digest: string): Promise<void>;
+  fetchChunk(digest: string, chunk: NeededChunk): Promise<void>;
   hasSnapshot(mount: number, container: string, snapshot: string): boolean;
   log: Log;
 }
@@ -46,14 +47,22 @@ export function createDeferrals(options: DeferralsOptions): Deferrals {
     options.resume(entry, failed);
   }
 
-  /** One fetch a digest, however many ask. */
-  function fetchOnce(digest: string): Promise<void> {
-    let fetch = fetches.get(digest);
+  /** One fetch of a blob or chunk, however many ask. */
+  function fetchOnce(name: string, begin: () => Promise<void>): Promise<void> {
+    let fetch = fetches.get(name);
     if (!fetch) {
-      fetch = options.fetchBlob(digest).finally(() => fetches.delete(digest));
-      fetches.set(digest, fetch);
+      fetch = begin().finally(() => fetches.delete(name));
+      fetches.set(name, fetch);
     }
     return fetch;
+  }
+
+  function fetchNeeded(need: Exclude<Need, { kind: "snapshot" }>): Promise<unknown> {
+    const { digest } = need;
+    if (need.kind === "blob") return fetchOnce(digest, () => options.fetchBlob(digest));
+    return Promise.all(
+      need.chunks.map((chunk) => fetchOnce(`${digest}:${chunk.index}`, () => options.fetchChunk(digest, chunk))),
+    );
   }
 
   return {
@@ -66,9 +75,9 @@ export function createDeferrals(options: DeferralsOptions): Deferrals {
         options.resume(request, errno.EINTR);
         return;
       }
-      if (need.kind === "blob") {
+      if (need.kind !== "snapshot") {
         waiting.set(key, { ...request, need });
-        fetchOnce(need.digest).then(
+        fetchNeeded(need).then(
           () => finish(key, 0),
           (error) => {
             options.log.warn({ digest: need.digest, reason: sentenceOf(error) }, "a blob could not be fetched");

@@ -25,13 +25,13 @@ export interface DaemonOptions {
 export type ToDaemon =
   | { kind: "start"; options: DaemonOptions }
   | { [M in Method]: { kind: "call"; id: number; method: M; args: Parameters<FuseServer[M]> } }[Method]
-  | { kind: "fetched"; digest: string; failure?: WireError };
+  | { kind: "fetched"; digest: string; chunk?: number; failure?: WireError };
 
 export type FromDaemon =
   | { kind: "ready"; passthrough: { used: boolean; reason: string }; idmap: boolean }
   | { kind: "refused"; failure: WireError }
   | { kind: "answer"; id: number; result?: unknown; failure?: WireError }
-  | { kind: "fetch"; digest: string };
+  | { kind: "fetch"; digest: string; chunk?: number };
 
 export interface WireError {
   kind: ErrorKind;

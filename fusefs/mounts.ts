@@ -1,11 +1,11 @@
 // ⑤ The daemon's mounts: makes them, tells the workers what they show, and takes them down. All on the daemon's main thread.
 
-import { createHash } from "node:crypto";
-import { closeSync, createReadStream } from "node:fs";
+import { closeSync } from "node:fs";
 import { stat, writeFile } from "node:fs/promises";
 import { type ContentFolder, sha256 } from "../base/content-folder.ts";
 import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { checkBlob, checkChunk } from "./arrivals.ts";
 import { closeBackings } from "./blobs.ts";
 import { createDeferrals } from "./deferrals.ts";
 import { decodeManifest } from "./image/decode.ts";
@@ -18,7 +18,7 @@ import { detach, write } from "./syscalls.ts";
 import { ROOT_NODE } from "./tree-roots.ts";
 import { NOTIFY_INVAL_ENTRY } from "./wire/constants.ts";
 import { notifyInvalEntryOut, outHeader } from "./wire/structs.ts";
-import type { FromWorker, SharedBinding } from "./worker-messages.ts";
+import type { FromWorker, NeededChunk, SharedBinding } from "./worker-messages.ts";
 import { startWorkerThreads } from "./workers.ts";
 
 /** What the agent asks of the daemon, as ipc.ts carries it. */
@@ -26,7 +26,7 @@ export type Mounts = Pick<FuseServer, Method> & { close(): Promise<void> };
 
 export interface MountsOptions {
   store: ContentFolder;
-  fetch(digest: string): Promise<void>;
+  fetch(digest: string, chunk?: number): Promise<void>;
   passthrough: boolean;
   workers: number;
   log: Log;
@@ -58,12 +58,6 @@ const IMAGE_BINDING = 0;
 
 const inodeCount = (manifest: SharedArrayBuffer): number => new DataView(manifest).getUint32(header.inodeCount, true);
 
-async function digestOfFile(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece as Buffer);
-  return hash.digest("hex");
-}
-
 export function createMounts(options: MountsOptions): Mounts {
   const { store, log } = options;
   const mounts = new Map<number, Mount>();
@@ -78,6 +72,7 @@ export function createMounts(options: MountsOptions): Mounts {
   const deferrals = createDeferrals({
     resume: ({ worker, mount, unique }, errno) => workers.send(worker, { kind: "resume", mount, unique, errno }),
     fetchBlob,
+    fetchChunk,
     hasSnapshot: (mount, container, snapshot) =>
       snapshotsMount?.id === mount && snapshotsMount.containers.get(container)?.snapshots.has(snapshot) === true,
     log,
@@ -103,14 +98,14 @@ export function createMounts(options: MountsOptions): Mounts {
     if (!mount.detached) log.warn({ mountPoint: mount.mountPoint }, "a mount was taken down by somebody else");
   }
 
-  /** What was fetched is read once more before anything is served from it: a wrong digest never is. */
   async function fetchBlob(digest: string): Promise<void> {
     await options.fetch(digest);
-    if (!store.has(digest)) throw new HobError("unavailable", `fetching blob ${digest.slice(0, 12)}: it did not arrive`);
-    const actual = await digestOfFile(store.path(digest));
-    if (actual === digest) return;
-    await store.remove(digest);
-    throw new HobError("corrupt", `fetching blob ${digest.slice(0, 12)}: what arrived has digest ${actual.slice(0, 12)}`);
+    await checkBlob(store, digest);
+  }
+
+  async function fetchChunk(digest: string, chunk: NeededChunk): Promise<void> {
+    await options.fetch(digest, chunk.index);
+    await checkChunk(store, digest, chunk);
   }
 
   /** `image`: the manifest of an image's mount; without it the mount is dynamic. */

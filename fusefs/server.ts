@@ -38,8 +38,11 @@ export interface FuseServer extends AsyncDisposable {
 export interface FuseServerOptions {
   /** Root of the blob store (base/content-folder.ts). */
   store: string;
-  /** Fetches a blob that an OPEN needs and the store lacks; a rejection becomes EIO. Concurrent requests for one digest are asked once. */
-  fetch(digest: string): Promise<void>;
+  /**
+   * Fetches a blob that an OPEN needs and the store lacks, or one chunk that a READ needs of a large blob, into the store's partial file
+   * (base/partial-blob.ts); a rejection becomes EIO. Concurrent requests for the same are asked once.
+   */
+  fetch(digest: string, chunk?: number): Promise<void>;
   logFile: string;
   /** False: every read goes through the daemon, whatever the kernel can do. Default true. */
   passthrough?: boolean;

@@ -3,12 +3,13 @@
 import { isDigest } from "../base/content-folder.ts";
 import type { BlobFiles } from "./blobs.ts";
 import { digestOf, entryInode, findEntry, type Manifest, sizeOf, targetOf, typeOf } from "./image/manifest.ts";
+import { chunksOf } from "./image/tables.ts";
 import type { Roots } from "./tree-roots.ts";
 import { replyXattr, replyXattrNames } from "./tree-xattrs.ts";
 import { errno, fileType, openFlag } from "./wire/constants.ts";
 import type { HandlerName } from "./wire/opcodes.ts";
 import * as replies from "./wire/reply.ts";
-import { getxattrIn, inHeader, readIn } from "./wire/structs.ts";
+import { getxattrIn, inHeader, readIn, releaseIn } from "./wire/structs.ts";
 import type { Need } from "./worker-messages.ts";
 
 /** A manifest shown under the node ids whose upper half is `high`. */
@@ -54,6 +55,9 @@ export interface ServingContext {
 export type Handler = (mount: ServedMount, request: Request) => number;
 
 const BODY = inHeader.sizeof;
+const READ_THROUGH = openFlag.keepCache | openFlag.noFlush;
+/** The handle of those that count as readers of a blob that is not whole; all others are 0. */
+const COUNTED = 1;
 
 export function createHandlers(context: ServingContext): Record<HandlerName, Handler> {
   const { reply, blobs } = context;
@@ -130,24 +134,30 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     if (!binding) return -errno.ESTALE;
     const inode = node.low - 1;
     if (typeOf(binding.manifest, inode) !== fileType.regular) return -errno.EINVAL;
-    const readThrough = openFlag.keepCache | openFlag.noFlush;
     const size = sizeOf(binding.manifest, inode);
-    if (size === 0) return replies.replyOpen(reply, readThrough, 0); // nothing to read: needs no blob
+    if (size === 0) return replies.replyOpen(reply, READ_THROUGH, 0); // nothing to read: needs no blob
     const digest = digestOf(binding.manifest, inode);
-    if (mount.passthrough) {
-      const backing = blobs.backing(mount.fd, binding.backing, inode, digest, size);
-      if (backing === -errno.ENOENT) return missing(request, digest);
-      if (backing < 0) return backing;
-      if (backing > 0) {
-        context.countPassthrough();
-        return replies.replyOpen(reply, openFlag.passthrough | openFlag.noFlush, backing);
-      }
-    } else {
-      const failed = blobs.check(digest, size);
-      if (failed === -errno.ENOENT) return missing(request, digest);
-      if (failed < 0) return failed;
+    const backing = mount.passthrough ? blobs.backing(mount.fd, binding.backing, inode, digest, size) : blobs.check(digest, size);
+    if (backing === -errno.ENOENT) {
+      return chunksOf(binding.manifest, inode) ? openPartial(mount, binding, inode) : missing(request, digest);
     }
-    return replies.replyOpen(reply, readThrough, 0);
+    if (backing < 0) return backing;
+    if (backing === 0) return replies.replyOpen(reply, READ_THROUGH, 0);
+    context.countPassthrough();
+    return replies.replyOpen(reply, openFlag.passthrough | openFlag.noFlush, backing);
+  }
+
+  /** Its reads wait for what they need, no longer. Who opens it when it is whole, and these handles are closed, bypasses us. */
+  function openPartial(mount: ServedMount, binding: Binding, inode: number): number {
+    if (!mount.passthrough) return replies.replyOpen(reply, READ_THROUGH, 0);
+    return blobs.addReader(binding.backing, inode) ? replies.replyOpen(reply, READ_THROUGH, 0, COUNTED) : -errno.ESTALE;
+  }
+
+  function release(mount: ServedMount, { node, buffer }: Request): number {
+    if (buffer.readUInt32LE(BODY + releaseIn.fh) !== COUNTED) return 0;
+    const binding = bindingOf(mount, node);
+    if (binding) blobs.removeReader(binding.backing, node.low - 1);
+    return 0;
   }
 
   function read(mount: ServedMount, request: Request): number {
@@ -162,7 +172,16 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     if (bytes <= 0) return 0;
     const digest = digestOf(binding.manifest, inode);
     const count = blobs.read(digest, size, reply.payload, bytes, offset);
-    return count === -errno.ENOENT ? missing(request, digest) : count;
+    if (count !== -errno.ENOENT) return count;
+    const chunked = chunksOf(binding.manifest, inode);
+    if (!chunked || request.retried) return missing(request, digest);
+    const chunks = blobs.missing(digest, size, offset, bytes);
+    request.need = {
+      kind: "chunks",
+      digest,
+      chunks: chunks.map((index) => ({ index, digest: chunked.chunks[index] as string })),
+    };
+    return DEFERRED;
   }
 
   function opendir(mount: ServedMount, { node }: Request): number {
@@ -214,7 +233,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     open,
     read,
     statfs: (mount) => replies.replyStatfs(reply, mount.bindings[0]?.manifest.inodeCount ?? 0),
-    release: () => 0,
+    release,
     opendir,
     readdir: (mount, request) => list(mount, request, false),
     readdirplus: (mount, request) => list(mount, request, true),

@@ -1,7 +1,15 @@
 // ⑤ What the daemon's main thread and its FUSE workers say to each other. A worker is woken by its eventfd.
 
 /** What a request waits for, when it cannot be answered at once. */
-export type Need = { kind: "blob"; digest: string } | { kind: "snapshot"; container: string; snapshot: string };
+export type Need =
+  | { kind: "blob"; digest: string }
+  | { kind: "chunks"; digest: string; chunks: NeededChunk[] }
+  | { kind: "snapshot"; container: string; snapshot: string };
+
+export interface NeededChunk {
+  index: number;
+  digest: string;
+}
 
 /** Node ids with `high` in their upper half are this manifest's. `backing`: Int32 for each inode, see blobs.ts. */
 export interface SharedBinding {

@@ -125,8 +125,8 @@ export function replyPlainDirectoryAttr(reply: Reply, node: NodeId): number {
   return writeAttrHead(reply.view);
 }
 
-export function replyOpen(reply: Reply, flags: number, backingId: number): number {
-  reply.view.setUint32(HEADER + openOut.fh, 0, true);
+export function replyOpen(reply: Reply, flags: number, backingId: number, handle = 0): number {
+  reply.view.setUint32(HEADER + openOut.fh, handle, true);
   reply.view.setUint32(HEADER + openOut.fh + 4, 0, true);
   reply.view.setUint32(HEADER + openOut.openFlags, flags, true);
   reply.view.setUint32(HEADER + openOut.backingId, backingId, true);

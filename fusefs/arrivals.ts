@@ -1,0 +1,53 @@
+// ⑤ What was fetched is read once more before anything is served from it: a wrong digest never is.
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, rm } from "node:fs/promises";
+import { type ContentFolder, sha256 } from "../base/content-folder.ts";
+import { errnoOf, HobError } from "../base/errors.ts";
+import { partialMapPath, partialPath } from "../base/partial-blob.ts";
+import { CHUNK_BYTES } from "./image/manifest.ts";
+import type { NeededChunk } from "./worker-messages.ts";
+
+const refused = (blob: string, what: string): HobError =>
+  new HobError("corrupt", `fetching blob ${blob.slice(0, 12)}: what arrived${what}`);
+
+/** HobError `unavailable` when it did not arrive, `corrupt` when it is something else; that is thrown away. */
+export async function checkBlob(store: ContentFolder, digest: string): Promise<void> {
+  if (!store.has(digest)) throw new HobError("unavailable", `fetching blob ${digest.slice(0, 12)}: it did not arrive`);
+  const hash = createHash("sha256");
+  for await (const piece of createReadStream(store.path(digest), { highWaterMark: 1 << 20 })) hash.update(piece as Buffer);
+  const actual = hash.digest("hex");
+  if (actual === digest) return;
+  await store.remove(digest);
+  throw refused(digest, ` has digest ${actual.slice(0, 12)}`);
+}
+
+/** The same for a chunk, in the partial file or, when that has become whole, in the store. */
+export async function checkChunk(store: ContentFolder, digest: string, chunk: NeededChunk): Promise<void> {
+  const data = await readChunk(store, digest, chunk.index);
+  const actual = data && sha256(data);
+  if (actual === chunk.digest) return;
+  await rm(partialMapPath(store.root, digest), { force: true });
+  await rm(partialPath(store.root, digest), { force: true });
+  await store.remove(digest);
+  throw refused(digest, actual ? ` as chunk ${chunk.index} has digest ${actual.slice(0, 12)}` : ` lacks chunk ${chunk.index}`);
+}
+
+async function readChunk(store: ContentFolder, digest: string, index: number): Promise<Buffer | undefined> {
+  // It may become whole between two looks, never the other way round.
+  for (const path of [partialPath(store.root, digest), store.path(digest)]) {
+    try {
+      await using file = await open(path, "r");
+      const data = Buffer.allocUnsafe(CHUNK_BYTES);
+      let bytes = 0;
+      for (let count = -1; count !== 0 && bytes < CHUNK_BYTES; bytes += count) {
+        count = (await file.read(data, bytes, CHUNK_BYTES - bytes, index * CHUNK_BYTES + bytes)).bytesRead;
+      }
+      return data.subarray(0, bytes);
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+    }
+  }
+  return undefined;
+}
