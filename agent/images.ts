@@ -69,7 +69,8 @@ export function createImages(host: ImagesHost): Images {
     });
     const { digest, files, bytes, storedBytes } = captured;
     say("mounting", files, files);
-    const view = host.fuse().passthrough.used ? "tree, passthrough" : "tree, read";
+    const { passthrough, view: used } = host.fuse();
+    const view = used.kind === "tiered" ? "tiered" : passthrough.used ? "tree, passthrough" : "tree, read";
     const info: ImageInfo = {
       ...{ digest, source: "host", files, bytes, storedBytes, localBytes: storedBytes, node: host.nodeName, view },
       capturedAtMs: clock.now(),

@@ -91,6 +91,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     if (!server.idmap)
       log.warn("images cannot be shown in a container's uid range here (Linux 6.12): their files belong to nobody in it");
     await server.mountSnapshots(paths.snapshots);
+    if (server.view.kind === "tiered") await server.mountBlobs(paths.blobs);
     void server.closed.then((reason) => (ending.signal.aborted ? undefined : replaceFuse(reason)));
     return server;
   }
@@ -113,6 +114,9 @@ export async function openNode(host: NodeHost): Promise<Node> {
     nameFile: network.nameFile,
     get fuse() {
       return fuse;
+    },
+    get contents() {
+      return fuse.view.kind === "tiered" ? [options.store, paths.blobs] : [];
     },
     connect: connectRunner,
     command: runnerCommand,
@@ -221,6 +225,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       await endContainers(`the FUSE daemon ended: ${reason}`);
       images.forgetMounts();
       unmount(paths.snapshots);
+      unmount(paths.blobs);
       dispatcher.forgetMounted();
       if (ending.signal.aborted) return;
       fuse = await startFuse();
@@ -300,6 +305,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       await images.settled(); // a mount made after the next line would hold the run folder
       images.forgetMounts();
       unmount(paths.snapshots);
+      unmount(paths.blobs);
       await life.disposeAsync();
       await clearContainers(options.key, paths.runc);
     },

@@ -11,6 +11,7 @@ const agentFolders = {
   runc: "runc",
   sdk: "sdk",
   images: "images",
+  blobs: "blobs",
   snapshots: "project",
   network: "net",
 } as const;
@@ -18,10 +19,10 @@ const agentFolders = {
 export type AgentPaths = Record<keyof typeof agentFolders, string>;
 
 export function agentPaths(run: string): AgentPaths {
-  const { containers, runc, sdk, images, snapshots, network } = agentFolders;
+  const { containers, runc, sdk, images, blobs, snapshots, network } = agentFolders;
   return {
     ...{ containers: join(run, containers), runc: join(run, runc), sdk: join(run, sdk) },
-    ...{ images: join(run, images), snapshots: join(run, snapshots), network: join(run, network) },
+    ...{ images: join(run, images), blobs: join(run, blobs), snapshots: join(run, snapshots), network: join(run, network) },
   };
 }
 

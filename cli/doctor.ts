@@ -72,6 +72,7 @@ async function examine() {
     programs.checkRoot(),
     kernel.checkFuse(),
     kernel.checkOverlay(),
+    kernel.checkImageView(),
     kernel.checkUserNamespaces(),
     cgroups.checkCgroups(),
     programs.checkRunc(),

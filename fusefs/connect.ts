@@ -87,8 +87,8 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
     clearTimeout(kill);
   }
 
-  const { store, logFile, passthrough = true, workers = 0 } = options;
-  send({ kind: "start", options: { store, logFile, passthrough, workers } });
+  const { store, logFile, passthrough = true, workers = 0, view = process.env["HOB_IMAGE_VIEW"] ?? "" } = options;
+  send({ kind: "start", options: { store, logFile, passthrough, workers, view } });
   const started = await ready.promise.catch(async (error) => {
     await dispose();
     throw error;
@@ -96,8 +96,10 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
   return {
     passthrough: started.passthrough,
     idmap: started.idmap,
+    view: started.view,
     pid: child.pid as number,
     mountImage: async (...args) => void (await call("mountImage", args)),
+    mountBlobs: async (...args) => void (await call("mountBlobs", args)),
     mountSnapshots: async (...args) => void (await call("mountSnapshots", args)),
     addContainer: async (...args) => void (await call("addContainer", args)),
     addSnapshot: async (...args) => void (await call("addSnapshot", args)),

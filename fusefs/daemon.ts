@@ -3,6 +3,9 @@
 import { openContentFolder } from "../base/content-folder.ts";
 import { HobError } from "../base/errors.ts";
 import { openLog } from "../base/log.ts";
+import { chooseView } from "./erofs/choice.ts";
+import { sweepNames } from "./erofs/names.ts";
+import { probeTiered } from "./erofs/probe.ts";
 import { type DaemonOptions, type FromDaemon, fromWire, type ToDaemon, toWire } from "./ipc.ts";
 import { createMounts, type Mounts } from "./mounts.ts";
 import { probeFuse } from "./probe.ts";
@@ -36,6 +39,8 @@ async function start(options: DaemonOptions): Promise<void> {
   const probe = await probeFuse(`${options.store}/tmp`);
   if (!probe.fuse) throw new HobError("precondition", probe.reason);
   const passthrough = options.passthrough && probe.passthrough;
+  const view = chooseView(options.view, options.view === "tree" ? "" : probeTiered(`${options.store}/tmp`));
+  await sweepNames(store);
   const failed = (error: Error): void => {
     log.fatal({ error: error.stack }, "a worker died");
     void end(1);
@@ -44,13 +49,14 @@ async function start(options: DaemonOptions): Promise<void> {
     store,
     fetch: fetchFromAgent,
     passthrough,
+    view: view.kind,
     workers: options.workers || defaultWorkers(passthrough),
     log,
     failed,
   });
   const reason = options.passthrough ? probe.reason : "it was switched off";
-  log.info({ passthrough, reason, idmap: probe.idmap, kernel: probe.kernel }, "ready");
-  send({ kind: "ready", passthrough: { used: passthrough, reason: passthrough ? "" : reason }, idmap: probe.idmap });
+  log.info({ passthrough, reason, idmap: probe.idmap, kernel: probe.kernel, view }, "ready");
+  send({ kind: "ready", passthrough: { used: passthrough, reason: passthrough ? "" : reason }, idmap: probe.idmap, view });
 }
 
 async function end(code: number): Promise<void> {

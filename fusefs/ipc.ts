@@ -1,12 +1,14 @@
 // ⑤ Messages between the agent and its FUSE daemon, over Node's IPC channel: calls with answers, either way.
 
 import { type ErrorKind, HobError, sentenceOf } from "../base/errors.ts";
+import type { ImageView } from "./erofs/choice.ts";
 import type { FuseServer } from "./server.ts";
 
 /** What the agent may call; the arguments and results are those of the contract in server.ts. */
 export type Method =
   | "mountImage"
   | "mountSnapshots"
+  | "mountBlobs"
   | "addContainer"
   | "addSnapshot"
   | "removeSnapshot"
@@ -18,6 +20,8 @@ export interface DaemonOptions {
   store: string;
   logFile: string;
   passthrough: boolean;
+  /** The view that somebody wishes for; "" for none. */
+  view: string;
   /** 0: the daemon chooses. */
   workers: number;
 }
@@ -28,7 +32,7 @@ export type ToDaemon =
   | { kind: "fetched"; digest: string; chunk?: number; failure?: WireError };
 
 export type FromDaemon =
-  | { kind: "ready"; passthrough: { used: boolean; reason: string }; idmap: boolean }
+  | { kind: "ready"; passthrough: { used: boolean; reason: string }; idmap: boolean; view: ImageView }
   | { kind: "refused"; failure: WireError }
   | { kind: "answer"; id: number; result?: unknown; failure?: WireError }
   | { kind: "fetch"; digest: string; chunk?: number };

@@ -8,8 +8,10 @@ import type { Log } from "../base/log.ts";
 import { checkBlob, checkChunk } from "./arrivals.ts";
 import { closeBackings } from "./blobs.ts";
 import { createDeferrals } from "./deferrals.ts";
+import type { ImageView } from "./erofs/choice.ts";
+import { mountNames } from "./erofs/names.ts";
 import { decodeManifest } from "./image/decode.ts";
-import { header } from "./image/manifest.ts";
+import { header, viewManifest } from "./image/manifest.ts";
 import type { Method } from "./ipc.ts";
 import type { FuseServer } from "./server.ts";
 import { cloneSession, openSession } from "./session.ts";
@@ -18,7 +20,7 @@ import { detach, write } from "./syscalls.ts";
 import { ROOT_NODE } from "./tree-roots.ts";
 import { NOTIFY_INVAL_ENTRY } from "./wire/constants.ts";
 import { notifyInvalEntryOut, outHeader } from "./wire/structs.ts";
-import type { FromWorker, NeededChunk, SharedBinding } from "./worker-messages.ts";
+import type { FromWorker, NeededChunk, SharedBinding, Shows } from "./worker-messages.ts";
 import { startWorkerThreads } from "./workers.ts";
 
 /** What the agent asks of the daemon, as ipc.ts carries it. */
@@ -28,6 +30,7 @@ export interface MountsOptions {
   store: ContentFolder;
   fetch(digest: string, chunk?: number): Promise<void>;
   passthrough: boolean;
+  view: ImageView["kind"];
   workers: number;
   log: Log;
   failed(error: Error): void;
@@ -53,7 +56,12 @@ interface SnapshotsMount extends Mount {
   readonly containers: Map<string, Container>;
 }
 
-/** An image's mount has this one only; those of snapshots are counted from there. */
+/** The folder of blobs. Images stay bound for as long as it is mounted: the kernel may remember their contents' nodes for ever. */
+interface BlobsMount extends Mount {
+  readonly images: Map<string, number>; // digest → binding
+}
+
+/** An image's mount has this one only; those of snapshots, and of the folder of blobs, are counted from there. */
 const IMAGE_BINDING = 0;
 
 const inodeCount = (manifest: SharedArrayBuffer): number => new DataView(manifest).getUint32(header.inodeCount, true);
@@ -63,7 +71,9 @@ export function createMounts(options: MountsOptions): Mounts {
   const mounts = new Map<number, Mount>();
   const manifests = new Map<string, WeakRef<SharedArrayBuffer>>();
   const snapshots = createSnapshots();
+  const named = new Set<string>(); // mount points of names and attributes, which the kernel serves by itself
   let snapshotsMount: SnapshotsMount | undefined;
+  let blobsMount: BlobsMount | undefined;
   let nextMount = 1;
   let nextContainer = 0;
   let nextBinding = IMAGE_BINDING + 1;
@@ -93,6 +103,7 @@ export function createMounts(options: MountsOptions): Mounts {
     if (mount.live > 0) return;
     mounts.delete(id);
     if (mount === snapshotsMount) snapshotsMount = undefined;
+    if (mount === blobsMount) blobsMount = undefined;
     deferrals.mountEnded(id);
     for (const fd of mount.fds) closeSync(fd);
     if (!mount.detached) log.warn({ mountPoint: mount.mountPoint }, "a mount was taken down by somebody else");
@@ -108,10 +119,10 @@ export function createMounts(options: MountsOptions): Mounts {
     await checkChunk(store, digest, chunk);
   }
 
-  /** `image`: the manifest of an image's mount; without it the mount is dynamic. */
-  function attach(mountPoint: string, image?: SharedArrayBuffer): Mount {
+  /** `image`: the manifest of an image's mount. */
+  function attach(mountPoint: string, shows: Shows, image?: SharedArrayBuffer): Mount {
     const { passthrough } = options;
-    const session = openSession(mountPoint, { passthrough, dynamic: !image });
+    const session = openSession(mountPoint, { passthrough, dynamic: shows === "snapshots" });
     const mount: Mount = {
       id: nextMount++,
       mountPoint,
@@ -124,7 +135,7 @@ export function createMounts(options: MountsOptions): Mounts {
     mounts.set(mount.id, mount);
     const binding = image && backed(mount, IMAGE_BINDING, image);
     for (const [worker, fd] of mount.fds.entries())
-      workers.send(worker, { kind: "mount", mount: mount.id, fd, passthrough, image: binding });
+      workers.send(worker, { kind: "mount", mount: mount.id, fd, passthrough, shows, image: binding });
     return mount;
   }
 
@@ -145,6 +156,24 @@ export function createMounts(options: MountsOptions): Mounts {
     const shared = share(bytes);
     manifests.set(digest, new WeakRef(shared));
     return shared;
+  }
+
+  /** The image's contents are to be had from the folder of blobs before anybody sees their names. */
+  async function mountTiered(digest: string, mountPoint: string): Promise<void> {
+    const manifest = await imageManifest(digest);
+    if (!blobsMount) throw new HobError("precondition", `mounting ${mountPoint}: the folder of blobs is not mounted`);
+    if (!blobsMount.images.has(digest)) {
+      const high = IMAGE_BINDING + 1 + blobsMount.images.size;
+      blobsMount.images.set(digest, high);
+      workers.broadcast({ kind: "bind", mount: blobsMount.id, binding: backed(blobsMount, high, manifest) });
+    }
+    await mountNames(store, digest, viewManifest(manifest, 0, manifest.byteLength), mountPoint);
+    named.add(mountPoint);
+  }
+
+  async function mountTree(digest: string, mountPoint: string): Promise<void> {
+    attach(mountPoint, "image", await imageManifest(digest));
+    if (!options.passthrough) await lengthenReadahead(mountPoint);
   }
 
   /** Without passthrough every readahead is a request: longer ones are fewer. */
@@ -181,25 +210,30 @@ export function createMounts(options: MountsOptions): Mounts {
   }
 
   async function unmount(mountPoint: string): Promise<void> {
+    if (named.delete(mountPoint)) return void detach(mountPoint);
     const mount = [...mounts.values()].find((candidate) => candidate.mountPoint === mountPoint && !candidate.detached);
     if (!mount) throw new HobError("notFound", `unmounting ${mountPoint}: nothing of ours is mounted there`);
     mount.detached = true;
     if (mount === snapshotsMount) snapshotsMount = undefined;
+    if (mount === blobsMount) blobsMount = undefined;
     const failed = detach(mountPoint);
     if (failed !== 0) log.warn({ mountPoint, errno: failed }, "the mount was gone already");
   }
 
   return {
     async mountImage(digest, mountPoint) {
-      const manifest = await imageManifest(digest);
-      attach(mountPoint, manifest);
+      await (options.view === "tiered" ? mountTiered(digest, mountPoint) : mountTree(digest, mountPoint));
+      log.info({ digest, mountPoint, view: options.view }, "image mounted");
+    },
+    async mountBlobs(mountPoint) {
+      if (blobsMount) throw new HobError("precondition", `mounting ${mountPoint}: blobs are mounted at ${blobsMount.mountPoint}`);
+      blobsMount = Object.assign(attach(mountPoint, "blobs"), { images: new Map<string, number>() });
       if (!options.passthrough) await lengthenReadahead(mountPoint);
-      log.info({ digest, mountPoint }, "image mounted");
     },
     async mountSnapshots(mountPoint) {
       if (snapshotsMount)
         throw new HobError("precondition", `mounting ${mountPoint}: snapshots are mounted at ${snapshotsMount.mountPoint}`);
-      snapshotsMount = Object.assign(attach(mountPoint), { containers: new Map<string, Container>() });
+      snapshotsMount = Object.assign(attach(mountPoint, "snapshots"), { containers: new Map<string, Container>() });
     },
     async addContainer(container) {
       const mount = theSnapshots(`adding container ${container}`);
@@ -241,8 +275,12 @@ export function createMounts(options: MountsOptions): Mounts {
       invalidate(mount, ROOT_NODE, container);
     },
     unmount,
-    stats: async () => ({ ...workers.counts(), mounts: [...mounts.values()].filter(({ detached }) => !detached).length }),
+    stats: async () => {
+      const attached = [...mounts.values()].filter(({ detached }) => !detached).length;
+      return { ...workers.counts(), mounts: attached + named.size };
+    },
     async close() {
+      for (const mountPoint of named) await unmount(mountPoint);
       for (const mount of mounts.values()) if (!mount.detached) await unmount(mount.mountPoint);
       deferrals.close();
       await workers[Symbol.asyncDispose]();

@@ -1,6 +1,7 @@
 // ⑤ What the agent asks of the FUSE daemon, a process of its own. daemon.ts answers, connect.ts starts it and speaks to it.
 
 import type { FileEntry } from "../proto/gen/hob/v1/common.ts";
+import type { ImageView } from "./erofs/choice.ts";
 
 export interface FuseStats {
   /** Requests answered, by opcode name ("READ", "OPEN", …), over all mounts. */
@@ -15,8 +16,15 @@ export interface FuseServer extends AsyncDisposable {
   readonly passthrough: { used: boolean; reason: string };
   readonly idmap: boolean;
   readonly pid: number;
-  /** Shows the manifest (a file in the blob store) at `mountPoint`, an existing folder; read-only. */
+  /** How `mountImage` shows images. */
+  readonly view: ImageView;
+  /**
+   * Shows the manifest (a file in the blob store) at `mountPoint`, an existing folder; read-only. In the tiered view it shows names and attributes,
+   * and is the lowest layer with names of an overlay whose data-only layers are the store and, behind it, what `mountBlobs` shows.
+   */
   mountImage(manifestDigest: string, mountPoint: string): Promise<void>;
+  /** One mount for the contents of all images that are mounted after it: MOUNTPOINT/ab/abcd…, fetched when they are opened. For the tiered view. */
+  mountBlobs(mountPoint: string): Promise<void>;
   /** One mount for all snapshots: MOUNTPOINT/CONTAINER/SNAPSHOT/path. */
   mountSnapshots(mountPoint: string): Promise<void>;
   /** Makes MOUNTPOINT/CONTAINER, empty. */
@@ -46,6 +54,8 @@ export interface FuseServerOptions {
   logFile: string;
   /** False: every read goes through the daemon, whatever the kernel can do. Default true. */
   passthrough?: boolean;
+  /** Default HOB_IMAGE_VIEW, and without that the best that this machine can do. */
+  view?: ImageView["kind"];
   /** Threads that answer the kernel; by default one, or two where reads go through them. */
   workers?: number;
 }

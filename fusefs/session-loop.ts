@@ -150,9 +150,10 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
       return;
     }
     if (message.kind === "mount") {
-      const { mount: id, fd, passthrough, image } = message;
-      const bindings = image ? [viewBinding(image)] : [];
-      mounts.set(id, { id, fd, passthrough, roots: image ? undefined : createRoots(), bindings });
+      const { mount: id, fd, passthrough, shows, image } = message;
+      const bindings = image ? [viewBinding(image)] : [undefined];
+      const roots = shows === "snapshots" ? createRoots() : undefined;
+      mounts.set(id, { id, fd, passthrough, roots, isBlobFolder: shows === "blobs", bindings });
       const failed = queue.add(fd, id, epoll.in | epoll.exclusive);
       if (failed !== 0) link.send({ kind: "fault", worker: data.worker, text: `watching mount ${id}: errno ${failed}` });
       return;

@@ -1,12 +1,13 @@
-// ⑤ Answers requests about a mount: an immutable tree (an image), or the snapshots of many containers. No state but what it shows.
+// ⑤ Answers requests about a mount: an immutable tree (an image), the snapshots of many containers, or the folder of blobs. No state but what it shows.
 
 import { isDigest } from "../base/content-folder.ts";
+import { findBlob, isBlobFolder, prefixFolder } from "./blob-folder.ts";
 import type { BlobFiles } from "./blobs.ts";
 import { digestOf, entryInode, findEntry, type Manifest, sizeOf, targetOf, typeOf } from "./image/manifest.ts";
 import { chunksOf } from "./image/tables.ts";
-import type { Roots } from "./tree-roots.ts";
+import { ROOT_NODE, type Roots } from "./tree-roots.ts";
 import { replyXattr, replyXattrNames } from "./tree-xattrs.ts";
-import { errno, fileType, openFlag } from "./wire/constants.ts";
+import { errno, FOREVER_SECONDS, fileType, openFlag } from "./wire/constants.ts";
 import type { HandlerName } from "./wire/opcodes.ts";
 import * as replies from "./wire/reply.ts";
 import { getxattrIn, inHeader, readIn, releaseIn } from "./wire/structs.ts";
@@ -25,6 +26,8 @@ export interface ServedMount {
   readonly passthrough: boolean;
   /** Only the snapshots mount has roots; bindings[0] is then empty. In an image's mount bindings[0] is the image. */
   readonly roots: Roots | undefined;
+  /** The folder of blobs; its bindings are images, from 1 on. */
+  readonly isBlobFolder: boolean;
   readonly bindings: (Binding | undefined)[];
 }
 
@@ -65,7 +68,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
   /** The manifest that a request is about; undefined at the upper levels of the snapshots mount and for what is gone. */
   function bindingOf(mount: ServedMount, node: replies.NodeId): Binding | undefined {
     // Another worker may have shown the kernel what this one has not heard of yet.
-    if (!mount.bindings[node.high] && mount.roots) context.catchUp();
+    if (!mount.bindings[node.high] && (mount.roots || mount.isBlobFolder)) context.catchUp();
     const binding = mount.bindings[node.high];
     return binding && node.low >= 1 && node.low <= binding.manifest.inodeCount ? binding : undefined;
   }
@@ -73,10 +76,12 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
   const hasXattrs = (mount: ServedMount): boolean => (mount.bindings[0]?.manifest.xattrs.length ?? 0) > 0;
 
   const isRootLevel = (mount: ServedMount, node: replies.NodeId): boolean => mount.roots !== undefined && node.high === 0;
+  const isAboveBlobs = (mount: ServedMount, node: replies.NodeId): boolean => mount.isBlobFolder && node.high === 0;
 
   function lookup(mount: ServedMount, request: Request): number {
     const { buffer, node } = request;
     const end = request.bytes - 1; // the name ends with a NUL
+    if (isAboveBlobs(mount, node)) return lookupBlob(mount, node, buffer.toString("latin1", BODY, end));
     if (isRootLevel(mount, node)) return lookupRoot(mount, mount.roots as Roots, request, buffer.toString("utf8", BODY, end));
     const binding = bindingOf(mount, node);
     if (!binding) return -errno.ESTALE;
@@ -105,7 +110,23 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     return DEFERRED;
   }
 
+  function lookupBlob(mount: ServedMount, node: replies.NodeId, name: string): number {
+    if (node.low === ROOT_NODE) {
+      const low = prefixFolder(name);
+      return low === 0 ? -errno.ENOENT : replies.replyPlainDirectoryEntry(reply, { high: 0, low }, FOREVER_SECONDS);
+    }
+    if (!isDigest(name) || prefixFolder(name.slice(0, 2)) !== node.low) return -errno.ENOENT;
+    let blob = findBlob(mount.bindings, name);
+    if (!blob) {
+      context.catchUp();
+      blob = findBlob(mount.bindings, name);
+    }
+    // Not believed for ever: an image that has it may come.
+    return blob ? replies.replyEntry(reply, blob.binding.manifest, blob.binding.high, blob.inode) : -errno.ENOENT;
+  }
+
   function getattr(mount: ServedMount, { node }: Request): number {
+    if (isAboveBlobs(mount, node)) return isBlobFolder(node.low) ? replies.replyPlainDirectoryAttr(reply, node) : -errno.ESTALE;
     if (isRootLevel(mount, node)) {
       context.catchUp();
       const known = node.low === 1 || mount.roots?.containerName(node.low) !== undefined;
@@ -192,6 +213,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
   function list(mount: ServedMount, { node, buffer }: Request, plus: boolean): number {
     const offset = buffer.readUInt32LE(BODY + readIn.offset);
     const listing = { offset, maxBytes: buffer.readUInt32LE(BODY + readIn.size), plus };
+    if (isAboveBlobs(mount, node)) return replies.replyPlainListing(reply, [], node, listing); // nobody lists it
     if (isRootLevel(mount, node)) {
       context.catchUp();
       const roots = mount.roots as Roots;

@@ -18,9 +18,11 @@ export interface SharedBinding {
   backing: SharedArrayBuffer;
 }
 
+export type Shows = "image" | "snapshots" | "blobs";
+
 export type ToWorker =
   /** An image comes in the same message: no request may find the mount without it. */
-  | { kind: "mount"; mount: number; fd: number; passthrough: boolean; image: SharedBinding | undefined }
+  | { kind: "mount"; mount: number; fd: number; passthrough: boolean; shows: Shows; image: SharedBinding | undefined }
   | { kind: "bind"; mount: number; binding: SharedBinding }
   | { kind: "unbind"; mount: number; high: number }
   | { kind: "addContainer"; mount: number; container: string; number: number }

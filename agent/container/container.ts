@@ -28,6 +28,8 @@ export interface ContainerHost {
   slots: Slots;
   /** The resolv.conf of containers with a network. */
   nameFile: string;
+  /** Where images have their contents in the tiered view (root.ts); none in the other. */
+  contents: readonly string[];
   fuse: Pick<FuseServer, "idmap" | "addContainer" | "removeContainer">;
   /** Connects to the runner of that language at the other end of its fd 3. */
   connect(socket: Duplex, events: RunnerEvents): Promise<Runner>;
@@ -91,7 +93,7 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
     mkdirSync(folder, { mode: 0o711 });
     undo.defer(() => rm(folder, { recursive: true, force: true }));
     const writable = mountWritable(folder, slot, writableBytes(resourceClass), undo);
-    const root = mountRoot(folder, wish.imageMount, writable, mapped, undo);
+    const root = mountRoot(folder, { image: wish.imageMount, contents: host.contents }, writable, mapped, undo);
 
     step = "project folder";
     await host.fuse.addContainer(id);

@@ -1,6 +1,6 @@
 // ⑤ A container's file systems on the node: a bounded writable layer, the image below it in the container's own uid range.
 
-import { chmodSync, chownSync, mkdirSync } from "node:fs";
+import { chmodSync, chownSync, constants, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import type { Slot } from "./slots.ts";
 import { attachMount, cloneMount, closeDescriptor, idmapMount, makeFileSystem, mount, unmount } from "./system-calls.ts";
@@ -24,13 +24,23 @@ export function mountWritable(folder: string, slot: Slot, bytes: number, undo: A
   return target;
 }
 
+export interface ImageLayers {
+  /** Mount point of the image: its tree, or, in the tiered view, its names and attributes. */
+  image: string;
+  /** Folders of blobs, the first that has a content gives it; none where the tree has its contents. */
+  contents: readonly string[];
+}
+
+const O_PATH = 0o10000000; // include/uapi/asm-generic/fcntl.h
+
 /**
  * Mounts image and writable layer at FOLDER/root. redirect_dir and metacopy: without them a rename of an image's directory copies
- * it whole, and a chmod copies the file.
+ * it whole, and a chmod copies the file; and with metacopy the names say which blob a file's content is. Folders of blobs need no
+ * mapping: overlayfs opens them as who mounts, and shows the owners that the names have.
  */
 export function mountRoot(
   folder: string,
-  image: string,
+  { image, contents }: ImageLayers,
   writable: string,
   slot: Slot | undefined,
   undo: AsyncDisposableStack,
@@ -41,8 +51,14 @@ export function mountRoot(
   const lower = cloneMount(image);
   closing.defer(() => closeDescriptor(lower));
   if (slot) idmapMount(lower, slot.userFd);
+  const blobs = contents.map((path) => {
+    const fd = openSync(path, O_PATH | constants.O_DIRECTORY);
+    closing.defer(() => closeDescriptor(fd));
+    return ["datadir+", fd] satisfies [string, number];
+  });
   const overlay = makeFileSystem("overlay", [
     ["lowerdir+", lower],
+    ...blobs,
     ["upperdir", join(writable, "upper")],
     ["workdir", join(writable, "work")],
     ["redirect_dir", "on"],

@@ -2,8 +2,11 @@
 
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { release } from "node:os";
+import { release, tmpdir } from "node:os";
 import { promisify } from "node:util";
+import { sentenceOf } from "../../base/errors.ts";
+import { chooseView } from "../../fusefs/erofs/choice.ts";
+import { probeTiered } from "../../fusefs/erofs/probe.ts";
 import { probeFuse } from "../../fusefs/probe.ts";
 import type { Finding } from "./finding.ts";
 import { atLeast, versionIn } from "./version.ts";
@@ -70,6 +73,26 @@ export async function checkFuse(): Promise<Finding[]> {
           remedy: "use a kernel from 6.12 on",
         },
   ];
+}
+
+export function checkImageView(): Finding {
+  const row = { check: "image-view", title: "view of images" };
+  const wish = process.env["HOB_IMAGE_VIEW"];
+  try {
+    const { kind, reason } = chooseView(wish, probeTiered(tmpdir()));
+    if (kind === "tiered")
+      return {
+        ...row,
+        state: "ok",
+        found: `tiered, as ${reason}`,
+        meaning: "FUSE is asked only for contents that are not here yet",
+      };
+    const meaning = "FUSE shows whole trees, and containers start more slowly";
+    if (wish) return { ...row, state: "ok", found: `tree, as ${reason}`, meaning };
+    return { ...row, state: "limited", found: `tree: ${reason}`, meaning, remedy: "a kernel from 6.12 on with EROFS is fastest" };
+  } catch (error) {
+    return { ...row, state: "missing", found: sentenceOf(error), meaning: "" };
+  }
 }
 
 // In a mount namespace of its own, on a tmpfs: nothing is left, whatever happens.

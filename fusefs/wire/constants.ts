@@ -36,6 +36,7 @@ export const errno = {
   EINTR: 4,
   EIO: 5,
   EAGAIN: 11,
+  ENOTBLK: 15,
   ENODEV: 19,
   ENOTDIR: 20,
   EINVAL: 22,

@@ -28,7 +28,7 @@ import { sha256 } from "../../base/content-folder.ts";
 import { readXattrs, writeXattr } from "../../base/xattrs.ts";
 import { captureFolder } from "../../fusefs/image/folder.ts";
 import { treeDifferences } from "../drive/tree-comparison.ts";
-import { file, probe, putImage, startMounted } from "./mounted.ts";
+import { file, hasTiered, probe, putImage, startMounted, views } from "./mounted.ts";
 
 /** Of version 2, permitted and effective: cap_net_raw (13). include/uapi/linux/capability.h. */
 const NET_RAW = Buffer.alloc(20);
@@ -106,14 +106,23 @@ describe.skipIf(!probe.fuse)("an image of a folder", () => {
     }
   });
 
-  it.skipIf(!probe.idmap)(
-    "gives capabilities to the programs that have them, inside the user namespace of a container",
-    async () => {
-      await using mounted = await startMounted();
+  it.skipIf(!hasTiered)("has them in the tiered view, too", async () => {
+    await using mounted = await startMounted({ view: "tiered" });
+    const source = await mounted.point("source");
+    await makeTree(source);
+    const root = await mounted.show(await putImage(mounted.store, await captureFolder(source, mounted.store)), "shown");
+    execFileSync("touch", ["-r", source, root]);
+    expect(treeDifferences(source, root)).toEqual([]);
+  });
+
+  it.skipIf(!probe.idmap).each(views)(
+    "gives capabilities to the programs that have them, inside the user namespace of a container (%s)",
+    async (view) => {
+      await using mounted = await startMounted({ view });
       const source = await mounted.point("source");
       await makeTree(source);
-      const image = await mounted.point("image");
-      await mounted.server.mountImage(await putImage(mounted.store, await captureFolder(source, mounted.store)), image);
+      const image = await putImage(mounted.store, await captureFolder(source, mounted.store));
+      const layers = await mounted.layers(image, "image");
       chmodSync(mounted.folder, 0o711);
       const holder = spawn("unshare", ["--user", "sh", "-c", "echo ready; exec sleep 600"]);
       await using undo = new AsyncDisposableStack();
@@ -126,7 +135,7 @@ describe.skipIf(!probe.fuse)("an image of a folder", () => {
       undo.defer(() => closeSync(userFd));
       const slot = { uidBase: 100_000, userFd } as Slot;
       const folder = await mounted.point("container");
-      const root = mountRoot(folder, image, mountWritable(folder, slot, 1 << 20, undo), slot, undo);
+      const root = mountRoot(folder, layers, mountWritable(folder, slot, 1 << 20, undo), slot, undo);
       const user = ["-S", "1000", "-G", "1000"];
       const status = (program: string): string =>
         execFileSync("nsenter", [`--user=${namespace}`, ...user, program, "/proc/self/status"], { encoding: "utf8" });

@@ -8,7 +8,7 @@ import { openPartialBlobs } from "../../base/partial-blob.ts";
 import { createContentHasher } from "../../fusefs/image/chunks.ts";
 import { encodeManifest } from "../../fusefs/image/encode.ts";
 import { CHUNK_BYTES } from "../../fusefs/image/manifest.ts";
-import { probe, startMounted } from "./mounted.ts";
+import { modes, probe, startMounted } from "./mounted.ts";
 
 const content = Buffer.alloc(2 * CHUNK_BYTES + 1_500_000);
 for (let at = 0; at < content.length - 4; at += 509) content.writeUInt32LE(at, at);
@@ -28,7 +28,7 @@ const image = encodeManifest([
 ]);
 const piece = (index: number): Buffer => content.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
 
-describe.skipIf(!probe.fuse).each([{ passthrough: true }, { passthrough: false }])("a file in chunks (%o)", (mode) => {
+describe.skipIf(!probe.fuse).each(modes)("a file in chunks (%o)", (mode) => {
   /** Its image mounted, and who has its chunks: `asked` hears which ones are wanted, `give` says what comes. */
   async function mountModel(give: (index: number) => Buffer) {
     const asked: (number | undefined)[] = [];
@@ -43,8 +43,7 @@ describe.skipIf(!probe.fuse).each([{ passthrough: true }, { passthrough: false }
       },
     });
     store = mounted.store;
-    const mountPoint = await mounted.point("image");
-    await mounted.server.mountImage(await store.put(image), mountPoint);
+    const mountPoint = await mounted.show(await store.put(image), "image");
     return { mounted, asked, model: join(mountPoint, "model") };
   }
 

@@ -1,13 +1,15 @@
-// ⑤ What the mount tests share: whether this machine can mount, a store with a FUSE server on it, and a wait for a state.
+// ⑤ What the mount tests share: what this machine can mount, a store with a FUSE server on it, an image in either view, and a wait for a state.
 
 import { existsSync, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { type ImageLayers, mountRoot } from "../../agent/container/root.ts";
 import { type ContentFolder, openContentFolder } from "../../base/content-folder.ts";
 import { startFuseServer } from "../../fusefs/connect.ts";
 import { detachMounts } from "../../fusefs/detach.ts";
+import { probeTiered } from "../../fusefs/erofs/probe.ts";
 import { encodeManifest, type ManifestEntry } from "../../fusefs/image/encode.ts";
 import { probeFuse } from "../../fusefs/probe.ts";
 import type { FuseServer, FuseServerOptions } from "../../fusefs/server.ts";
@@ -16,28 +18,66 @@ export const probe = await probeFuse();
 if (!probe.fuse) console.warn(`mount tests are skipped: ${probe.reason}`);
 else if (!probe.passthrough) console.warn(`passthrough tests are skipped: ${probe.reason}`);
 
+const obstacle = probeTiered(tmpdir());
+if (obstacle !== "") console.warn(`tests of tiered images are skipped: ${obstacle}`);
+
+export const hasTiered = obstacle === "";
+export const views = (["tree", "tiered"] as const).filter((view) => view === "tree" || hasTiered);
+/** Both views, with and without reads that bypass the daemon. */
+export const modes = views.flatMap((view) => [true, false].map((passthrough) => ({ view, passthrough })));
+
 export interface Mounted extends AsyncDisposable {
   folder: string;
   store: ContentFolder;
   server: FuseServer;
   /** An existing folder to mount at. */
   point(name: string): Promise<string>;
+  /** What a container of an image stands on, in the view of the server. */
+  layers(digest: string, name: string): Promise<ImageLayers>;
+  /** Shows an image as a container sees it, in the view of the server: where its files are. */
+  show(digest: string, name: string): Promise<string>;
 }
 
 export async function startMounted(options: Partial<FuseServerOptions> = {}): Promise<Mounted> {
   const folder = await mkdtemp(join(tmpdir(), "hob-mount-test-"));
   const store = openContentFolder(join(folder, "store"), { durable: false });
   const fetch = (digest: string): Promise<void> => Promise.reject(new Error(`nobody has blob ${digest}`));
-  const server = await startFuseServer({ store: store.root, fetch, logFile: join(folder, "fusefs.log"), ...options });
+  const forced = { logFile: join(folder, "fusefs.log"), view: "tree" as const, ...options };
+  const server = await startFuseServer({ store: store.root, fetch, ...forced });
+  const overlays = new AsyncDisposableStack();
+  let blobs = "";
+
+  async function point(name: string): Promise<string> {
+    await mkdir(join(folder, name), { recursive: true });
+    return join(folder, name);
+  }
+
+  async function layers(digest: string, name: string): Promise<ImageLayers> {
+    if (forced.view === "tiered" && blobs === "") {
+      blobs = await point("blobs");
+      await server.mountBlobs(blobs);
+    }
+    const image = await point(`${name}.image`);
+    await server.mountImage(digest, image);
+    return { image, contents: forced.view === "tiered" ? [store.root, blobs] : [] };
+  }
+
+  /** In both views below an overlay with a writable layer, as in a container. */
+  async function show(digest: string, name: string): Promise<string> {
+    const writable = await point(`${name}.writable`);
+    for (const layer of ["upper", "work"]) await mkdir(join(writable, layer), { recursive: true });
+    return mountRoot(await point(name), await layers(digest, name), writable, undefined, overlays);
+  }
+
   return {
     folder,
     store,
     server,
-    async point(name) {
-      await mkdir(join(folder, name), { recursive: true });
-      return join(folder, name);
-    },
+    point,
+    layers,
+    show,
     async [Symbol.asyncDispose]() {
+      await overlays.disposeAsync();
       await server[Symbol.asyncDispose]();
       detachMounts(folder);
       await rm(folder, { recursive: true, force: true });

@@ -108,7 +108,7 @@ export interface ImageInfo {
   storedBytes: number;
   localBytes: number;
   node: string;
-  /** "tree, passthrough" | "tree, read" */
+  /** "tiered" | "tree, passthrough" | "tree, read" */
   view: string;
   capturedAtMs: number;
 }
