@@ -49,6 +49,7 @@ describe.skipIf(!probe.fuse)("the FUSE daemon", () => {
 
     await using again = await startFuseServer({
       store: store.root,
+      view: "tree",
       fetch: () => Promise.reject(new Error("no")),
       logFile: join(folder, "again.log"),
     });

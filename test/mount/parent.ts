@@ -11,6 +11,7 @@ const store = openContentFolder(join(folder, "store"), { durable: false });
 const digest = await store.put(encodeManifest([]));
 const server = await startFuseServer({
   store: store.root,
+  view: "tree",
   fetch: () => Promise.reject(new Error("no")),
   logFile: join(folder, "log"),
 });
