@@ -10,6 +10,7 @@ import { fileKey, openHostIndex } from "./host-index.ts";
 import { librariesOf, loaderPaths } from "./host-loader.ts";
 import { folders, writtenFiles, writtenLinks } from "./host-rules.ts";
 import { type HostItem, scanHost } from "./host-scan.ts";
+import { sizesOf } from "./import/outcome.ts";
 import { storeFiles } from "./store-files.ts";
 
 export interface HostImageOptions {
@@ -140,18 +141,5 @@ export async function captureHostImage(options: HostImageOptions): Promise<HostI
   const entries = await writtenEntries(store, new Set(items.keys()));
   for (const [path, item] of items) entries.push(manifestEntry(path, item, stored));
   const digest = await store.put(encodeManifest(entries));
-  return { digest, ...sizes(entries) };
-}
-
-function sizes(entries: readonly ManifestEntry[]): Omit<HostImage, "digest"> {
-  const contents = new Map<string, number>();
-  let files = 0;
-  let bytes = 0;
-  for (const entry of entries) {
-    if (entry.kind !== "file") continue;
-    files++;
-    bytes += entry.size;
-    contents.set(entry.digest, entry.size);
-  }
-  return { files, bytes, storedBytes: [...contents.values()].reduce((sum, size) => sum + size, 0) };
+  return { digest, ...sizesOf(entries) };
 }

@@ -2,6 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 
 const said = new Set<string>();
 
@@ -9,6 +10,13 @@ function missing(reason: string): boolean {
   if (!said.has(reason)) process.stderr.write(`skipped: ${reason}\n`);
   said.add(reason);
   return false;
+}
+
+/** True where all of these programs are installed. */
+export function programs(...names: string[]): boolean {
+  const folders = (process.env["PATH"] ?? "").split(":");
+  const absent = names.filter((name) => !folders.some((folder) => existsSync(join(folder, name))));
+  return absent.length === 0 || missing(`not installed: ${absent.join(", ")}`);
 }
 
 /** True where real containers can be run: root, runc, /dev/fuse. */

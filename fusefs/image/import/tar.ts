@@ -1,0 +1,15 @@
+// ⑤ A tar as an image: plain, gzip or zstd, of any size.
+
+import { applyLayer } from "./layer.ts";
+import { type ImportedImage, type ImportOptions, keepManifest } from "./outcome.ts";
+import { createImageTree } from "./tree.ts";
+
+/** `name` is what errors call the tar. HobError `corrupt`, `precondition` or `exhausted` names it and the entry. */
+export async function importTar(
+  stream: AsyncIterable<Uint8Array>,
+  { store, signal, name = "the tar" }: ImportOptions & { name?: string },
+): Promise<ImportedImage> {
+  const tree = createImageTree();
+  await applyLayer(tree, { name: `importing ${name}`, data: stream }, { store, signal });
+  return await keepManifest(store, [...tree.entries()]);
+}
