@@ -24,6 +24,7 @@ function createProgram(): Command {
     .description("hob keeps your functions warm while you write them")
     .version(`hob ${packageVersion()} (${buildId()})`, "-V, --version")
     .showSuggestionAfterError()
+    .enablePositionalOptions() // what stands behind a command is that command's
     .exitOverride()
     .configureOutput({
       outputError: (text, write) => write(text.replace(/^error: /, "hob: ")),

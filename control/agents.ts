@@ -85,7 +85,10 @@ export function createAgents(parts: AgentsParts): Agents {
     },
     child: (node, request) => calls.start({ ...request, origin: request.origin || "function" }, node.name),
     cancel: (_node, { call }) => calls.cancel(call),
-    progress: (node, progress) => sessions.progress({ ...progress, node: progress.node || node.name }),
+    progress(node, said) {
+      const progress = builds.progress({ ...said, node: said.node || node.name });
+      if (progress) sessions.progress(progress);
+    },
     image(node, message) {
       if (message.requested && imageKey(message.requested) !== hostImageKey) builds.resolved(node, message);
       else hostResolved(node, message);
@@ -159,7 +162,6 @@ export function createAgents(parts: AgentsParts): Agents {
     node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build } });
     if (closing) node.send({ $case: "shutdown", value: { patienceMs: 0 } });
     if (!node.images.has(hostImageKey)) resolveHost(node);
-    builds.nodeLinked(node);
     calls.nodeLinked(node, hello.calls);
     log.info({ node: node.name, containers: node.containers.size, calls: hello.calls.length }, "node linked");
     turn.wake();

@@ -8,6 +8,7 @@ import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
 import { type CallsServer, CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
 import { FleetService, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
+import { type ImagesServer, ImagesService } from "../proto/gen/hob/v1/images.ts";
 import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
 import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
 import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
@@ -21,6 +22,7 @@ import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
 import { createBuilds } from "./images/builds.ts";
 import { createImageRecords } from "./images/records.ts";
+import { createImagesService } from "./images/service.ts";
 import { createLogs, type Logs } from "./logs.ts";
 import { createNodes } from "./nodes.ts";
 import { createPublishes } from "./publishes.ts";
@@ -65,6 +67,7 @@ interface Plane {
   registry: Registry;
   secrets: Secrets;
   shells: Shells;
+  images: ImagesServer;
 }
 
 /** Wires the parts. Everything happens in this one thread; `turn` ends each event-loop turn with one transaction. */
@@ -152,6 +155,8 @@ function wire(
   for (const app of registry.apps()) {
     for (const { spec } of registry.current(app)) if (spec?.image) builds.resume(spec.image, app);
   }
+  const { blobs } = engine;
+  const service = createImagesService({ records: images, builds, blobs, nodes, registry, clients, turn, clock });
   turn.begin({
     decide() {
       if (!agents.placing) return;
@@ -162,7 +167,7 @@ function wire(
     commit: () => engine.commit(),
     onStuck: (error) => sessions.notice("error", error.sentence),
   });
-  return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells };
+  return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells, images: service };
 }
 
 /** Calls in flight have `patienceMs`, none by default: they run again when control comes back. */
@@ -203,6 +208,7 @@ async function serve(options: ControlOptions, plane: Plane, engine: Engine, snap
     [SecretsService, plane.secrets.service],
     [AgentsService, { link: plane.agents.serve }],
     [ShellsService, plane.shells.service],
+    [ImagesService, plane.images],
   ];
   return listen(options.socket, services, options.log);
 }

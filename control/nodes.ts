@@ -54,6 +54,7 @@ export interface Nodes {
   resolved(node: Node, image: ImageInfo): void;
   /** Control has an image with all its blobs: every node may use it. */
   grant(key: string, digest: string): void;
+  revoke(key: string): void;
   /** calls.proto, Rouse. */
   rouse(apps: readonly string[]): void;
   /** As people see it: measurements from the agent, the rest from control. */
@@ -69,6 +70,7 @@ const noClass = ResourceClass.create();
 /** `groupFor` finds the group of a container that was specialised before this control knew it. */
 export function createNodes(groupFor: (info: ContainerInfo, node: Node) => string): Nodes {
   const all = new Map<string, Node>();
+  const granted = new Map<string, string>(); // image digest by key
 
   function add(node: Node, info: ContainerInfo, nowMs: number): Container {
     const loading = new Map<string, PendingLoad>();
@@ -113,7 +115,8 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
 
   function resolved(node: Node, image: ImageInfo): void {
     if (!image.digest) return;
-    if (image.source === "host") node.images.set(hostImageKey, image.digest);
+    // An image made by steps over a host's own is not that.
+    if (image.source === "host" && ![...granted.values()].includes(image.digest)) node.images.set(hostImageKey, image.digest);
     node.images.set(image.digest, image.digest);
   }
 
@@ -135,7 +138,7 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
         get memoryUsedBytes() {
           return node.info.memoryUsedBytes;
         },
-        images: new Map(),
+        images: new Map([...granted].flatMap(([key, digest]) => [[key, digest] as const, [digest, digest] as const])),
         containers: new Map(),
         sinceMs: nowMs,
         pools: "",
@@ -160,9 +163,15 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
     },
     resolved,
     grant(key, digest) {
+      granted.set(key, digest);
+      for (const node of all.values()) node.images.set(key, digest).set(digest, digest);
+    },
+    revoke(key) {
+      const digest = granted.get(key);
+      if (!granted.delete(key) || digest === undefined) return;
       for (const node of all.values()) {
-        node.images.set(key, digest);
-        node.images.set(digest, digest);
+        node.images.delete(key);
+        node.images.delete(digest);
       }
     },
     rouse(apps) {

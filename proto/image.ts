@@ -37,7 +37,10 @@ export const imageLabel = ({ source, reference }: ImageRef): string => (referenc
 
 /** A step as its author wrote it, more or less: "apt_install python3-numpy", "run make". */
 export function stepLabel({ kind, arguments: words, files }: ImageStep): string {
-  if (kind === "copy") return `copy ${files.length} ${files.length === 1 ? "file" : "files"} to ${words[0] ?? ""}`;
+  if (kind === "copy") {
+    const count = files.length === 0 ? "" : `${files.length} ${files.length === 1 ? "file" : "files"} `; // told to many without them
+    return `copy ${count}to ${words[0] ?? ""}`;
+  }
   const installs = kind === "apt" || kind === "pip" || kind === "npm";
   return `${kind}${installs ? "_install" : ""} ${words.join(kind === "env" ? "=" : " ")}`;
 }

@@ -3,6 +3,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { BuildLog, ImageResolved, ImageStepBuilt } from "../../proto/gen/hob/v1/agents.ts";
+import type { Progress } from "../../proto/gen/hob/v1/calls.ts";
 import { Failure, type ImageRef, type RegistryCredential } from "../../proto/gen/hob/v1/common.ts";
 import type { ImageInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { type BuildLine, ImageBuild, ImageRecord } from "../../proto/gen/hob/v1/images.ts";
@@ -46,13 +47,16 @@ export interface Builds {
   stepBuilt(message: ImageStepBuilt): void;
   said(message: BuildLog): void;
   resolved(node: Node, message: ImageResolved): void;
-  nodeLinked(node: Node): void;
   nodeLost(node: Node): void;
   /** Why nothing can run in the image of that key, until somebody tries again. */
   failureOf(key: string): Failure | undefined;
   /** How those builds of an app go that run or have failed, with their lines so far. */
   of(app: string): ImageBuild[];
   readonly running: number;
+  /** "waiting" or "building"; undefined when it is neither. */
+  stateOf(key: string): string | undefined;
+  /** What an agent says of its long work: without what is told of builds in a better way. */
+  progress(progress: Progress): Progress | undefined;
 }
 
 interface Build {
@@ -76,6 +80,8 @@ const brief = (image: ImageRef): ImageRef => ({ ...image, steps: image.steps.map
 export function createBuilds(parts: BuildsParts): Builds {
   const { records, nodes, turn, clock, log } = parts;
   const builds = new Map<string, Build>();
+  const amounts = new Set<string>(); // downloads that sessions have been told of
+  for (const [key, digest] of records.steps()) if (records.digestOf(key)) nodes.grant(key, digest);
 
   function event(build: Build, more: Partial<ImageBuild>): ImageBuild {
     const { key, image, node = "", step, startedAtMs, apps } = build;
@@ -89,7 +95,15 @@ export function createBuilds(parts: BuildsParts): Builds {
     for (const listener of build.listeners) listener(said);
   }
 
+  /** Nothing is to be run: it has been built before, or it is what a part of another image's steps has left. */
   function known({ key, image }: Pick<Build, "key" | "image">, digest: string, wish: Wish): void {
+    const before = records.image(key);
+    if (before?.digest !== digest || (wish.app && !before.apps.includes(wish.app))) {
+      const apps = [...new Set([...(before?.apps ?? []), ...(wish.app ? [wish.app] : [])])];
+      const builtAtMs = records.step(key)?.builtAtMs ?? 0;
+      const more = { key, definition: image, digest, state: "ready", failure: undefined, apps, builtAtMs };
+      records.keep(ImageRecord.fromPartial({ ...before, ...more }));
+    }
     nodes.grant(key, digest);
     const state = { key, image: brief(image), state: "ready", digest, step: image.steps.length };
     wish.listener?.(ImageBuild.fromPartial(state));
@@ -197,7 +211,9 @@ export function createBuilds(parts: BuildsParts): Builds {
     },
     stepBuilt({ requested, stepsDone, digest, ms }) {
       if (!requested) return;
-      records.keepStep(imageKey(requested, stepsDone), { digest, ms, builtAtMs: clock.now() });
+      const key = imageKey(requested, stepsDone);
+      records.keepStep(key, { digest, ms, builtAtMs: clock.now() });
+      nodes.grant(key, digest);
       const build = builds.get(imageKey(requested));
       if (build) {
         build.step = Math.min(stepsDone + 1, build.image.steps.length);
@@ -212,9 +228,6 @@ export function createBuilds(parts: BuildsParts): Builds {
       const fresh = lines.map((text) => ({ step, text: text.slice(0, lineCharacters), timeMs }));
       for (const line of fresh) keepLine(build, line);
       tell(build, { lines: fresh });
-    },
-    nodeLinked(node) {
-      for (const [key, digest] of records.steps()) if (records.digestOf(key)) node.images.set(key, digest);
     },
     nodeLost(node) {
       for (const build of builds.values()) {
@@ -233,6 +246,20 @@ export function createBuilds(parts: BuildsParts): Builds {
       const running = [...builds.values()].filter((build) => build.apps.has(app));
       const failed = records.images().filter(({ key, failure, apps }) => failure && apps.includes(app) && !builds.has(key));
       return [...running.map((build) => event(build, { lines: build.lines })), ...failed.map((record) => failedBuild(record))];
+    },
+    progress(progress) {
+      const { what, node, unit, phase } = progress;
+      if (what === "image host" || !what.startsWith("image ")) return progress;
+      const amount = `${node}\n${what}`;
+      if (unit === "bytes" && phase !== "failed" && phase !== "ready") {
+        amounts.add(amount);
+        return progress;
+      }
+      return amounts.delete(amount) ? { ...progress, phase: "ready" } : undefined;
+    },
+    stateOf(key) {
+      const build = builds.get(key);
+      return build && (build.node === undefined ? "waiting" : "building");
     },
     get running() {
       return builds.size;

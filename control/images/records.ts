@@ -4,7 +4,7 @@ import type { ContentFolder } from "../../base/content-folder.ts";
 import { BuiltStep, ImageRecord } from "../../proto/gen/hob/v1/images.ts";
 import type { Records } from "../engine/engine.ts";
 
-const kinds = { step: "image-step", image: "image", trace: "image-trace" };
+const kinds = { step: "image-step", image: "image", trace: "image-trace", removed: "image-removed" };
 
 export interface ImageRecords {
   /** The image that the step of this key has left; undefined when it was never run here, or its image has gone from the store. */
@@ -18,6 +18,10 @@ export interface ImageRecords {
   images(): ImageRecord[];
   keep(record: ImageRecord): void;
   remove(key: string): void;
+  /** Digests of images that were forgotten on purpose and whose blobs are still there. */
+  removed(): string[];
+  keepRemoved(digest: string): void;
+  forgetRemoved(digest: string): void;
   /** Digest of the blob that says what a first start of the image reads; "" while none has been seen. */
   trace(image: string): string;
   traces(): string[];
@@ -55,6 +59,9 @@ export function createImageRecords(records: Records, blobs: Pick<ContentFolder, 
       images.delete(key);
       records.remove(kinds.image, key);
     },
+    removed: () => records.list(kinds.removed).map(({ key }) => key),
+    keepRemoved: (digest) => put(kinds.removed, digest, new Uint8Array()),
+    forgetRemoved: (digest) => records.remove(kinds.removed, digest),
     trace: (image) => Buffer.from(records.get(kinds.trace, image)?.value ?? []).toString(),
     traces: () => records.list(kinds.trace).map(({ value }) => Buffer.from(value).toString()),
     keepTrace: (image, blob) => put(kinds.trace, image, Buffer.from(blob)),

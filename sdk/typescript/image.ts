@@ -16,10 +16,9 @@ export interface ImageDefinition {
 
 const tag = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}";
 const host = "(?:localhost|[A-Za-z0-9-]+(?:\\.[A-Za-z0-9-]+)+|[A-Za-z0-9.-]+(?=:\\d))(?::\\d{1,5})?";
+const path = "[a-z0-9]+(?:[._-]+[a-z0-9]+)*";
 const suites = /^[a-z][a-z0-9-]{0,31}$/;
-const references = new RegExp(
-  `^${host}(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+(?::${tag}|@sha256:[0-9a-f]{64}|:${tag}@sha256:[0-9a-f]{64})$`,
-);
+const references = new RegExp(`^(?:${host}/)?${path}(?:/${path})*(?::${tag}|@sha256:[0-9a-f]{64}|:${tag}@sha256:[0-9a-f]{64})$`);
 const aptNames = /^[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+|\/[a-z][a-z0-9-]*)?$/;
 const pipNames = /^[A-Za-z0-9][^\x00-\x1f\x7f]*$/;
 const npmNames = /^[@A-Za-z0-9][^\x00-\x20\x7f]*$/;
@@ -44,7 +43,7 @@ export class Image {
     return new Image("debian", checked("debian", suite, suites, { what: "a suite", example: 'Image.debian("bookworm")' }));
   }
 
-  /** An image of a registry, by its whole name with a tag or a digest. */
+  /** An image of a registry, by its name with a tag or a digest; a name without a host is one of Docker's own registry. */
   static oci(reference: string): Image {
     const what = "HOST/NAME:TAG or HOST/NAME@sha256:DIGEST";
     return new Image(

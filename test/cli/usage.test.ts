@@ -15,6 +15,12 @@ describe("help", () => {
     expect(said.stdout).toMatch(new RegExp(`Examples?:\n +hob ${command}`));
   });
 
+  test.each(["build", "import", "ls", "show", "diff", "rm", "gc"])("hob images %s --help shows an example", async (command) => {
+    using place = makePlace();
+    const said = await hob(place, ["images", command, "--help"]);
+    expect(said.stdout).toMatch(new RegExp(`Example:\n +hob images ${command}`));
+  });
+
   test("hob --help names every command and the exit codes", async () => {
     using place = makePlace();
     const { stdout, code } = await hob(place, ["--help"]);
@@ -50,6 +56,12 @@ describe("a wrong command line", () => {
     ["a moment that is none", ["logs", "--since", "soon"], /^hob: --since "soon" is no time: .*\n$/],
     ["a count that is none", ["calls", "--limit", "many"], /^hob: option '--limit <n>' argument 'many' is invalid/],
     ["a linger time that is none", ["dev", ".", "--linger", "long"], /^hob: --linger "long" is no number of seconds: .*\n$/],
+    ["an image without a name", ["images", "build", "app.py"], /^hob: "app.py" names no image of a file: write FILE::IMAGE.*\n$/],
+    [
+      "an image that is none",
+      ["images", "build", "app.py::none"],
+      /^hob: app.py has no image "none": .*: write for example.*\n$/,
+    ],
     ["a target that is none", ["logs", "a/b/c"], /^hob: "a\/b\/c" is no app and no function: .*\n$/],
   ])("with %s exits 2 with one sentence", async (_, args, sentence) => {
     using place = makePlace();

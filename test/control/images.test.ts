@@ -1,82 +1,43 @@
 // Images that are built: from a publish over a node's steps to a call in it; and what becomes of a build that fails or loses its node.
 
 import { expect, test } from "vitest";
-import { openContentFolder, sha256 } from "../../base/content-folder.ts";
-import type { ResolveImage } from "../../proto/gen/hob/v1/agents.ts";
+import { openContentFolder } from "../../base/content-folder.ts";
 import type { ImageRef, ImageStep } from "../../proto/gen/hob/v1/common.ts";
-import { imageKey } from "../../proto/image.ts";
-import {
-  type AgentScript,
-  linkAgent,
-  makePlace,
-  makePublish,
-  openSession,
-  type Place,
-  resultOf,
-  startControl,
-  type TestAgent,
-} from "./harness.ts";
+import { linkAgent, makePlace, makePublish, openSession, resultOf, startControl } from "./harness.ts";
+import { imageAfter, imageBuilder } from "./image-builder.ts";
 
 const run = (command: string): ImageStep => ({ kind: "run", arguments: [command], files: [] });
 const debian = (...steps: ImageStep[]): ImageRef => ({ source: "debian", digest: "", reference: "bookworm", steps });
-const digestOf = (image: ImageRef, steps: number): string => sha256(imageKey(image, steps));
-
-/** Runs the steps that are left, at once; what they leave is in control's store. */
-function building(
-  place: Place,
-): AgentScript & { ran: string[]; finish(agent: TestAgent, resolve: ResolveImage, until?: number): void } {
-  const store = openContentFolder(place.store, { durable: false });
-  const ran: string[] = [];
-  return {
-    ran,
-    build: (agent, resolve) => finish(agent, resolve),
-    finish,
-  };
-
-  function finish(agent: TestAgent, { image: requested, stepsDone, from }: ResolveImage, until = requested!.steps.length): void {
-    void (async () => {
-      for (let step = from === "" ? 0 : stepsDone + 1; step <= until; step++) {
-        ran.push(step === 0 ? "base" : requested!.steps[step - 1]!.arguments.join(" "));
-        agent.send({ $case: "buildLog", value: { requested, step, lines: [`step ${step} works`], timeMs: 1 } });
-        await store.put(Buffer.from(imageKey(requested!, step)));
-        agent.send({ $case: "imageStep", value: { requested, stepsDone: step, digest: digestOf(requested!, step), ms: 5 } });
-      }
-      if (until < requested!.steps.length) return;
-      const image = { digest: digestOf(requested!, until), source: "debian bookworm", files: 3, bytes: 30, storedBytes: 20 };
-      const rest = { localBytes: 20, node: "node-1", view: "tree, read", capturedAtMs: 1 };
-      agent.send({ $case: "image", value: { requested, image: { ...image, ...rest }, failure: undefined } });
-    })();
-  }
-}
 
 test("a publish starts the build, its log is told, and the call runs in what it has made; a second image goes on from the shared step", async () => {
   using place = makePlace();
   await using _control = await startControl(place);
   using session = openSession(place.socket);
   session.send({ $case: "watch", value: { apps: ["shop"], fleet: false } });
-  const script = building(place);
+  const script = imageBuilder(place);
+  const store = openContentFolder(place.store, { durable: false });
   using agent = linkAgent(place.socket, script);
   const image = debian(run("make"));
   session.send({ $case: "publish", value: makePublish("v1", [{ name: "price", image }]) });
   const id = session.call("price", ["tea"]);
   expect(resultOf(await session.outcome(id))).toBe("tea");
   const dispatch = await agent.dispatchOf(id);
-  expect(agent.containers.get(dispatch.container)?.image).toBe(digestOf(image, 1));
+  expect(agent.containers.get(dispatch.container)?.image).toBe(await imageAfter(store, image, 1));
   const told = session.arrivals.all.flatMap((event) => (event.$case === "image" ? [event.value] : []));
   expect(told.map(({ state }) => state)).toEqual(expect.arrayContaining(["waiting", "building", "ready"]));
   expect(told.flatMap(({ lines }) => lines.map(({ text }) => text))).toEqual(["step 0 works", "step 1 works"]);
-  expect(told.at(-1)).toMatchObject({ state: "ready", digest: digestOf(image, 1), apps: ["shop"] });
+  expect(told.at(-1)).toMatchObject({ state: "ready", digest: await imageAfter(store, image, 1), apps: ["shop"] });
 
   const next = debian(run("make"), run("make install"));
   session.send({ $case: "publish", value: makePublish("v2", [{ name: "price", image: next }], { id: 2 }) });
   await session.next("reloaded", ({ publish, failure }) => publish === 2 && failure === undefined);
-  expect(script.ran).toEqual(["base", "make", "make install"]);
+  expect(script.ran).toEqual(["base debian bookworm", "run make", "run make install"]);
   const resolves = agent.commands.all.flatMap((command) =>
     command.$case === "resolve" && command.value.image!.source === "debian" ? [command.value] : [],
   );
   expect(resolves.map(({ stepsDone, from }) => [stepsDone, from])).toEqual([
     [0, ""],
-    [1, digestOf(image, 1)],
+    [1, await imageAfter(store, image, 1)],
   ]);
 });
 
@@ -84,7 +45,7 @@ test("a failed build fails its calls at once with that sentence, is still told t
   using place = makePlace();
   await using _control = await startControl(place);
   using session = openSession(place.socket);
-  const script = building(place);
+  const script = imageBuilder(place);
   const message = "image debian bookworm: step 1 `make` exited 2: no rule";
   let broken = true;
   using _agent = linkAgent(place.socket, {
@@ -118,7 +79,8 @@ test("a failed build fails its calls at once with that sentence, is still told t
 test("a build whose node is lost goes on elsewhere from the last step, and outlives control", async () => {
   using place = makePlace();
   const image = debian(run("one"), run("two"));
-  const script = building(place);
+  const script = imageBuilder(place);
+  const store = openContentFolder(place.store, { durable: false });
   {
     await using _control = await startControl(place);
     using session = openSession(place.socket);
@@ -134,12 +96,12 @@ test("a build whose node is lost goes on elsewhere from the last step, and outli
     await session.next("image", ({ step }) => step === 2);
     first[Symbol.dispose]();
     const again = await second.commands.of((command) => command.$case === "resolve" && command.value.image!.source === "debian");
-    expect(again.value).toMatchObject({ stepsDone: 1, from: digestOf(image, 1) });
+    expect(again.value).toMatchObject({ stepsDone: 1, from: await imageAfter(store, image, 1) });
   }
   await using _control = await startControl(place);
   using _agent = linkAgent(place.socket, script);
   using session = openSession(place.socket);
   session.send({ $case: "watch", value: { apps: ["shop"], fleet: false } });
   expect(resultOf(await session.outcome(session.call("price", ["on"])))).toBe("on");
-  expect(script.ran).toEqual(["base", "one", "two"]);
+  expect(script.ran).toEqual(["base debian bookworm", "run one", "run two"]);
 });

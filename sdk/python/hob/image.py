@@ -7,9 +7,11 @@ import re
 from typing import Any
 
 _suite = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_tag = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _reference = re.compile(
-    r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9.-]+(?=:\d))(?::\d{1,5})?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|@sha256:[0-9a-f]{64}|:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}@sha256:[0-9a-f]{64})"
+    r"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9.-]+(?=:\d))(?::\d{1,5})?/)?"
+    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    rf"(?::{_tag}|@sha256:[0-9a-f]{{64}}|:{_tag}@sha256:[0-9a-f]{{64}})"
 )
 _apt = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+|/[a-z][a-z0-9-]*)?")
 _pip = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f]*")
@@ -40,7 +42,7 @@ class Image:
 
     @classmethod
     def oci(cls, reference: str) -> Image:
-        """An image of a registry, by its whole name with a tag or a digest."""
+        """An image of a registry, by its name with a tag or a digest; a name without a host is one of Docker's own registry."""
         example = 'Image.oci("registry.example/team/name:1.0")'
         return cls("oci", _checked("oci", reference, _reference, "HOST/NAME:TAG or HOST/NAME@sha256:DIGEST", example))
 

@@ -137,12 +137,14 @@ export interface RemoveImageResponse {
 
 export interface CollectRequest {
   dryRun: boolean;
+  /** forget images first that no function uses */
+  unused: boolean;
 }
 
 export interface CollectResponse {
+  images: number;
   blobs: number;
   bytes: number;
-  kept: number;
 }
 
 function createBaseBuildImageRequest(): BuildImageRequest {
@@ -1241,13 +1243,16 @@ export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
 };
 
 function createBaseCollectRequest(): CollectRequest {
-  return { dryRun: false };
+  return { dryRun: false, unused: false };
 }
 
 export const CollectRequest: MessageFns<CollectRequest> = {
   encode(message: CollectRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.dryRun !== false) {
       writer.uint32(8).bool(message.dryRun);
+    }
+    if (message.unused !== false) {
+      writer.uint32(16).bool(message.unused);
     }
     return writer;
   },
@@ -1273,6 +1278,14 @@ export const CollectRequest: MessageFns<CollectRequest> = {
             message.dryRun = reader.bool();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.unused = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1291,24 +1304,25 @@ export const CollectRequest: MessageFns<CollectRequest> = {
   fromPartial(object: DeepPartial<CollectRequest>): CollectRequest {
     const message = createBaseCollectRequest();
     message.dryRun = object.dryRun ?? false;
+    message.unused = object.unused ?? false;
     return message;
   },
 };
 
 function createBaseCollectResponse(): CollectResponse {
-  return { blobs: 0, bytes: 0, kept: 0 };
+  return { images: 0, blobs: 0, bytes: 0 };
 }
 
 export const CollectResponse: MessageFns<CollectResponse> = {
   encode(message: CollectResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.images !== 0) {
+      writer.uint32(8).uint32(message.images);
+    }
     if (message.blobs !== 0) {
-      writer.uint32(8).uint32(message.blobs);
+      writer.uint32(16).uint32(message.blobs);
     }
     if (message.bytes !== 0) {
-      writer.uint32(16).uint64(message.bytes);
-    }
-    if (message.kept !== 0) {
-      writer.uint32(24).uint32(message.kept);
+      writer.uint32(24).uint64(message.bytes);
     }
     return writer;
   },
@@ -1331,7 +1345,7 @@ export const CollectResponse: MessageFns<CollectResponse> = {
               break;
             }
 
-            message.blobs = reader.uint32();
+            message.images = reader.uint32();
             continue;
           }
           case 2: {
@@ -1339,7 +1353,7 @@ export const CollectResponse: MessageFns<CollectResponse> = {
               break;
             }
 
-            message.bytes = longToNumber(reader.uint64());
+            message.blobs = reader.uint32();
             continue;
           }
           case 3: {
@@ -1347,7 +1361,7 @@ export const CollectResponse: MessageFns<CollectResponse> = {
               break;
             }
 
-            message.kept = reader.uint32();
+            message.bytes = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -1367,9 +1381,9 @@ export const CollectResponse: MessageFns<CollectResponse> = {
   },
   fromPartial(object: DeepPartial<CollectResponse>): CollectResponse {
     const message = createBaseCollectResponse();
+    message.images = object.images ?? 0;
     message.blobs = object.blobs ?? 0;
     message.bytes = object.bytes ?? 0;
-    message.kept = object.kept ?? 0;
     return message;
   },
 };
@@ -1428,7 +1442,7 @@ export const ImagesService = {
     responseSerialize: (value: RemoveImageResponse): Buffer => Buffer.from(RemoveImageResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveImageResponse => RemoveImageResponse.decode(value),
   },
-  /** Removes the blobs of control's store that nothing leads to any more. */
+  /** Removes the blobs of control's store that only images hold which are forgotten. */
   collect: {
     path: "/hob.v1.Images/Collect" as const,
     requestStream: false as const,
@@ -1453,7 +1467,7 @@ export interface ImagesServer extends UntypedServiceImplementation {
   show: handleUnaryCall<ShowImageRequest, ImageDetails>;
   /** Forgets an image; its blobs go with the next Collect. Refused while a function uses it. */
   remove: handleUnaryCall<RemoveImageRequest, RemoveImageResponse>;
-  /** Removes the blobs of control's store that nothing leads to any more. */
+  /** Removes the blobs of control's store that only images hold which are forgotten. */
   collect: handleUnaryCall<CollectRequest, CollectResponse>;
 }
 
@@ -1531,7 +1545,7 @@ export interface ImagesClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RemoveImageResponse) => void,
   ): ClientUnaryCall;
-  /** Removes the blobs of control's store that nothing leads to any more. */
+  /** Removes the blobs of control's store that only images hold which are forgotten. */
   collect(
     request: CollectRequest,
     callback: (error: ServiceError | null, response: CollectResponse) => void,

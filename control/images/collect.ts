@@ -1,0 +1,60 @@
+// ④ Takes out of the store what only forgotten images hold. What was never part of an image is left alone, whoever put it there.
+
+import { statSync } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { ContentFolder, Digest } from "../../base/content-folder.ts";
+import { errnoOf, systemError } from "../../base/errors.ts";
+import { contentsOf, filesOfSnapshot, kindOf } from "./reach.ts";
+
+const lookedAtInOneTurn = 200; // blobs
+/** An image that nobody has recorded may be on its way for so long. */
+const youngMs = 10 * 60_000;
+
+interface Roots {
+  /** Images that are kept. */
+  images: ReadonlySet<Digest>;
+  /** Images that were forgotten on purpose: these are not waited for. */
+  removed: ReadonlySet<Digest>;
+  /** Blobs that are wanted for themselves. */
+  blobs: ReadonlySet<Digest>;
+}
+
+export interface Garbage {
+  images: Digest[];
+  blobs: Digest[];
+  bytes: number;
+}
+
+export async function findGarbage(blobs: ContentFolder, roots: Roots, nowMs: number): Promise<Garbage> {
+  const kept = new Set<Digest>([...roots.blobs, ...roots.images]);
+  const dead: Digest[] = [];
+  let seen = 0;
+  for await (const digest of blobs.list()) {
+    if (++seen % lookedAtInOneTurn === 0) await nextTurn();
+    const kind = kindOf(blobs, digest);
+    if (kind === "snapshot") for (const file of filesOfSnapshot(blobs, digest)) kept.add(file);
+    if (kind !== "image") continue;
+    const young = nowMs - statSync(blobs.path(digest)).mtimeMs < youngMs;
+    if (roots.images.has(digest) || (young && !roots.removed.has(digest))) {
+      kept.add(digest);
+      for (const content of contentsOf(blobs, digest).digests) kept.add(content);
+    } else dead.push(digest);
+  }
+  const garbage = new Set<Digest>();
+  for (const image of dead) {
+    for (const digest of [image, ...contentsOf(blobs, image).digests]) if (!kept.has(digest)) garbage.add(digest);
+  }
+  let bytes = 0;
+  for (const digest of garbage) bytes += sizeOf(blobs, digest);
+  return { images: dead, blobs: [...garbage], bytes };
+}
+
+/** Bytes of a blob in the store; 0 where it is not, which an image that is fetched as it is read may lack. */
+export function sizeOf(blobs: ContentFolder, digest: Digest): number {
+  try {
+    return statSync(blobs.path(digest)).size;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return 0;
+    throw systemError(`looking at blob ${digest.slice(0, 12)}`, error);
+  }
+}

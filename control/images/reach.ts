@@ -1,0 +1,50 @@
+// ④ Which blobs an image or a snapshot leads to, read from the blob alone. docs/image-format.md and common.proto say how they look.
+
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import type { ContentFolder, Digest } from "../../base/content-folder.ts";
+import { HobError, systemError } from "../../base/errors.ts";
+
+const magic = "hobimage";
+const headBytes = 128;
+const at = { inodeCount: 16, digestCount: 24, digestsOffset: 40, headerBytes: 96 }; // docs/image-format.md, header
+const digestBytes = 32;
+/** The first line of a snapshot's text. */
+const snapshotLine = /^[0-7]{3,4} [0-9a-f]{64} \d+ /;
+
+/** What a blob is, as far as it leads to others. */
+export function kindOf(blobs: Pick<ContentFolder, "path">, digest: Digest): "image" | "snapshot" | "other" {
+  const head = Buffer.alloc(headBytes);
+  let read = 0;
+  try {
+    const descriptor = openSync(blobs.path(digest), "r");
+    try {
+      read = readSync(descriptor, head, 0, headBytes, 0);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    throw systemError(`reading blob ${digest.slice(0, 12)}`, error);
+  }
+  const text = head.toString("latin1", 0, read);
+  if (text.startsWith(magic)) return "image";
+  return snapshotLine.test(text) ? "snapshot" : "other";
+}
+
+/** The contents of an image's files, and how many files, folders and links it has. */
+export function contentsOf(blobs: Pick<ContentFolder, "path">, digest: Digest): { digests: Digest[]; inodes: number } {
+  const manifest = readFileSync(blobs.path(digest));
+  const count = manifest.length >= at.headerBytes ? manifest.readUInt32LE(at.digestCount) : 0;
+  const start = manifest.length >= at.headerBytes ? manifest.readUInt32LE(at.digestsOffset) : 0;
+  const end = start + count * digestBytes;
+  if (manifest.toString("latin1", 0, magic.length) !== magic || end > manifest.length) {
+    throw new HobError("corrupt", `image ${digest.slice(0, 12)} is no manifest of an image`);
+  }
+  const digests: Digest[] = [];
+  for (let from = start; from < end; from += digestBytes) digests.push(manifest.toString("hex", from, from + digestBytes));
+  return { digests, inodes: manifest.readUInt32LE(at.inodeCount) };
+}
+
+export function filesOfSnapshot(blobs: Pick<ContentFolder, "path">, digest: Digest): Digest[] {
+  const lines = readFileSync(blobs.path(digest), "utf8").split("\n");
+  return lines.flatMap((line) => line.split(" ", 2)[1] ?? []);
+}
