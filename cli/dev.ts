@@ -71,7 +71,7 @@ async function show(surface: Surface, workbench: Workbench, { pool, connect }: P
     const { startScreen } = await import("../tui/start.tsx");
     const shell = async (app: string, name: string) => {
       const { runShell } = await import("./shell/session.ts");
-      return runShell(await connect(), { app, function: name, version: "", container: "", command: [], plain: false });
+      return runShell(await connect(), { app, function: name, version: "", container: "", command: [], plain: false, image: "" });
     };
     process.exitCode = await startScreen(workbench, { pool, build: buildId(), shell });
     return;

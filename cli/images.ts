@@ -47,15 +47,14 @@ export function addImages(program: Command): void {
     .option("--linger <seconds>", linger)
     .action(async (target: string, flags: BuildFlags) => (await import("./images/build.ts")).build(target, flags));
   add(
-    "import <reference>",
-    "import an image of a registry: its digest to stdout",
+    "import <source>",
+    "import an image of a registry, a tar, a folder or an OCI layout: its digest to stdout",
     "hob images import registry.example/team/name:1.0",
   )
     .option("--no-cache", "ask the registry again, known or not")
     .option("--linger <seconds>", linger)
-    .action(async (reference: string, flags: BuildFlags) =>
-      (await import("./images/build.ts")).importReference(reference, flags),
-    );
+    .option("--tag <tag>", "of an OCI layout: which of its images")
+    .action(async (source: string, flags: BuildFlags) => (await import("./images/import.ts")).importImage(source, flags));
   add("ls", "the images that the pool knows, and how their last builds went", "hob images ls --json").action(listAll);
   add(
     "show <image>",

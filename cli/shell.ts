@@ -12,6 +12,7 @@ import { projectOf } from "./project-root.ts";
 import type { ShellEnding, ShellRequest } from "./shell/session.ts";
 
 interface ShellFlags {
+  image?: string;
   container?: string;
   control?: string;
   linger?: string;
@@ -24,24 +25,42 @@ export function addShell(program: Command): void {
     .argument("[target]", "FILE::FUNCTION, FILE for its app's image alone, or APP/FUNCTION")
     .argument("[command...]", "after --: one command instead of a shell")
     .option("--container <id>", "in this running container, which stays; without it the shell has one of its own")
+    .option("--image <image>", "in a container of an image alone: FILE::IMAGE, which is built first, or a digest")
     .option("--control <address>", "control to use: unix:PATH; without it this installation's own pool is started")
     .option("--linger <seconds>", "how long that pool stays after its last client (default 30)")
     .addHelpText(
       "after",
-      "\nAt the start of a line, ~. leaves the shell whatever it does.\n\nExamples:\n  hob shell app.py::embed\n  hob shell app.py::embed -- python3 -c 'import numpy'\n  echo ls | hob shell app.py::embed\n  hob shell --container 3f2a90c1\n",
+      "\nAt the start of a line, ~. leaves the shell whatever it does.\n\nExamples:\n  hob shell app.py::embed\n  hob shell app.py::embed -- python3 -c 'import numpy'\n  echo ls | hob shell app.py::embed\n  hob shell --container 3f2a90c1\n  hob shell --image app.py::image -- pip list\n",
     )
     .action(shell);
 }
 
 async function shell(first: string | undefined, rest: string[], flags: ShellFlags): Promise<void> {
   const { target, command } = split([...(first === undefined ? [] : [first]), ...rest]);
+  if (flags.image !== undefined) {
+    if (target !== undefined || flags.container !== undefined) {
+      throw new HobError("usage", "--image is a shell of an image alone", { remedy: "leave the function, or --container, out" });
+    }
+    return leave(await inImage(flags.image, command, flags));
+  }
   if (target === undefined && flags.container === undefined) {
     throw new HobError("usage", "a shell needs a function or a container", {
       remedy: "write `hob shell app.py::hello`, or --container ID (hob pool shows them)",
     });
   }
-  const request = { container: flags.container ?? "", command, app: "", function: "", version: "", plain: false };
-  const ending = isFile(target) ? await inProject(target, request, flags) : await inPool(target, request, flags);
+  const request = { container: flags.container ?? "", command, app: "", function: "", version: "", plain: false, image: "" };
+  leave(isFile(target) ? await inProject(target, request, flags) : await inPool(target, request, flags));
+}
+
+/** The image is built first where a file's is named; its log goes to stderr. */
+async function inImage(text: string, command: string[], flags: ShellFlags): Promise<ShellEnding> {
+  const [{ imageDigest }, { runShell }] = await Promise.all([import("./images/build.ts"), import("./shell/session.ts")]);
+  const image = await imageDigest(text, flags);
+  const address = await runningControl(flags.control);
+  return runShell(address, { container: "", command, app: "", function: "", version: "", plain: true, image });
+}
+
+function leave(ending: ShellEnding): void {
   if (ending.sentence !== undefined) process.stderr.write(`hob: ${ending.sentence}\n`);
   process.exitCode = ending.code;
 }

@@ -148,7 +148,10 @@ function wire(
     },
   });
   logs.listen((lines) => sessions.logs(lines));
-  const shells = createShells({ nodes, registry, groups, snapshots, clients, turn, log, secretsFor });
+  const shells = createShells({
+    ...{ nodes, registry, groups, snapshots, clients, turn, log, secretsFor },
+    imageFailure: builds.failureOf,
+  });
   const agents = createAgents({
     ...{ shells, nodes, calls, scheduler, publishes, sessions, logs, images, builds, turn, clock, log, build },
   });

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { Failure } from "../proto/gen/hob/v1/common.ts";
+import { Failure, Version } from "../proto/gen/hob/v1/common.ts";
 import type { OpenShell, ShellInput, ShellOutput, ShellStart, ShellsServer } from "../proto/gen/hob/v1/shell.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Call } from "./calls.ts";
@@ -26,6 +26,8 @@ type Output = NonNullable<ShellOutput["output"]>;
 const publishPatienceMs = 10_000;
 /** Before the agent has attached only sizes, signals and the end of input come. */
 const mostEarlyInputs = 64;
+
+const imageApp = "image ";
 
 interface Shell {
   readonly id: string;
@@ -56,6 +58,7 @@ interface ShellsParts {
   log: Log;
   /** Throws for a name that is not set. */
   secretsFor(app: string, names: Iterable<string>): Record<string, string>;
+  imageFailure(key: string): Failure | undefined;
 }
 
 export function createShells(parts: ShellsParts): Shells {
@@ -133,6 +136,7 @@ export function createShells(parts: ShellsParts): Shells {
 
   /** What the shell asks for, from the registry; undefined while its version is still on its way. */
   function wishOf(shell: Shell): (ShellWish & { group: Group<Call> | undefined }) | undefined {
+    if (shell.start.image) return imageWish(shell.start.image);
     const { app, function: name, version: digest, container } = shell.start;
     const named = name ? registry.version(app, name, digest) : registry.current(app)[0];
     if (!named && app !== "" && (digest !== "" || container === "")) {
@@ -144,9 +148,25 @@ export function createShells(parts: ShellsParts): Shells {
       });
     }
     const group = named && groups.of(app, named);
+    const failure = container === "" && group ? parts.imageFailure(group.imageKey) : undefined;
+    if (failure) throw new HobError("precondition", failure.message);
     const never = container === "" && group ? unservable(group.resourceClass.gpu, [...nodes.all.values()]) : undefined;
     if (never !== undefined) throw new HobError("precondition", never);
     return { app, version: named, group, container };
+  }
+
+  /** A container of an image alone: no app has that name. */
+  function imageWish(digest: string): ShellWish & { group: Group<Call> } {
+    const known = [...nodes.all.values()];
+    if (known.length > 0 && !known.some(({ images }) => images.has(digest))) {
+      throw new HobError("notFound", `no node has an image ${digest.slice(0, 12)}`, {
+        remedy: "hob images ls lists what there is",
+      });
+    }
+    const app = `${imageApp}${digest.slice(0, 12)}`;
+    const spec = { app, language: "python", image: { digest } };
+    const version = Version.fromPartial({ spec });
+    return { app, version, group: groups.of(app, version), container: "" };
   }
 
   function place(): void {
@@ -165,6 +185,9 @@ export function createShells(parts: ShellsParts): Shells {
       } catch (error) {
         fail(shell, error);
       }
+    }
+    for (const { key, app, shells: waiting } of groups.all.values()) {
+      if (app.startsWith(imageApp) && waiting === 0) groups.drop(key);
     }
   }
 

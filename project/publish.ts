@@ -2,10 +2,11 @@
 
 import type { Digest } from "../base/content-folder.ts";
 import { sentenceOf } from "../base/errors.ts";
-import type { Blob, Failure, Patch, Version } from "../proto/gen/hob/v1/common.ts";
+import type { Blob, Failure, Patch, RegistryCredential, Version } from "../proto/gen/hob/v1/common.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import type { Change, Publish, Published, StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { askMissing, putBlobs } from "./content.ts";
+import { createLogins } from "./logins.ts";
 import { differenceBetween, type Snapshot } from "./snapshot.ts";
 
 const inlineBlobBytes = 1 << 20; // common.proto, SnapshotDelta.blobs
@@ -57,10 +58,16 @@ interface Pending {
   request: PublishRequest;
   base: Snapshot | undefined;
   bytesShipped: number;
+  credentials: RegistryCredential[];
   /** Put before, so not inline; control naming a digest as missing puts it here. */
   put: Set<Digest>;
   rounds: number;
 }
+
+/** Of the images that its new versions import. */
+const referencesOf = ({ versions }: PublishRequest): string[] => [
+  ...new Set(versions.flatMap(({ spec }) => (spec?.image?.source === "oci" ? [spec.image.reference] : []))),
+];
 
 const bundlesOf = ({ versions, patches }: PublishRequest): Digest[] =>
   [...versions, ...patches].map(({ bundle }) => bundle).filter(Boolean);
@@ -70,15 +77,26 @@ export function createPublisher(options: PublisherOptions): Publisher {
   const pending = new Map<number, Pending>();
   const unsent = new Map<string, Promise<void>>(); // by app: what must have been sent before the next may be
   const newest = new Map<string, number>(); // APP/FUNCTION → the latest publish that has a word on it
+  const logins = createLogins();
   let ids = Date.now(); // rising over restarts of the client, so that no answer is taken for another's
 
   function publish(request: PublishRequest): number {
-    const entry = { id: ++ids, request, base: acknowledged.get(request.app), bytesShipped: 0, put: new Set<Digest>(), rounds: 0 };
+    const known = logins.known(referencesOf(request));
+    const credentials = known ?? [];
+    const entry = {
+      id: ++ids,
+      request,
+      base: acknowledged.get(request.app),
+      credentials,
+      bytesShipped: 0,
+      put: new Set<Digest>(),
+      rounds: 0,
+    };
     pending.set(entry.id, entry);
     const { app, versions, removed } = request;
     for (const name of [...versions.map((version) => version.function), ...removed]) newest.set(`${app}/${name}`, entry.id);
     const before = unsent.get(app);
-    if (!before && entry.base && !inHand(entry).needsPut) send(entry);
+    if (!before && entry.base && known && !inHand(entry).needsPut) send(entry);
     else {
       const sent = (before ?? Promise.resolve()).then(() => ship(entry));
       unsent.set(app, sent);
@@ -125,7 +143,18 @@ export function createPublisher(options: PublisherOptions): Publisher {
     const patches = request.patches
       .map((patch) => ({ ...patch, functions: patch.functions.filter(current) }))
       .filter((patch) => patch.functions.length > 0);
-    options.send({ id: entry.id, app, snapshot, versions, removed: gone, bundles, changes, calls, patches, credentials: [] });
+    options.send({
+      id: entry.id,
+      app,
+      snapshot,
+      versions,
+      removed: gone,
+      bundles,
+      changes,
+      calls,
+      patches,
+      credentials: entry.credentials,
+    });
   }
 
   /** Asks what control lacks, puts what does not fit into the message, and sends that. */
@@ -133,6 +162,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
     if (!pending.has(entry.id)) return;
     try {
       const { request, base, put } = entry;
+      entry.credentials = await logins.find(referencesOf(request));
       const wanted = [...bundlesOf(request), ...differenceBetween(base, request.snapshot).changed.map((file) => file.digest)];
       const lacking = new Set(await askMissing(options.content(), [...new Set(wanted)]));
       for (const digest of wanted) if (!lacking.has(digest)) put.add(digest);

@@ -1,12 +1,13 @@
-// ⑧ `hob images build` and `import`: the log to stderr as it comes, the digest to stdout.
+// ⑧ `hob images build`: the log to stderr as it comes, the digest to stdout.
 
 import { HobError } from "../../base/errors.ts";
 import { askMissing, putBlobs } from "../../project/content.ts";
 import { type NamedImage, withNamedImage } from "../../project/image-target.ts";
-import type { Failure, ImageRef, RegistryCredential } from "../../proto/gen/hob/v1/common.ts";
+import { registryCredentials } from "../../project/registry-credentials.ts";
+import type { Failure, ImageRef } from "../../proto/gen/hob/v1/common.ts";
 import type { ImageBuild } from "../../proto/gen/hob/v1/images.ts";
 import { buildPlace, hostImageKey, imageKey, imageLabel } from "../../proto/image.ts";
-import { connectTo } from "../control-address.ts";
+import { connectTo, runningControl } from "../control-address.ts";
 import { interruptSignal, unlessInterrupted } from "../interrupt.ts";
 import { lingerMs } from "../linger.ts";
 import { parseFileTarget } from "../names.ts";
@@ -32,23 +33,29 @@ export function withImageOf<T>(text: string, use: (named: NamedImage) => Promise
 }
 
 export async function build(text: string, flags: BuildFlags): Promise<void> {
-  using interrupt = interruptSignal();
-  const { signal } = interrupt;
-  await unlessInterrupted(
-    signal,
-    withImageOf(text, async (named) => {
-      using images = openImageClient(await connectTo(flags.control, lingerMs(flags.linger))());
-      await putCopies(images, named);
-      await follow(images, named.image, flags, signal);
-    }),
-  );
+  const digest = await builtImage(text, flags);
+  if (!flags.json) printLine(digest);
 }
 
-export async function importReference(reference: string, flags: BuildFlags): Promise<void> {
+/** Of an image of a file, built if it has to be. */
+async function builtImage(text: string, flags: BuildFlags): Promise<string> {
   using interrupt = interruptSignal();
   const { signal } = interrupt;
-  using images = openImageClient(await unlessInterrupted(signal, connectTo(flags.control, lingerMs(flags.linger))()));
-  await follow(images, { source: "oci", digest: "", reference, steps: [] }, flags, signal);
+  const building = withImageOf(text, async (named) => {
+    using images = openImageClient(await connectTo(flags.control, lingerMs(flags.linger))());
+    await putCopies(images, named);
+    return await follow(images, named.image, flags, signal);
+  });
+  return unlessInterrupted(signal, building);
+}
+
+/** Of an image of a file, which is built if it has to be; or of one that control knows, by the first digits of its digest. */
+export async function imageDigest(text: string, flags: Omit<BuildFlags, "json">): Promise<string> {
+  if (text.includes("::")) return builtImage(text, flags);
+  using images = openImageClient(await runningControl(flags.control));
+  const digest = (await images.show(text)).record?.digest;
+  if (digest) return digest;
+  throw new HobError("precondition", `image ${text} has not been built`, { remedy: `\`hob images show ${text}\` says why` });
 }
 
 /** Files that it copies and that control does not have yet. */
@@ -57,22 +64,18 @@ async function putCopies(images: ImageClient, { image, content }: NamedImage): P
   if (copied.length > 0) await putBlobs(images.content, await askMissing(images.content, copied), content);
 }
 
-async function credentialsFor(_image: ImageRef): Promise<RegistryCredential[]> {
-  return [];
-}
-
-async function follow(images: ImageClient, image: ImageRef, flags: BuildFlags, signal: AbortSignal): Promise<void> {
+/** Until it is ready: its digest. */
+export async function follow(images: ImageClient, image: ImageRef, flags: BuildFlags, signal: AbortSignal): Promise<string> {
   if (imageKey(image) === hostImageKey) {
     throw new HobError("usage", "Image.host() is not built: each node makes its own", { remedy: "add a step to it" });
   }
-  const credentials = await credentialsFor(image);
+  const credentials = await registryCredentials(image.source === "oci" ? [image.reference] : []);
   let place = "";
   for await (const event of images.build({ image, anew: flags.cache === false, credentials }, signal)) {
     if (flags.json) printJson(objectOf(event));
     else place = tell(event, place);
-    if (event.state === "ready" && !flags.json) printLine(event.digest);
     if (event.state === "failed") throw failed(event.failure);
-    if (event.state === "ready") return;
+    if (event.state === "ready") return event.digest;
   }
   throw new HobError("unavailable", "control ended before the image was ready", { remedy: "try again" });
 }

@@ -16,6 +16,8 @@ export interface ShellRequest {
   container: string;
   command: string[];
   plain: boolean;
+  /** Digest of an image; "" for the function's. */
+  image: string;
 }
 
 export interface ShellEnding {

@@ -32,6 +32,8 @@ export interface Groups<Call extends QueuedCall> {
   of(app: string, version: Version): Group<Call>;
   /** The app's current versions have changed; `fresh` are to be loaded before anybody calls them. */
   update(app: string, current: Version[], fresh: Version[]): void;
+  /** No call and no container is of it any more. */
+  drop(key: string): void;
   /** The group that a container specialised by an earlier control belongs to; "" when none fits. */
   adopt(specialised: Specialised): string;
 }
@@ -132,6 +134,7 @@ export function createGroups<Call extends QueuedCall>(): Groups<Call> {
     all,
     of,
     update,
+    drop: (key) => void all.delete(key),
     adopt({ app, resourceClass, fits, functions }) {
       const classKey = classKeyOf(resourceClass);
       const able = [...all.values()].filter((group) => group.app === app && group.classKey === classKey && fits(group.imageKey));

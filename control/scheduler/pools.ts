@@ -80,7 +80,7 @@ function needs(tallies: readonly GroupTally[]): Need[] {
   };
   for (const classKey of standardClasses) of(hostImageKey, classKey);
   for (const { group, count, cap, keep, waiting } of tallies) {
-    if (group.newest === "" && waiting === 0) continue;
+    if (group.newest === "" && waiting === 0 && group.shells === 0) continue;
     const forCalls = Math.min(Math.ceil(waiting / group.concurrency), Math.max(0, cap - count));
     const forShells = classOfKey(group.classKey).gpu === "" ? 0 : group.shells; // elsewhere one stands ready, or soon does
     of(group.imageKey, group.classKey).more += Math.max(forCalls, keep - count, 0) + forShells;

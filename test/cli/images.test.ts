@@ -1,5 +1,6 @@
 // `hob images` against a control whose node builds without running anything: built, listed, shown, compared, forgotten, collected.
 
+import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -105,6 +106,14 @@ test("an image of a file is built once, listed, shown with its log, compared, fo
     stderr: expect.stringMatching(/app.py has no image "nothing": NameError: .*: write for example/),
   });
   expect(unknown).toMatchObject({ code: 3, stderr: expect.stringContaining("there is no image ffffffff") });
+
+  mkdirSync(join(project, "tree/bin"), { recursive: true });
+  writeFileSync(join(project, "tree/bin/tool"), "#!/bin/sh\n");
+  execFileSync("tar", ["-cf", "tree.tar", "-C", "tree", "."], { cwd: project });
+  const [folder, tar] = await Promise.all([images("import", "project/tree"), images("import", "project/tree.tar", "--json")]);
+  expect(rows(tar)[0]).toMatchObject({ kind: "image", image: expect.stringMatching(/^tar tree.tar@/), files: 1, bytes: 10 });
+  const different = await images("diff", folder.stdout.trim(), String(rows(tar)[0]!["digest"]));
+  expect(different).toMatchObject({ code: 0, stdout: "" });
 
   const store = openContentFolder(home.store, { durable: false });
   expect(store.has(digest)).toBe(true);

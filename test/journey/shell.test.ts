@@ -195,4 +195,16 @@ describe.skipIf(!rootWithContainers())("hob shell", () => {
       errors: expect.stringMatching(/no function nothing: there is shout/),
     });
   });
+
+  test("of an image alone, by its digest: what it has, and none of an app's files", async () => {
+    const { stdout } = await runFile(hob, ["images", "ls", "--json"], { env: { ...process.env, ...environment } });
+    const { digest } = JSON.parse(stdout.trim().split("\n")[0]!) as { digest: string };
+    const said = await piped(["--image", digest.slice(0, 10), "--", "sh", "-c", "pwd; ls /project; command -v python3"], "");
+    expect(said).toMatchObject({ code: 0, out: expect.stringMatching(/python3\n$/) });
+    expect(said.out).not.toContain("app.py");
+    expect(await piped(["--image", "ffffffff", "--", "true"], "")).toMatchObject({
+      code: 3,
+      errors: expect.stringContaining("no image ffffffff"),
+    });
+  });
 });

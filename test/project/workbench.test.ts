@@ -122,6 +122,24 @@ describe("a workbench", () => {
     ]);
   });
 
+  it("carries the login for the registry of a new version's image", async () => {
+    put("app.py", app.replace("@app.function()", '@app.function(image=hob.Image.oci("registry.example/a/b:1"))'));
+    const auth = Buffer.from("me:secret").toString("base64");
+    writeFileSync(join(base, "auth.json"), JSON.stringify({ auths: { "registry.example": { auth } } }));
+    process.env["REGISTRY_AUTH_FILE"] = join(base, "auth.json");
+    try {
+      await open();
+      await ready();
+      put("app.py", app.replace("@app.function()", '@app.function(image=hob.Image.oci("registry.example/a/b:2"))'));
+      await event(receiptIn("loaded"));
+    } finally {
+      delete process.env["REGISTRY_AUTH_FILE"];
+    }
+    expect(control.publishes.at(-1)!.credentials).toEqual([
+      { registry: "registry.example", username: "me", password: "secret", identityToken: "" },
+    ]);
+  });
+
   it("sends one message for a save: the difference, the version, and the pinned call", async () => {
     await open();
     await ready();

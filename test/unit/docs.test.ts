@@ -10,6 +10,7 @@ const documents = [
   "ARCHITECTURE.md",
   "CONTRIBUTING.md",
   "docs/cli.md",
+  "docs/images.md",
   "docs/security.md",
   "docs/image-format.md",
   "docs/runner-protocol.md",

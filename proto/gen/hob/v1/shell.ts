@@ -90,6 +90,8 @@ export interface ShellStart {
   environment: { [key: string]: string };
   /** of output, to begin with */
   credit: number;
+  /** a manifest's digest: a container of that image alone, without an app */
+  image: string;
   /** the function only says which image: the shell gets none of its secrets */
   plain: boolean;
 }
@@ -534,6 +536,7 @@ function createBaseShellStart(): ShellStart {
     size: undefined,
     environment: {},
     credit: 0,
+    image: "",
     plain: false,
   };
 }
@@ -566,6 +569,9 @@ export const ShellStart: MessageFns<ShellStart> = {
     });
     if (message.credit !== 0) {
       writer.uint32(72).uint32(message.credit);
+    }
+    if (message.image !== "") {
+      writer.uint32(90).string(message.image);
     }
     if (message.plain !== false) {
       writer.uint32(80).bool(message.plain);
@@ -661,6 +667,14 @@ export const ShellStart: MessageFns<ShellStart> = {
             message.credit = reader.uint32();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
           case 10: {
             if (tag !== 80) {
               break;
@@ -705,6 +719,7 @@ export const ShellStart: MessageFns<ShellStart> = {
       {},
     );
     message.credit = object.credit ?? 0;
+    message.image = object.image ?? "";
     message.plain = object.plain ?? false;
     return message;
   },
