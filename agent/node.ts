@@ -29,6 +29,7 @@ import { type AgentPaths, writeOwner } from "./run-folder.ts";
 import { runnerCommand } from "./runner/command.ts";
 import { connectRunner } from "./runner/connect.ts";
 import { createShells } from "./shell/shells.ts";
+import { recoverStore } from "./store/recovery.ts";
 import { clearContainers } from "./sweep.ts";
 import { createKeeper } from "./warm/keeper.ts";
 import { type GenericContainer, isGeneric, kindOf } from "./warm/policy.ts";
@@ -60,6 +61,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   const clock: Clock = systemClock;
   const cores = availableParallelism();
   const store = openContentFolder(options.store, { durable: false });
+  await recoverStore(store, log);
   const content = createContent(store, host.content, log);
   const ending = new AbortController();
   await using stack = new AsyncDisposableStack();

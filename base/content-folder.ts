@@ -1,10 +1,11 @@
 // A folder of blobs by sha256: a blob is complete or absent, whatever dies while it is written.
 
-import { createHash, randomBytes } from "node:crypto";
-import { accessSync, createReadStream, mkdirSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { accessSync, createReadStream, mkdirSync, readFileSync, utimesSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { HobError, systemError } from "./errors.ts";
+import { errnoOf, HobError, systemError } from "./errors.ts";
+import { workFile } from "./store-work.ts";
 
 export type Digest = string;
 
@@ -89,6 +90,18 @@ export function openContentFolder(root: string, options: { durable: boolean }): 
     }
   }
 
+  /** As `has`; a blob that is there counts as put now, so that whoever collects what is old leaves it (store-work.ts, openLease). */
+  function touch(digest: Digest): boolean {
+    const now = Date.now() / 1000;
+    try {
+      utimesSync(path(digest), now, now);
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return false;
+      throw systemError(`looking for blob ${digest.slice(0, 12)}`, error);
+    }
+  }
+
   function read(digest: Digest): Buffer {
     try {
       return readFileSync(path(digest));
@@ -114,7 +127,7 @@ export function openContentFolder(root: string, options: { durable: boolean }): 
     expected?: Digest,
     hash: ContentHash = sha256Hash(),
   ) {
-    const from = join(temporary, randomBytes(8).toString("hex"));
+    const from = workFile(root, "blob");
     let bytes = 0;
     let end = 0; // of what is written
     let handle: FileHandle | undefined;
@@ -147,7 +160,7 @@ export function openContentFolder(root: string, options: { durable: boolean }): 
     if (expected !== undefined && digest !== expected) {
       throw new HobError("corrupt", `blob ${expected.slice(0, 12)}: what arrived has digest ${digest.slice(0, 12)}`);
     }
-    if (has(digest)) return digest;
+    if (touch(digest)) return digest;
     return (await putStream([data], digest)).digest;
   }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { openContentFolder } from "../../base/content-folder.ts";
 import { errnoOf, HobError, systemError } from "../../base/errors.ts";
+import { sweepWork } from "../../base/store-work.ts";
 import type { Engine, Retention } from "./engine.ts";
 import { migrate } from "./migrations.ts";
 import { openSqliteCalls } from "./sqlite-calls.ts";
@@ -80,6 +81,7 @@ function openDatabase(state: string): DatabaseSync {
 
 export function openSqliteEngine(state: string, store: string): Engine {
   const blobs = openContentFolder(store, { durable: true });
+  sweepWork(store);
   const db = openDatabase(state);
   const records = openSqliteRecords(db);
   const calls = openSqliteCalls(db, () => commit());

@@ -4,6 +4,7 @@ import { statSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ContentFolder, Digest } from "../../base/content-folder.ts";
 import { errnoOf, systemError } from "../../base/errors.ts";
+import { leasedSince } from "../../base/store-work.ts";
 import { contentsOf, filesOfSnapshot, kindOf } from "./reach.ts";
 
 const lookedAtInOneTurn = 200; // blobs
@@ -23,9 +24,13 @@ export interface Garbage {
   images: Digest[];
   blobs: Digest[];
   bytes: number;
+  /** What is put or found by a put from then on (ms since 1970) is somebody's again. */
+  beforeMs: number;
 }
 
+/** What is under lease, or put while this looks, is left. */
 export async function findGarbage(blobs: ContentFolder, roots: Roots, nowMs: number): Promise<Garbage> {
+  const beforeMs = Math.min(nowMs, leasedSince(blobs.root));
   const kept = new Set<Digest>([...roots.blobs, ...roots.images]);
   const dead: Digest[] = [];
   let seen = 0;
@@ -42,11 +47,23 @@ export async function findGarbage(blobs: ContentFolder, roots: Roots, nowMs: num
   }
   const garbage = new Set<Digest>();
   for (const image of dead) {
-    for (const digest of [image, ...contentsOf(blobs, image).digests]) if (!kept.has(digest)) garbage.add(digest);
+    for (const digest of [image, ...contentsOf(blobs, image).digests]) {
+      if (!kept.has(digest) && isOlder(blobs, digest, beforeMs)) garbage.add(digest);
+    }
   }
   let bytes = 0;
   for (const digest of garbage) bytes += sizeOf(blobs, digest);
-  return { images: dead, blobs: [...garbage], bytes };
+  return { images: dead, blobs: [...garbage], bytes, beforeMs };
+}
+
+function isOlder(blobs: ContentFolder, digest: Digest, beforeMs: number): boolean {
+  const found = statSync(blobs.path(digest), { throwIfNoEntry: false });
+  return found !== undefined && found.mtimeMs < beforeMs;
+}
+
+/** Takes them out; a lease that has begun meanwhile finds by `put` what it counts on, and that is left. */
+export async function removeGarbage(blobs: ContentFolder, { blobs: digests, beforeMs }: Garbage): Promise<void> {
+  for (const digest of digests) if (isOlder(blobs, digest, beforeMs)) await blobs.remove(digest);
 }
 
 /** Bytes of a blob in the store; 0 where it is not, which an image that is fetched as it is read may lack. */

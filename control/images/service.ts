@@ -20,7 +20,7 @@ import type { Nodes } from "../nodes.ts";
 import type { Registry } from "../registry.ts";
 import type { Turn } from "../turn.ts";
 import type { Builds } from "./builds.ts";
-import { findGarbage, sizeOf } from "./collect.ts";
+import { findGarbage, removeGarbage, sizeOf } from "./collect.ts";
 import { contentsOf } from "./reach.ts";
 import type { ImageRecords } from "./records.ts";
 
@@ -157,7 +157,7 @@ export function createImagesService(parts: ServiceParts): ImagesServer {
       );
     const roots = { images, removed: new Set(records.removed()), blobs: new Set([...copied, ...records.traces()]) };
     const garbage = await findGarbage(blobs, roots, clock.now());
-    if (!dryRun) for (const digest of garbage.blobs) await blobs.remove(digest);
+    if (!dryRun) await removeGarbage(blobs, garbage);
     if (!dryRun) for (const digest of records.removed()) records.forgetRemoved(digest);
     turn.wake();
     return { images: garbage.images.length, blobs: garbage.blobs.length, bytes: garbage.bytes };

@@ -1,10 +1,10 @@
 // ⑤ Images of names and attributes on disk: one an image of the store, written once, mounted from its file without a loop device.
 
-import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ContentFolder, sha256 } from "../../base/content-folder.ts";
 import { errnoOf, HobError, systemError } from "../../base/errors.ts";
+import { workFile } from "../../base/store-work.ts";
 import type { Manifest } from "../image/manifest.ts";
 import { mount } from "../syscalls.ts";
 import { errno, mountFlag } from "../wire/constants.ts";
@@ -39,7 +39,7 @@ async function namesFile(store: ContentFolder, digest: string, manifest: Manifes
   const file = join(folderOf(store), `${digest}.${WRITER}`);
   if (await isWritten(file)) return file;
   const image = erofsOf(manifest);
-  const temporary = join(store.root, "tmp", `names-${randomBytes(8).toString("hex")}`);
+  const temporary = workFile(store.root, "names");
   try {
     await mkdir(folderOf(store), { recursive: true, mode: 0o700 });
     await writeFile(temporary, Buffer.concat([image, sealOf(image)]), { flag: "wx", mode: 0o600 });

@@ -2,7 +2,6 @@
 
 import { createHash, hash } from "node:crypto";
 import {
-  accessSync,
   closeSync,
   mkdirSync,
   openSync,
@@ -11,20 +10,22 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
-import { parentPort, threadId, workerData } from "node:worker_threads";
+import { dirname } from "node:path";
+import { parentPort, workerData } from "node:worker_threads";
 import { openContentFolder } from "../../base/content-folder.ts";
-import { sentenceOf, systemError } from "../../base/errors.ts";
+import { errnoOf, sentenceOf, systemError } from "../../base/errors.ts";
+import { workFile } from "../../base/store-work.ts";
 import type { StoreAnswer, StoreRequest } from "./store-files.ts";
 
 if (!parentPort) throw new Error("fusefs/image/store-worker runs as a worker thread");
 const port = parentPort;
 const store = openContentFolder((workerData as { root: string }).root, { durable: false });
-// The name is unique: process and thread write one file at a time.
-const temporary = join(store.root, "tmp", `capture-${process.pid}-${threadId}`);
+// The thread writes one file at a time.
+const temporary = workFile(store.root, "capture");
 const WHOLE_BYTES = 4 << 20;
 const piece = Buffer.allocUnsafe(1 << 20);
 
@@ -34,11 +35,13 @@ function keep(digest: string): void {
 }
 
 function isKept(digest: string): boolean {
+  const now = Date.now() / 1000;
   try {
-    accessSync(store.path(digest));
+    utimesSync(store.path(digest), now, now); // as a put does
     return true;
-  } catch {
-    return false; // absent: it is written next
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw error;
   }
 }
 

@@ -1,7 +1,6 @@
 // ⑤ Layers from a registry: several fetched at once, each through a file, applied in their order while they arrive.
 
 import { statfs } from "node:fs/promises";
-import { join } from "node:path";
 import type { ContentFolder } from "../../../base/content-folder.ts";
 import { HobError } from "../../../base/errors.ts";
 import { applyLayer, inLayer } from "./layer.ts";
@@ -62,7 +61,7 @@ export async function applyFetchedLayers(
     for (let index = next++; index < layers.length && !either.aborted; index = next++) {
       const layer = layers[index] as Descriptor;
       try {
-        const spool = await openSpool(join(store.root, "tmp"));
+        const spool = await openSpool(store.root);
         spools[index]?.resolve(spool);
         await spool.fill(verified(counted(fetch(layer, either)), layer, "its content"));
       } catch (error) {

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { HobError } from "../../../base/errors.ts";
+import { openLease } from "../../../base/store-work.ts";
 import type { RegistryCredential } from "../../../proto/gen/hob/v1/common.ts";
 import { parseReference } from "../../../proto/registry-reference.ts";
 import { applyFetchedLayers } from "./fetched-layers.ts";
@@ -57,6 +58,7 @@ async function findManifest(repository: Repository, reference: string, platform:
 export async function importFromRegistry(reference: string, options: RegistryImportOptions): Promise<RegistryImport> {
   const named = parseReference(reference);
   const { store, signal, credentials, platform = ownPlatform(), insecure = namedInsecure() } = options;
+  using _lease = openLease(store.root);
   using repository = openRepository(named, { credentials, insecure, signal });
   try {
     const asked = named.digest ? `sha256:${named.digest}` : named.tag;

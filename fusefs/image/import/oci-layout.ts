@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, HobError, systemError } from "../../../base/errors.ts";
+import { openLease } from "../../../base/store-work.ts";
 import { applyLayer, inLayer } from "./layer.ts";
 import {
   choosePlatform,
@@ -57,6 +58,7 @@ function chooseTag(entries: readonly IndexEntry[], tag: string | undefined): Ind
 /** HobErrors name the folder, and of a layer that is damaged or hostile the layer and the entry. */
 export async function importOciLayout(folder: string, options: LayoutOptions): Promise<ImportedImage> {
   const { store, signal, platform = ownPlatform() } = options;
+  using _lease = openLease(store.root);
 
   async function* blob({ digest }: Descriptor): AsyncGenerator<Buffer, void, undefined> {
     try {

@@ -1,9 +1,8 @@
 // ⑤ A download on its way through a file: written as it comes, read as it is wanted, from the start and behind the writer. Memory holds a piece.
 
-import { randomBytes } from "node:crypto";
 import { open, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { systemError } from "../../../base/errors.ts";
+import { workFile } from "../../../base/store-work.ts";
 
 export interface Spool extends AsyncDisposable {
   /** Takes the stream to its end, or until it fails: what it failed of, the reader hears too. */
@@ -14,9 +13,9 @@ export interface Spool extends AsyncDisposable {
 
 const readBytes = 256 << 10;
 
-/** The file has no name, so nothing is left of it, whatever dies. */
-export async function openSpool(folder: string): Promise<Spool> {
-  const path = join(folder, `spool-${randomBytes(8).toString("hex")}`);
+/** `root`: the store. The file has no name, so nothing is left of it, whatever dies. */
+export async function openSpool(root: string): Promise<Spool> {
+  const path = workFile(root, "spool");
   const handle = await open(path, "wx+", 0o600).catch((error: unknown) => {
     throw systemError("making room for a layer", error, "free some space, then try again");
   });

@@ -1,5 +1,6 @@
 // ⑤ A tar as an image: plain, gzip or zstd, of any size.
 
+import { openLease } from "../../../base/store-work.ts";
 import { applyLayer } from "./layer.ts";
 import { type ImportedImage, type ImportOptions, keepManifest } from "./outcome.ts";
 import { createImageTree } from "./tree.ts";
@@ -9,6 +10,7 @@ export async function importTar(
   stream: AsyncIterable<Uint8Array>,
   { store, signal, name = "the tar" }: ImportOptions & { name?: string },
 ): Promise<ImportedImage> {
+  using _lease = openLease(store.root);
   const tree = createImageTree();
   await applyLayer(tree, { name: `importing ${name}`, data: stream }, { store, signal });
   return await keepManifest(store, [...tree.entries()]);
