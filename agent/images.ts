@@ -73,7 +73,7 @@ export function createImages(host: ImagesHost): Images {
     const view = used.kind === "tiered" ? "tiered" : passthrough.used ? "tree, passthrough" : "tree, read";
     const info: ImageInfo = {
       ...{ digest, source: "host", files, bytes, storedBytes, localBytes: storedBytes, node: host.nodeName, view },
-      capturedAtMs: clock.now(),
+      ...{ capturedAtMs: clock.now(), sharedBytes: 0 },
     };
     known.set(digest, info);
     await mountPoint(digest);

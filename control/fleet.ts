@@ -2,10 +2,11 @@
 
 import type { Clock } from "../base/clock.ts";
 import { HobError } from "../base/errors.ts";
-import type { FleetSample, FleetServer } from "../proto/gen/hob/v1/fleet.ts";
+import type { FleetSample, FleetServer, NodeInfo } from "../proto/gen/hob/v1/fleet.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Calls } from "./calls.ts";
 import type { Clients } from "./clients.ts";
+import type { Sharing } from "./images/sharing.ts";
 import { createLatency } from "./latency.ts";
 import type { Nodes } from "./nodes.ts";
 
@@ -23,22 +24,31 @@ interface FleetParts {
   nodes: Nodes;
   calls: Pick<Calls, "queued" | "running">;
   clients: Clients;
+  sharing: Sharing;
   clock: Clock;
   /** Ends an embedded pool; undefined for one that was started by hand. */
   shutdown: ((patienceMs: number) => void) | undefined;
 }
 
 export function createFleet(parts: FleetParts): Fleet {
-  const { nodes, calls, clients, clock } = parts;
+  const { nodes, calls, clients, sharing, clock } = parts;
   const latency = createLatency();
   const listeners = new Set<(sample: FleetSample) => void>();
   let timer: NodeJS.Timeout | undefined;
+
+  /** As people see them: with how much of each image is in others too. */
+  function nodeInfos(): NodeInfo[] {
+    const infos = [...nodes.all.values()].map((node) => nodes.infoOf(node));
+    const shared = sharing.among(new Set(infos.flatMap(({ images }) => images.map(({ digest }) => digest))));
+    for (const { images } of infos) for (const image of images) image.sharedBytes = shared.get(image.digest) ?? 0;
+    return infos;
+  }
 
   function sample(): FleetSample {
     const { p50, p99 } = latency.percentiles(clock.now());
     return {
       timeMs: clock.now(),
-      nodes: [...nodes.all.values()].map((node) => nodes.infoOf(node)),
+      nodes: nodeInfos(),
       queued: calls.queued,
       running: calls.running,
       latencyP50Ms: p50,
@@ -77,7 +87,7 @@ export function createFleet(parts: FleetParts): Fleet {
       stream.write(sample());
     },
     listImages: (_call, callback) => {
-      const images = [...nodes.all.values()].flatMap((node) => node.info.images.map((image) => ({ ...image, node: node.name })));
+      const images = nodeInfos().flatMap((node) => node.images.map((image) => ({ ...image, node: node.name })));
       callback(null, { images });
     },
     shutdown({ request }, callback) {

@@ -23,6 +23,7 @@ import { createFleet, type Fleet } from "./fleet.ts";
 import { createBuilds } from "./images/builds.ts";
 import { createImageRecords } from "./images/records.ts";
 import { createImagesService } from "./images/service.ts";
+import { createSharing } from "./images/sharing.ts";
 import { createLogs, type Logs } from "./logs.ts";
 import { createNodes } from "./nodes.ts";
 import { createPublishes } from "./publishes.ts";
@@ -112,7 +113,7 @@ function wire(
         else end("a client asked for it", patienceMs);
       }
     : undefined;
-  const fleet = createFleet({ nodes, calls, clients, clock, shutdown });
+  const fleet = createFleet({ nodes, calls, clients, sharing: createSharing(engine.blobs), clock, shutdown });
   const images = createImageRecords(engine.records, engine.blobs);
   const builds = createBuilds({ records: images, nodes, turn, clock, log, tell: (build) => sessions.image(build) });
   const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes, builds });

@@ -3,6 +3,7 @@
 import { HobError, sentenceOf } from "../base/errors.ts";
 import { Failure, type Patch, type Version } from "../proto/gen/hob/v1/common.ts";
 import { type Publish, type Published, Reloaded } from "../proto/gen/hob/v1/registry.ts";
+import { hostImageRef, imageKey } from "../proto/image.ts";
 import { lossesAllowed } from "./call-states.ts";
 import type { Call, Calls } from "./calls.ts";
 import type { Builds } from "./images/builds.ts";
@@ -56,7 +57,7 @@ interface PublishesParts {
   groups: Groups<Call>;
   calls: Calls;
   nodes: Nodes;
-  builds: Pick<Builds, "want">;
+  builds: Pick<Builds, "want" | "retain">;
 }
 
 function checkVersion(app: string, snapshot: string, version: Version): void {
@@ -90,6 +91,7 @@ export function createPublishes(parts: PublishesParts): Publishes {
     const missing = snapshots.accept(snapshot, bundles, needed);
     if (missing.length > 0) return missing;
     const fresh = registry.publish(app, snapshot.digest, versions, removed);
+    builds.retain(app, new Set(registry.current(app).map(({ spec }) => imageKey(spec?.image ?? hostImageRef))));
     for (const { spec } of fresh) if (spec?.image) builds.want(spec.image, { app, credentials: message.credentials });
     groups.update(app, registry.current(app), fresh);
     return [];

@@ -42,6 +42,8 @@ export interface Builds {
   /** After a start of control: as `want`, but what has failed stays so. */
   resume(image: ImageRef, app: string): void;
   unlisten(listener: (build: ImageBuild) => void): void;
+  /** These are the images that an app's functions have now: what has not been begun and nobody wants any more is not built. */
+  retain(app: string, keys: ReadonlySet<string>): void;
   /** Starts what can be started. Part of a turn's decision. */
   start(): void;
   stepBuilt(message: ImageStepBuilt): void;
@@ -206,6 +208,12 @@ export function createBuilds(parts: BuildsParts): Builds {
     },
     start,
     resolved,
+    retain(app, keys) {
+      for (const build of builds.values()) {
+        if (keys.has(build.key) || !build.apps.delete(app)) continue;
+        if (build.apps.size + build.listeners.size === 0 && build.node === undefined) builds.delete(build.key);
+      }
+    },
     unlisten(listener) {
       for (const build of builds.values()) build.listeners.delete(listener);
     },

@@ -6,7 +6,10 @@ import { HobError, systemError } from "../../base/errors.ts";
 
 const magic = "hobimage";
 const headBytes = 128;
-const at = { inodeCount: 16, digestCount: 24, digestsOffset: 40, headerBytes: 96 }; // docs/image-format.md, header
+// docs/image-format.md: fields of the header, and of an inode
+const at = { inodeCount: 16, digestCount: 24, inodesOffset: 32, digestsOffset: 40, headerBytes: 96 };
+const inode = { bytes: 48, mode: 0, sizeLow: 32, sizeHigh: 36, digestIndex: 40 };
+const [typeMask, regularFile] = [0o170000, 0o100000];
 const digestBytes = 32;
 /** The first line of a snapshot's text. */
 const snapshotLine = /^[0-7]{3,4} [0-9a-f]{64} \d+ /;
@@ -30,8 +33,14 @@ export function kindOf(blobs: Pick<ContentFolder, "path">, digest: Digest): "ima
   return snapshotLine.test(text) ? "snapshot" : "other";
 }
 
+interface Contents {
+  digests: Digest[];
+  inodes: number;
+  manifest: Buffer;
+}
+
 /** The contents of an image's files, and how many files, folders and links it has. */
-export function contentsOf(blobs: Pick<ContentFolder, "path">, digest: Digest): { digests: Digest[]; inodes: number } {
+export function contentsOf(blobs: Pick<ContentFolder, "path">, digest: Digest): Contents {
   const manifest = readFileSync(blobs.path(digest));
   const count = manifest.length >= at.headerBytes ? manifest.readUInt32LE(at.digestCount) : 0;
   const start = manifest.length >= at.headerBytes ? manifest.readUInt32LE(at.digestsOffset) : 0;
@@ -41,7 +50,22 @@ export function contentsOf(blobs: Pick<ContentFolder, "path">, digest: Digest): 
   }
   const digests: Digest[] = [];
   for (let from = start; from < end; from += digestBytes) digests.push(manifest.toString("hex", from, from + digestBytes));
-  return { digests, inodes: manifest.readUInt32LE(at.inodeCount) };
+  return { digests, inodes: manifest.readUInt32LE(at.inodeCount), manifest };
+}
+
+/** Bytes of each content of an image. */
+export function contentSizes(blobs: Pick<ContentFolder, "path">, digest: Digest): Map<Digest, number> {
+  const { digests, inodes, manifest } = contentsOf(blobs, digest);
+  const sizes = new Map<Digest, number>();
+  for (let index = 0; index < inodes; index++) {
+    const start = manifest.readUInt32LE(at.inodesOffset) + index * inode.bytes;
+    if (start + inode.bytes > manifest.length) break;
+    if ((manifest.readUInt32LE(start + inode.mode) & typeMask) !== regularFile) continue;
+    const content = digests[manifest.readUInt32LE(start + inode.digestIndex)];
+    const size = manifest.readUInt32LE(start + inode.sizeHigh) * 2 ** 32 + manifest.readUInt32LE(start + inode.sizeLow);
+    if (content) sizes.set(content, size);
+  }
+  return sizes;
 }
 
 export function filesOfSnapshot(blobs: Pick<ContentFolder, "path">, digest: Digest): Digest[] {

@@ -42,7 +42,15 @@ export function imageBuilder(place: Pick<Place, "store">): ImageBuilder {
     }
     if (until < requested.steps.length) return;
     const sizes = { files: until + 1, bytes: 30, storedBytes: 20, localBytes: 20 };
-    const info = { digest, source: "debian bookworm", ...sizes, node: "node-1", view: "tree, read", capturedAtMs: 1 };
+    const info = {
+      digest,
+      source: "debian bookworm",
+      ...sizes,
+      node: "node-1",
+      view: "tree, read",
+      capturedAtMs: 1,
+      sharedBytes: 0,
+    };
     agent.send({ $case: "image", value: { requested, image: info, failure: undefined } });
   }
 

@@ -15,7 +15,9 @@ export function imageLines(sample: FleetSample | undefined): Line[] {
     node.images.map((image) => [
       span(`   ${pad(image.source, 16)} `, "strong"),
       span(`${short(image.digest)}  ${pad(`${count(image.files)} files`, 14, "right")}  ${pad(size(image.bytes), 9, "right")}`),
-      span(`  local ${sizeOf(image.localBytes, image.storedBytes)}  ${image.view}  ${node.name}`, "dim"),
+      span(`  local ${sizeOf(image.localBytes, image.storedBytes)}`),
+      span(image.sharedBytes > 0 ? `  ${size(image.sharedBytes)} shared` : "", "dim"),
+      span(`  ${image.view}  ${node.name}`, "dim"),
     ]),
   );
 }

@@ -111,6 +111,8 @@ export interface ImageInfo {
   /** "tiered" | "tree, passthrough" | "tree, read" */
   view: string;
   capturedAtMs: number;
+  /** of the stored ones, in another image of the pool too; set by control */
+  sharedBytes: number;
 }
 
 export interface NodeInfo {
@@ -953,6 +955,7 @@ function createBaseImageInfo(): ImageInfo {
     node: "",
     view: "",
     capturedAtMs: 0,
+    sharedBytes: 0,
   };
 }
 
@@ -984,6 +987,9 @@ export const ImageInfo: MessageFns<ImageInfo> = {
     }
     if (message.capturedAtMs !== 0) {
       writer.uint32(73).double(message.capturedAtMs);
+    }
+    if (message.sharedBytes !== 0) {
+      writer.uint32(80).uint64(message.sharedBytes);
     }
     return writer;
   },
@@ -1073,6 +1079,14 @@ export const ImageInfo: MessageFns<ImageInfo> = {
             message.capturedAtMs = reader.double();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.sharedBytes = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1099,6 +1113,7 @@ export const ImageInfo: MessageFns<ImageInfo> = {
     message.node = object.node ?? "";
     message.view = object.view ?? "";
     message.capturedAtMs = object.capturedAtMs ?? 0;
+    message.sharedBytes = object.sharedBytes ?? 0;
     return message;
   },
 };
