@@ -48,6 +48,8 @@ export interface Dispatcher {
   functionsOf(container: string): string[];
   /** Every call in flight, for the hello of a new connection. */
   calls(): string[];
+  /** Digests of what the snapshots of late hold, those that containers have among them. */
+  contents(): Iterable<string>;
   /** The FUSE daemon is a new one and knows no snapshot. */
   forgetMounted(): void;
 }
@@ -210,6 +212,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     callsOf: (id) => [...(insides.get(id)?.calls.keys() ?? [])],
     functionsOf: (id) => [...(insides.get(id)?.functions ?? [])],
     calls: () => [...insides.values()].flatMap(({ calls }) => [...calls.keys()]),
+    contents: () => lists.contents(),
     forgetMounted: shown.forget,
   };
 }

@@ -42,6 +42,9 @@ export interface Images {
   /** The FUSE daemon is gone: detaches what it served. */
   forgetMounts(): void;
   list(): ImageInfo[];
+  mounted(): string[];
+  /** Unmounts it; a container that comes mounts it again. */
+  release(digest: string): Promise<void>;
 }
 
 const progressEveryMs = 100;
@@ -50,6 +53,7 @@ const settlePatienceMs = 5_000;
 export function createImages(host: ImagesHost): Images {
   const known = new Map<string, ImageInfo>();
   const mounts = new Map<string, Promise<string>>();
+  const leaving = new Map<string, Promise<void>>(); // being unmounted
   let capture: Promise<ImageInfo> | undefined;
 
   async function captureHost(): Promise<ImageInfo> {
@@ -93,7 +97,8 @@ export function createImages(host: ImagesHost): Images {
   function mountPoint(digest: string): Promise<string> {
     const mounted = mounts.get(digest);
     if (mounted) return mounted;
-    const mounting = mountNow(digest);
+    const left = leaving.get(digest) ?? Promise.resolve();
+    const mounting = left.then(() => mountNow(digest));
     mounts.set(digest, mounting);
     mounting.catch(() => {
       if (mounts.get(digest) === mounting) mounts.delete(digest);
@@ -123,6 +128,15 @@ export function createImages(host: ImagesHost): Images {
     forgetMounts() {
       for (const digest of mounts.keys()) unmount(join(host.folder, digest.slice(0, 16)));
       mounts.clear();
+    },
+    mounted: () => [...mounts.keys()],
+    async release(digest) {
+      const mounted = mounts.get(digest);
+      if (!mounted) return;
+      mounts.delete(digest);
+      const released = mounted.then((point) => host.fuse().unmount(point));
+      leaving.set(digest, released);
+      await released.finally(() => leaving.delete(digest));
     },
     list: () => [...known.values()],
   };

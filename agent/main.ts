@@ -32,6 +32,8 @@ export interface AgentOptions {
   key: string;
   /** Folder of blobs. */
   store: string;
+  /** What blobs may take of the disk; no limit where the store is control's too, which is an embedded pool's: there gc alone removes. */
+  storeLimitBytes?: number;
   /** Folder of logs. */
   state: string;
   /** The end of stdin, that is of the parent, ends the agent. */

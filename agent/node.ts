@@ -29,6 +29,8 @@ import { type AgentPaths, writeOwner } from "./run-folder.ts";
 import { runnerCommand } from "./runner/command.ts";
 import { connectRunner } from "./runner/connect.ts";
 import { createShells } from "./shell/shells.ts";
+import { missingAt } from "./store/control.ts";
+import { openStoreKeeper } from "./store/keeper.ts";
 import { recoverStore } from "./store/recovery.ts";
 import { clearContainers } from "./sweep.ts";
 import { createKeeper } from "./warm/keeper.ts";
@@ -39,7 +41,7 @@ type Command = NonNullable<AgentCommand["command"]>;
 export interface NodeHost {
   options: AgentOptions;
   paths: AgentPaths;
-  content: () => Pick<ContentClient, "get">;
+  content: () => Pick<ContentClient, "get" | "missing">;
   shells: () => Pick<ShellsClient, "attach">;
   send(message: Message): void;
   /** Control wants the agent to end, or the node cannot go on. */
@@ -152,6 +154,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     const sinceMs = clock.now();
     creating.set(id, { image, resourceClass, done, sinceMs });
     const { signal } = generation;
+    storeKeeper?.used(image);
     try {
       const imageMount = await images.mountPoint(image);
       await createContainer(
@@ -266,6 +269,24 @@ export async function openNode(host: NodeHost): Promise<Node> {
       images: images.list(),
     };
   }
+
+  const storeKeeper =
+    options.storeLimitBytes === undefined
+      ? undefined
+      : stack.use(
+          openStoreKeeper({
+            ...{ store, limitBytes: options.storeLimitBytes, clock, log },
+            imagesInUse: () =>
+              new Set([
+                ...[...containers.values(), ...creating.values()].map(({ image }) => image),
+                ...images.list().flatMap(({ digest, source }) => (source === "host" ? [digest] : [])),
+              ]),
+            imagesMounted: images.mounted,
+            release: images.release,
+            contentsInUse: dispatcher.contents,
+            missingAtControl: (digests) => missingAt(host.content(), digests),
+          }),
+        );
 
   const resolveImage = async (reference: Parameters<typeof images.resolve>[0]): Promise<void> =>
     send({ $case: "image", value: await images.resolve(reference) });

@@ -70,6 +70,8 @@ const listsKept = 64;
 export interface SnapshotLists {
   /** The whole list for `delta`; asks for the canonical text where the base is not known here. */
   resolve(delta: SnapshotDelta): Promise<FileList>;
+  /** Digests of all contents of the lists that are remembered, and of the lists themselves. */
+  contents(): Iterable<string>;
 }
 
 export function createSnapshotLists(text: (digest: string) => Promise<string>): SnapshotLists {
@@ -84,6 +86,12 @@ export function createSnapshotLists(text: (digest: string) => Promise<string>): 
   }
 
   return {
+    *contents() {
+      for (const [digest, files] of lists) {
+        yield digest;
+        for (const file of files.values()) yield file.digest;
+      }
+    },
     async resolve(delta) {
       const known = lists.get(delta.digest);
       if (known) return remember(delta.digest, known);
