@@ -25,11 +25,12 @@ export function addPool(program: Command): void {
   pool
     .command("stop")
     .description("end this installation's pool, in order: calls that run may finish for 10 s")
+    .option("--control <address>", "control to ask: unix:PATH")
     .option("--now", "do not wait for calls that run")
     .option("--force", "also remove what pools that were killed have left on this machine")
     .option("--json", "one JSON object a line")
     .addHelpText("after", "\nExample:\n  hob pool stop --force\n")
-    // The same option before and after `stop` belongs to the parent: optsWithGlobals knows both.
+    // The same option may stand before and after `stop`: optsWithGlobals knows both.
     .action((_: unknown, command: Command) => stop(command.optsWithGlobals()));
 }
 
