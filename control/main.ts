@@ -4,6 +4,7 @@ import { systemClock } from "../base/clock.ts";
 import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
+import { openRoots } from "../base/store-roots.ts";
 import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
 import { type CallsServer, CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
@@ -21,6 +22,7 @@ import type { Engine, Retention } from "./engine/engine.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
 import { createBuilds } from "./images/builds.ts";
+import { createKept, type Kept } from "./images/kept.ts";
 import { createImageRecords } from "./images/records.ts";
 import { createImagesService } from "./images/service.ts";
 import { createSharing } from "./images/sharing.ts";
@@ -67,6 +69,7 @@ interface Plane {
   fleet: Fleet;
   registry: Registry;
   secrets: Secrets;
+  kept: Kept;
   shells: Shells;
   images: ImagesServer;
 }
@@ -115,7 +118,14 @@ function wire(
     : undefined;
   const fleet = createFleet({ nodes, calls, clients, sharing: createSharing(engine.blobs), clock, shutdown });
   const images = createImageRecords(engine.records, engine.blobs);
-  const builds = createBuilds({ records: images, nodes, turn, clock, log, tell: (build) => sessions.image(build) });
+  const kept = createKept({ records: images, nodes, registry, roots: openRoots(options.store, options.state), log });
+  const builds = createBuilds({
+    ...{ records: images, nodes, turn, clock, log },
+    tell(build) {
+      sessions.image(build);
+      if (build.state === "ready") kept.say();
+    },
+  });
   const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes, builds });
   const secrets = createSecrets({
     ...{ records: engine.records, state: options.state, now: clock.now, recorded: turn.toClient },
@@ -160,7 +170,7 @@ function wire(
     for (const { spec } of registry.current(app)) if (spec?.image) builds.resume(spec.image, app);
   }
   const { blobs } = engine;
-  const service = createImagesService({ records: images, builds, blobs, nodes, registry, clients, turn, clock });
+  const service = createImagesService({ records: images, builds, kept, blobs, nodes, registry, clients, turn, clock });
   turn.begin({
     decide() {
       if (!agents.placing) return;
@@ -171,7 +181,7 @@ function wire(
     commit: () => engine.commit(),
     onStuck: (error) => sessions.notice("error", error.sentence),
   });
-  return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells, images: service };
+  return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells, kept, images: service };
 }
 
 /** Calls in flight have `patienceMs`, none by default: they run again when control comes back. */
@@ -261,6 +271,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   const clients = stack.use(createClients(options.lingerMs, () => end("no client has been connected for its linger time")));
   const plane = wire(options, engine, snapshots, turn, { clients, end });
   stack.use(plane.fleet);
+  stack.use(plane.kept);
   turn.settle();
   stack.use(startHousekeeping(engine, () => plane.calls.queued + plane.calls.running === 0, log));
   stack.use(await serve(options, plane, engine, snapshots));

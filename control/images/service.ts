@@ -4,7 +4,6 @@ import type { ServerWritableStream } from "@grpc/grpc-js";
 import type { Clock } from "../../base/clock.ts";
 import { type ContentFolder, type Digest, isDigest } from "../../base/content-folder.ts";
 import { HobError } from "../../base/errors.ts";
-import type { ImageRef } from "../../proto/gen/hob/v1/common.ts";
 import {
   type BuildImageRequest,
   BuiltStep,
@@ -21,12 +20,14 @@ import type { Registry } from "../registry.ts";
 import type { Turn } from "../turn.ts";
 import type { Builds } from "./builds.ts";
 import { findGarbage, removeGarbage, sizeOf } from "./collect.ts";
+import { type Kept, keysOf } from "./kept.ts";
 import { contentsOf } from "./reach.ts";
 import type { ImageRecords } from "./records.ts";
 
 interface ServiceParts {
   records: ImageRecords;
   builds: Builds;
+  kept: Kept;
   blobs: ContentFolder;
   nodes: Pick<Nodes, "all" | "grant" | "revoke">;
   registry: Pick<Registry, "apps" | "current">;
@@ -39,7 +40,7 @@ const fewestDigits = 4;
 const withoutKey = (key: string): string => key.replace(/^spec:/, "");
 
 export function createImagesService(parts: ServiceParts): ImagesServer {
-  const { records, builds, blobs, nodes, registry, clients, turn, clock } = parts;
+  const { records, builds, kept, blobs, nodes, registry, clients, turn, clock } = parts;
 
   /** Records, and the nodes' own images, which have none. */
   function all(): ImageRecord[] {
@@ -70,9 +71,6 @@ export function createImagesService(parts: ServiceParts): ImagesServer {
 
   const used = (): Set<string> =>
     new Set(registry.apps().flatMap((app) => registry.current(app).map(({ spec }) => imageKey(spec?.image ?? hostImageRef))));
-
-  const keysOf = (image: ImageRef): string[] =>
-    [...image.steps.keys(), image.steps.length].map((steps) => imageKey(image, steps));
 
   function details(record: ImageRecord): ImageDetails {
     const { digest, definition } = record;
@@ -140,25 +138,13 @@ export function createImagesService(parts: ServiceParts): ImagesServer {
     const idle = unused ? records.images().filter(({ key }) => !inUse.has(key)) : [];
     if (!dryRun) for (const record of idle) forget(record);
     const leaving = new Set(dryRun ? idle.map(({ key }) => key) : []);
-    const staying = records.images().filter(({ key }) => !leaving.has(key));
-    const stepsLeft = new Set(staying.flatMap(({ definition }) => (definition ? keysOf(definition) : [])));
-    const steps = records.steps().filter(([key]) => !dryRun || !unused || stepsLeft.has(key) || inUse.has(key));
-    const onNodes = [...nodes.all.values()].flatMap((node) => [
-      ...node.info.images.map(({ digest }) => digest).filter((digest) => !records.removed().includes(digest)),
-      ...[...node.containers.values()].map(({ image }) => image),
-    ]);
-    const images = new Set([...steps.map(([, digest]) => digest), ...staying.map(({ digest }) => digest), ...onNodes]);
-    const copied = registry
-      .apps()
-      .flatMap((app) =>
-        registry
-          .current(app)
-          .flatMap(({ spec }) => spec?.image?.steps.flatMap(({ files }) => files.map(({ digest }) => digest)) ?? []),
-      );
-    const roots = { images, removed: new Set(records.removed()), blobs: new Set([...copied, ...records.traces()]) };
+    const { images, blobs: wanted } = kept.wanted(leaving, dryRun && unused ? inUse : undefined);
+    const others = kept.byOthers();
+    const roots = { images: images.union(others), removed: new Set(records.removed()), blobs: wanted.union(others) };
     const garbage = await findGarbage(blobs, roots, clock.now());
     if (!dryRun) await removeGarbage(blobs, garbage);
     if (!dryRun) for (const digest of records.removed()) records.forgetRemoved(digest);
+    kept.say();
     turn.wake();
     return { images: garbage.images.length, blobs: garbage.blobs.length, bytes: garbage.bytes };
   }

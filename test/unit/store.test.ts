@@ -2,16 +2,17 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { build } from "esbuild";
 import { afterAll, expect, it } from "vitest";
 import { recoverStore } from "../../agent/store/recovery.ts";
 import { type ContentFolder, openContentFolder, sha256 } from "../../base/content-folder.ts";
 import { openLog } from "../../base/log.ts";
+import { openPartialBlobs } from "../../base/partial-blob.ts";
+import { openRoots, type Roots } from "../../base/store-roots.ts";
 import { leasedSince, openLease, sweepWork, workFile } from "../../base/store-work.ts";
 import { findGarbage, removeGarbage } from "../../control/images/collect.ts";
 import { storeContent } from "../../fusefs/image/chunks.ts";
@@ -35,13 +36,17 @@ async function bundleWriter(): Promise<string> {
   return outfile;
 }
 
-/** One life of a writer, from when it writes to its sudden end. */
+/** One life of a writer, to its sudden end somewhere in its first fifteen blobs. */
 async function killOneWriter(program: string, root: string, number: number): Promise<void> {
   const writer = spawn(process.execPath, [program, root, String(number)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  await once(writer.stdout, "data");
-  await delay(Math.random() * 40);
+  const after = 1 + Math.floor(Math.random() * 15); // blobs
+  let told = 0;
+  for await (const piece of writer.stdout) {
+    told += (piece as Buffer).length;
+    if (told >= after) break;
+  }
   writer.kill("SIGKILL");
   await once(writer, "exit");
 }
@@ -50,6 +55,7 @@ it("has every blob whole or not at all after 200 writers were killed, and the ne
   const root = join(folder, "killed");
   const store = openContentFolder(root, { durable: false });
   const program = await bundleWriter();
+  await openPartialBlobs(store, { durable: false }); // once for all: it is one agent's otherwise
   let lives = 0;
   await Promise.all(
     Array.from({ length: 4 }, async () => {
@@ -159,6 +165,25 @@ it("loses by collection what only a forgotten image holds, and nothing that an i
   lease[Symbol.dispose]();
   const left = [kept, orphan, ...["both", "kept", "gone", "wanted again"].map((content) => sha256(content))];
   expect(await blobsOf(store)).toEqual(left.toSorted());
+});
+
+it("tells whoever collects what its other owners keep, as long as they exist", () => {
+  const root = join(folder, "shared");
+  openContentFolder(root, { durable: false });
+  const [mine, theirs] = ["mine", "theirs"].map((name) => {
+    mkdirSync(join(folder, name));
+    return openRoots(root, join(folder, name));
+  }) as [Roots, Roots];
+  const [one, two] = [sha256("one"), sha256("two")];
+  mine.keep([one]);
+  theirs.keep([two, one, ""]);
+  expect([...mine.ofOthers()].toSorted()).toEqual([one, two].toSorted());
+  theirs.keep([two]);
+  expect([...mine.ofOthers()]).toEqual([two]);
+  expect([...openRoots(root, join(folder, "a third")).ofOthers()].toSorted()).toEqual([one, two].toSorted());
+  rmSync(join(folder, "theirs"), { recursive: true });
+  expect([...mine.ofOthers()]).toEqual([]);
+  expect(readdirSync(join(root, "roots"))).toHaveLength(1);
 });
 
 it("loses after a crash of the machine only what had not reached the disk", async () => {
