@@ -25,6 +25,8 @@ export interface DispatchHost {
   content: Content;
   fuse(): Pick<FuseServer, "addSnapshot" | "removeSnapshot">;
   send(message: Message): void;
+  /** A call in that container has ended. */
+  answered(container: string): void;
   clock: Clock;
   log: Log;
 }
@@ -50,6 +52,8 @@ export interface Dispatcher {
   calls(): string[];
   /** Digests of what the snapshots of late hold, those that containers have among them. */
   contents(): Iterable<string>;
+  /** A line of the system in the logs of its calls in flight; of the container's own, where it has none. */
+  say(container: string, text: string): void;
   /** The FUSE daemon is a new one and knows no snapshot. */
   forgetMounted(): void;
 }
@@ -135,6 +139,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       if (inside?.calls.size === 0) inside.draining.idle();
       const none = { result: undefined, failure: undefined, loadMs: 0, runMs: 0, droppedBytes: 0, peakMemoryBytes: 0 };
       send({ $case: "finished", value: { ...none, call, container: id, attempt, ...ended } });
+      host.answered(id);
     };
     if (!inside || inside.draining.begun || !version) return finish({ failure: failure("infrastructure", gone(id)) });
     inside.calls.set(call, state);
@@ -213,6 +218,10 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     functionsOf: (id) => [...(insides.get(id)?.functions ?? [])],
     calls: () => [...insides.values()].flatMap(({ calls }) => [...calls.keys()]),
     contents: () => lists.contents(),
+    say(id, text) {
+      const calls = [...(insides.get(id)?.calls.keys() ?? [])];
+      for (const call of calls.length > 0 ? calls : [""]) sayInLog(id, call, text);
+    },
     forgetMounted: shown.forget,
   };
 }

@@ -13,14 +13,14 @@ import type { Progress } from "../proto/gen/hob/v1/calls.ts";
 import type { ImageRef } from "../proto/gen/hob/v1/common.ts";
 import type { ImageInfo } from "../proto/gen/hob/v1/fleet.ts";
 import { unmount } from "./container/system-calls.ts";
-import type { Content } from "./content.ts";
 import { failure } from "./failures.ts";
+import type { LazyImages } from "./fetch/lazy.ts";
 
 type ImageResolved = Extract<NonNullable<AgentMessage["message"]>, { $case: "image" }>["value"];
 
 export interface ImagesHost {
   store: ContentFolder;
-  content: Content;
+  lazy: Pick<LazyImages, "begin" | "answered" | "figures">;
   fuse(): FuseServer;
   /** RUN/images */
   folder: string;
@@ -41,6 +41,8 @@ export interface Images {
   settled(): Promise<void>;
   /** The FUSE daemon is gone: detaches what it served. */
   forgetMounts(): void;
+  /** A call in it has ended: what its start reads is known. */
+  answered(digest: string): Promise<void>;
   list(): ImageInfo[];
   mounted(): string[];
   /** Unmounts it; a container that comes mounts it again. */
@@ -78,6 +80,7 @@ export function createImages(host: ImagesHost): Images {
     const info: ImageInfo = {
       ...{ digest, source: "host", files, bytes, storedBytes, localBytes: storedBytes, node: host.nodeName, view },
       ...{ capturedAtMs: clock.now(), sharedBytes: 0 },
+      ...{ firstReadBlobs: 0, firstReadBytes: 0, firstReadHits: 0, firstFetchedBytes: 0 },
     };
     known.set(digest, info);
     await mountPoint(digest);
@@ -86,7 +89,7 @@ export function createImages(host: ImagesHost): Images {
   }
 
   async function mountNow(digest: string): Promise<string> {
-    await host.content.ensure([digest]);
+    if (!known.has(digest)) await host.lazy.begin(digest); // what was captured here has arrived
     host.signal.throwIfAborted(); // who ends unmounts what is there, and nothing may come after it
     const target = join(host.folder, digest.slice(0, 16));
     mkdirSync(target, { recursive: true, mode: 0o711 });
@@ -138,6 +141,7 @@ export function createImages(host: ImagesHost): Images {
       leaving.set(digest, released);
       await released.finally(() => leaving.delete(digest));
     },
-    list: () => [...known.values()],
+    answered: host.lazy.answered,
+    list: () => [...known.values()].map((info) => ({ ...info, ...host.lazy.figures(info.digest) })),
   };
 }

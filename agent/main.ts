@@ -9,7 +9,7 @@ import { openLog } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
-import { channelOptions, clientCredentials } from "../proto/transport.ts";
+import { channelOptions, clientCredentials, contentChannelOptions } from "../proto/transport.ts";
 import { identify } from "./container/process.ts";
 import { adoptOrphans } from "./container/system-calls.ts";
 import { openControlLink } from "./control-link.ts";
@@ -39,6 +39,8 @@ export interface AgentOptions {
   /** The end of stdin, that is of the parent, ends the agent. */
   embedded: boolean;
   build: string;
+  /** Of the rest of lazy images, when the node is idle; 0: none. */
+  backfillBytesPerSecond: number;
   /** Node 24 binary that goes into images. */
   node: string;
 }
@@ -73,7 +75,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   stack.use(compileSdk(paths.sdk));
   adoptOrphans();
 
-  const contentClient = new ContentClient(options.control, clientCredentials(), channelOptions);
+  const contentClient = new ContentClient(options.control, clientCredentials(), contentChannelOptions);
   stack.defer(() => contentClient.close());
   const shellsClient = new ShellsClient(options.control, clientCredentials(), channelOptions); // its bytes delay nobody's blobs
   stack.defer(() => shellsClient.close());
@@ -94,7 +96,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const link = openControlLink(
     {
       control: options.control,
-      hello: () => ({ node: node.info(), build: options.build, calls: node.calls() }),
+      hello: () => ({ node: node.info(), build: options.build, calls: node.calls(), peerAddress: node.peerAddress }),
       onCommand(command) {
         node.command(command);
         rest.worked();

@@ -19,6 +19,7 @@ import { createSlots } from "./container/slots.ts";
 import { unmount } from "./container/system-calls.ts";
 import { createContent } from "./content.ts";
 import { createDispatcher } from "./dispatch.ts";
+import { openFetchRoom } from "./fetch/room.ts";
 import { openGpus } from "./gpu/gpus.ts";
 import { createImages } from "./images.ts";
 import { openMachineLoad } from "./machine-load.ts";
@@ -41,7 +42,7 @@ type Command = NonNullable<AgentCommand["command"]>;
 export interface NodeHost {
   options: AgentOptions;
   paths: AgentPaths;
-  content: () => Pick<ContentClient, "get" | "missing">;
+  content: () => Pick<ContentClient, "fetch" | "getTrace" | "missing" | "put">;
   shells: () => Pick<ShellsClient, "attach">;
   send(message: Message): void;
   /** Control wants the agent to end, or the node cannot go on. */
@@ -53,6 +54,8 @@ export interface Node extends AsyncDisposable {
   command(command: Command): void;
   info(): NodeInfo;
   calls(): string[];
+  /** Where other nodes fetch from this one. */
+  readonly peerAddress: string;
 }
 
 const defaultClass: ResourceClass = { cpu: 0, memoryBytes: 0, language: "python", gpu: "", network: "internet" };
@@ -64,9 +67,23 @@ export async function openNode(host: NodeHost): Promise<Node> {
   const cores = availableParallelism();
   const store = openContentFolder(options.store, { durable: false });
   await recoverStore(store, log);
-  const content = createContent(store, host.content, log);
   const ending = new AbortController();
   await using stack = new AsyncDisposableStack();
+  const fetching = stack.use(
+    await openFetchRoom({
+      ...{ store, name: options.name, run: options.run, control: host.content, clock, log },
+      readsPastUs: () => fuse.view.kind === "tiered",
+      seen: async (image) => fuse.reads(await images.mountPoint(image)),
+      traced: (image, blob) => send({ $case: "trace", value: { image, blob } }),
+      trouble(image, sentence) {
+        log.error({ image }, sentence);
+        for (const container of containers.values()) if (container.image === image) dispatcher.say(container.id, sentence);
+      },
+      idle: () => dispatcher.calls().length === 0,
+      backfillBytesPerSecond: options.backfillBytesPerSecond,
+    }),
+  );
+  const content = createContent(store, fetching.fetcher, log);
   const network = stack.use(
     await openNetwork({
       ...{ key: options.key, run: options.run, folder: paths.network, nameServers: "/etc/resolv.conf", log },
@@ -87,7 +104,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   async function startFuse(): Promise<FuseServer> {
     const server = await startFuseServer({
       store: options.store,
-      fetch: (digest) => content.ensure([digest]),
+      fetch: fetching.images.fetch,
       logFile: join(options.state, "fuse.log"),
     });
     const [agent, daemon] = [identify(process.pid), identify(server.pid)];
@@ -101,11 +118,22 @@ export async function openNode(host: NodeHost): Promise<Node> {
   }
 
   const images = createImages({
-    ...{ store, content, fuse: () => fuse, folder: paths.images, node: options.node, nodeName: options.name, clock },
+    ...{
+      store,
+      lazy: fetching.images,
+      fuse: () => fuse,
+      folder: paths.images,
+      node: options.node,
+      nodeName: options.name,
+      clock,
+    },
     progress: (progress) => send({ $case: "progress", value: { ...progress, node: options.name } }),
     signal: ending.signal,
   });
-  const dispatcher = createDispatcher({ content, fuse: () => fuse, send, clock, log });
+  const dispatcher = createDispatcher({
+    ...{ content, fuse: () => fuse, send, clock, log },
+    answered: (id) => void images.answered(containers.get(id)?.image ?? ""),
+  });
   const shells = createShells({
     ...{ client: host.shells, folders: paths, log },
     container: (id) => containers.get(id),
@@ -293,7 +321,10 @@ export async function openNode(host: NodeHost): Promise<Node> {
 
   /** One row a command. */
   const handlers: { [C in Command["$case"]]: (value: Extract<Command, { $case: C }>["value"]) => void } = {
-    welcome: ({ control, build }) => log.info({ control, build }, "linked"),
+    welcome({ control, build, peerKey }) {
+      fetching.peerKey(peerKey);
+      log.info({ control, build }, "linked");
+    },
     pools: ({ pools }) => keeper.set(pools),
     load: (order) => void dispatcher.load(order),
     dispatch: (order) => void dispatcher.dispatch(order),
@@ -320,6 +351,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     command: (command) => (handlers[command.$case] as (value: Command["value"]) => void)(command.value),
     info,
     calls: () => dispatcher.calls(),
+    peerAddress: fetching.address,
     async [Symbol.asyncDispose]() {
       ending.abort(new HobError("cancelled", "the agent is ending"));
       keeper.hold(true);

@@ -1,9 +1,9 @@
 // A folder of blobs by sha256: a blob is complete or absent, whatever dies while it is written.
 
 import { createHash } from "node:crypto";
-import { accessSync, createReadStream, mkdirSync, readFileSync, utimesSync } from "node:fs";
+import { accessSync, createReadStream, mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { errnoOf, HobError, systemError } from "./errors.ts";
 import { workFile } from "./store-work.ts";
 
@@ -43,6 +43,9 @@ function* written(data: Uint8Array, offset: number): Iterable<{ from: number; to
   }
   if (data.length > from) yield { from, to: data.length };
 }
+
+/** Written faster than another thread is told to. */
+const smallBytes = 64 << 10;
 
 export interface ContentFolder {
   readonly root: string;
@@ -161,7 +164,28 @@ export function openContentFolder(root: string, options: { durable: boolean }): 
       throw new HobError("corrupt", `blob ${expected.slice(0, 12)}: what arrived has digest ${digest.slice(0, 12)}`);
     }
     if (touch(digest)) return digest;
-    return (await putStream([data], digest)).digest;
+    if (!durable && data.byteLength <= smallBytes) putSmall(data, digest);
+    else await putStream([data], digest);
+    return digest;
+  }
+
+  /** At once, on this thread: a third of what four trips to the thread pool cost, and images have ten thousands of such. */
+  function putSmall(data: Uint8Array, digest: Digest): void {
+    const from = workFile(root, "blob");
+    const target = path(digest);
+    try {
+      writeFileSync(from, data, { flag: "wx", mode: 0o600 });
+      try {
+        renameSync(from, target);
+      } catch (error) {
+        if (errnoOf(error) !== "ENOENT") throw error;
+        mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+        renameSync(from, target);
+      }
+    } catch (error) {
+      rmSync(from, { force: true });
+      throw systemError(`writing blob ${digest.slice(0, 12)}`, error, "free some space, then try again");
+    }
   }
 
   const { durable } = options;

@@ -56,6 +56,8 @@ async function work(flags: AgentFlags): Promise<void> {
 
 async function serve(flags: AgentFlags, control: string): Promise<void> {
   const { runAgent } = await import("../agent/main.ts");
+  const { backfillRate } = await import("../agent/fetch/backfill.ts");
+  const backfillBytesPerSecond = backfillRate(process.env);
   const embedded = flags.embedded ?? false;
   // An agent by hand has folders of its own, beside those of the embedded pool, whose store is that pool's only copy.
   const own = embedded ? stateFolder() : join(stateFolder(), "agents", flags.name);
@@ -64,7 +66,7 @@ async function serve(flags: AgentFlags, control: string): Promise<void> {
   using interrupt = interruptSignal();
   const options = { control, name: flags.name, run, key, store, state: join(state, "logs"), embedded };
   const bounded = embedded ? {} : { storeLimitBytes: flags.storeLimit ?? (await halfOfDisk(store)) };
-  await runAgent({ ...options, ...bounded, build: buildId(), node: process.execPath }, interrupt.signal);
+  await runAgent({ ...options, ...bounded, build: buildId(), node: process.execPath, backfillBytesPerSecond }, interrupt.signal);
 }
 
 async function halfOfDisk(folder: string): Promise<number> {

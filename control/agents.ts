@@ -159,7 +159,8 @@ export function createAgents(parts: AgentsParts): Agents {
     const node = nodes.link(hello.node, clock.now(), (command: Command) => void batch.add({ command }, bytesOf(command)));
     streams.set(node, { stream, batch });
     sessions.trouble("");
-    node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build } });
+    node.peerAddress = hello.peerAddress;
+    node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build, peerKey: node.peerKey } });
     if (closing) node.send({ $case: "shutdown", value: { patienceMs: 0 } });
     if (!node.images.has(hostImageKey)) resolveHost(node);
     calls.nodeLinked(node, hello.calls);

@@ -1,14 +1,16 @@
 // ③⑤ The Content service: blobs by sha256, in pieces, verified before they are kept, with memory bounded by the pieces.
 
 import { once } from "node:events";
-import { createReadStream } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ServerWritableStream } from "@grpc/grpc-js";
 import type { ContentFolder } from "../base/content-folder.ts";
 import { HobError } from "../base/errors.ts";
-import type { BlobPiece, ContentServer, GetRequest } from "../proto/gen/hob/v1/content.ts";
+import { type FetchAnswer, fileContent, memoryContent, serveFetch } from "../proto/fetch-serving.ts";
+import type { BlobPiece, ContentServer, FetchWant, GetRequest } from "../proto/gen/hob/v1/content.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Snapshots } from "./snapshots.ts";
+import type { Spread } from "./spread.ts";
 
 const pieceBytes = 256 << 10; // content.proto
 const checkedInOneTurn = 500; // digests
@@ -66,7 +68,27 @@ async function sendAll(
   }
 }
 
-export function createContent(blobs: ContentFolder, snapshots: Snapshots): ContentServer {
+export interface ContentParts {
+  blobs: ContentFolder;
+  snapshots: Snapshots;
+  spread: Spread;
+  /** The blob with the trace of an image's first start; "" when there is none. */
+  trace(image: string): string;
+}
+
+export function createContent({ blobs, snapshots, spread, trace }: ContentParts): ContentServer {
+  async function answer(node: string, want: FetchWant): Promise<FetchAnswer> {
+    const { digest } = want;
+    const path = blobs.path(digest);
+    const bytes = statSync(path, { throwIfNoEntry: false })?.size;
+    if (bytes === undefined) {
+      const data = snapshots.content(digest); // that has not settled yet
+      return data ? { content: memoryContent(data) } : { lacking: `blob ${digest} is not in control's store` };
+    }
+    const elsewhere = spread.elsewhere(node, want, bytes);
+    return elsewhere ? { elsewhere } : { content: await fileContent(path, bytes) };
+  }
+
   return {
     async missing({ request }, callback) {
       const digests: string[] = [];
@@ -91,6 +113,14 @@ export function createContent(blobs: ContentFolder, snapshots: Snapshots): Conte
         () => stream.end(),
         (error) => stream.cancelled || stream.emit("error", toServiceError(error)),
       );
+    },
+    fetch(stream) {
+      const node = String(stream.metadata.get("node")[0] ?? "");
+      serveFetch(stream, (want) => answer(node, want));
+    },
+    getTrace({ request: { image } }, callback) {
+      const blob = trace(image);
+      callback(null, { trace: blob && blobs.has(blob) ? blobs.read(blob) : Buffer.alloc(0) });
     },
   };
 }

@@ -17,7 +17,7 @@ import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
 import { type Call, type Calls, createCalls } from "./calls.ts";
 import { type Clients, createClients } from "./clients.ts";
-import { createContent } from "./content.ts";
+import { type ContentParts, createContent } from "./content.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
@@ -37,6 +37,7 @@ import { listen } from "./server.ts";
 import { createSessions, type Sessions } from "./sessions.ts";
 import { createShells, type Shells } from "./shells.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
+import { createSpread } from "./spread.ts";
 import { createTurn, type Turn } from "./turn.ts";
 
 const retention: Retention = { keepMs: 7 * 24 * 3_600_000, calls: 100_000, lines: 1_000_000 };
@@ -72,6 +73,7 @@ interface Plane {
   kept: Kept;
   shells: Shells;
   images: ImagesServer;
+  content: ContentParts;
 }
 
 /** Wires the parts. Everything happens in this one thread; `turn` ends each event-loop turn with one transaction. */
@@ -181,7 +183,9 @@ function wire(
     commit: () => engine.commit(),
     onStuck: (error) => sessions.notice("error", error.sentence),
   });
-  return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells, kept, images: service };
+  const spread = createSpread(nodes.spread, clock.now);
+  const content: ContentParts = { blobs: engine.blobs, snapshots, spread, trace: images.trace };
+  return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells, kept, images: service, content };
 }
 
 /** Calls in flight have `patienceMs`, none by default: they run again when control comes back. */
@@ -213,11 +217,11 @@ function registryService(registry: Registry): RegistryServer {
   };
 }
 
-async function serve(options: ControlOptions, plane: Plane, engine: Engine, snapshots: Snapshots): Promise<AsyncDisposable> {
+async function serve(options: ControlOptions, plane: Plane, engine: Engine): Promise<AsyncDisposable> {
   const services: Parameters<typeof listen>[1] = [
     [CallsService, callsService(plane, engine)],
     [RegistryService, registryService(plane.registry)],
-    [ContentService, createContent(engine.blobs, snapshots)],
+    [ContentService, createContent(plane.content)],
     [FleetService, plane.fleet.service],
     [SecretsService, plane.secrets.service],
     [AgentsService, { link: plane.agents.serve }],
@@ -274,7 +278,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   stack.use(plane.kept);
   turn.settle();
   stack.use(startHousekeeping(engine, () => plane.calls.queued + plane.calls.running === 0, log));
-  stack.use(await serve(options, plane, engine, snapshots));
+  stack.use(await serve(options, plane, engine));
   const { agent } = options;
   const child = agent && stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.trouble(sentence), log));
   const tick = setInterval(() => turn.wake(), tickMs);

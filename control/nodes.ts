@@ -1,10 +1,12 @@
 // ④⑤ The nodes that are linked and their containers, as control knows them: what agents report, and what control has sent since.
 
+import { randomBytes } from "node:crypto";
 import type { AgentCommand, Load } from "../proto/gen/hob/v1/agents.ts";
 import { ContainerInfo, type ImageInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { hostImageKey } from "../proto/image.ts";
 import type { ContainerView, NodeView } from "./scheduler/decide.ts";
 import { classKeyOf } from "./scheduler/pools.ts";
+import type { SpreadNode } from "./spread.ts";
 
 export type Command = NonNullable<AgentCommand["command"]>;
 
@@ -31,12 +33,13 @@ export interface Container extends ContainerView {
   readonly calls: Map<string, number>;
 }
 
-export interface Node extends NodeView {
+export interface Node extends NodeView, SpreadNode {
   info: NodeInfo;
   readonly images: Map<string, string>;
   readonly containers: Map<string, Container>;
   cores: number;
   sinceMs: number;
+  peerAddress: string;
   /** The wish list sent last, as text. */
   pools: string;
   send(command: Command): void;
@@ -57,6 +60,8 @@ export interface Nodes {
   revoke(key: string): void;
   /** calls.proto, Rouse. */
   rouse(apps: readonly string[]): void;
+  /** As givers of contents to one another. */
+  readonly spread: { get(name: string): SpreadNode | undefined; all(): Iterable<SpreadNode> };
   /** As people see it: measurements from the agent, the rest from control. */
   infoOf(node: Node): NodeInfo;
 }
@@ -142,7 +147,13 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
         containers: new Map(),
         sinceMs: nowMs,
         pools: "",
+        peerAddress: "",
+        peerKey: randomBytes(32).toString("hex"),
         send,
+        whole: (image) =>
+          node.info.images.some(
+            ({ digest, localBytes, storedBytes }) => digest === image && storedBytes > 0 && localBytes >= storedBytes,
+          ),
       };
       all.set(info.name, node);
       for (const image of info.images) resolved(node, image);
@@ -180,6 +191,7 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
         if (serving.length > 0) node.send({ $case: "rouse", value: { containers: serving.map(({ id }) => id) } });
       }
     },
+    spread: { get: (name) => all.get(name), all: () => all.values() },
     infoOf(node) {
       const containers = [...node.containers.values()].map((container) =>
         ContainerInfo.fromPartial({

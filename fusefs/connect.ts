@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import { HobError, systemError } from "../base/errors.ts";
 import { entryFile } from "../base/install.ts";
 import { type FromDaemon, fromWire, type Method, type ToDaemon, toWire } from "./ipc.ts";
+import type { SeenRead } from "./read-log.ts";
 import type { FuseServer, FuseServerOptions, FuseStats } from "./server.ts";
 
 // The daemon needs milliseconds, and ends itself after 2 s: this is for one that is stuck in the kernel.
@@ -106,6 +107,7 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
     removeSnapshot: async (...args) => void (await call("removeSnapshot", args)),
     removeContainer: async (...args) => void (await call("removeContainer", args)),
     unmount: async (...args) => void (await call("unmount", args)),
+    reads: async (...args) => (await call("reads", args)) as SeenRead[],
     stats: async () => (await call("stats", [])) as FuseStats,
     closed: closed.promise,
     [Symbol.asyncDispose]: dispose,

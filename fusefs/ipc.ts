@@ -14,6 +14,7 @@ export type Method =
   | "removeSnapshot"
   | "removeContainer"
   | "unmount"
+  | "reads"
   | "stats";
 
 export interface DaemonOptions {

@@ -13,6 +13,7 @@ import { mountNames } from "./erofs/names.ts";
 import { decodeManifest } from "./image/decode.ts";
 import { header, viewManifest } from "./image/manifest.ts";
 import type { Method } from "./ipc.ts";
+import { newReadLog, seenReads } from "./read-log.ts";
 import type { FuseServer } from "./server.ts";
 import { cloneSession, openSession } from "./session.ts";
 import { createSnapshots, share } from "./snapshots.ts";
@@ -50,6 +51,14 @@ interface Mount {
   readonly backings: Map<number, Int32Array>; // by binding
   live: number; // workers that still serve it
   detached: boolean;
+  /** Of an image's mount. */
+  shown?: Shown;
+}
+
+/** An image, and what was read of it (read-log.ts). */
+interface Shown {
+  manifest: SharedArrayBuffer;
+  reads: SharedArrayBuffer;
 }
 
 interface SnapshotsMount extends Mount {
@@ -71,7 +80,8 @@ export function createMounts(options: MountsOptions): Mounts {
   const mounts = new Map<number, Mount>();
   const manifests = new Map<string, WeakRef<SharedArrayBuffer>>();
   const snapshots = createSnapshots();
-  const named = new Set<string>(); // mount points of names and attributes, which the kernel serves by itself
+  const named = new Map<string, string>(); // by mount point of names and attributes, which the kernel serves by itself: the image
+  const tiered = new Map<string, Shown>(); // by image
   let snapshotsMount: SnapshotsMount | undefined;
   let blobsMount: BlobsMount | undefined;
   let nextMount = 1;
@@ -133,7 +143,8 @@ export function createMounts(options: MountsOptions): Mounts {
     };
     while (mount.fds.length < workers.count) mount.fds.push(cloneSession(session.fd));
     mounts.set(mount.id, mount);
-    const binding = image && backed(mount, IMAGE_BINDING, image);
+    const binding = image && { ...backed(mount, IMAGE_BINDING, image), reads: newReadLog() };
+    if (binding) mount.shown = { manifest: image, reads: binding.reads };
     for (const [worker, fd] of mount.fds.entries())
       workers.send(worker, { kind: "mount", mount: mount.id, fd, passthrough, shows, image: binding });
     return mount;
@@ -143,7 +154,7 @@ export function createMounts(options: MountsOptions): Mounts {
   function backed(mount: Mount, high: number, manifest: SharedArrayBuffer): SharedBinding {
     const backing = new SharedArrayBuffer(inodeCount(manifest) * 4);
     mount.backings.set(high, new Int32Array(backing));
-    return { high, manifest, backing };
+    return { high, manifest, backing, reads: undefined };
   }
 
   async function imageManifest(digest: string): Promise<SharedArrayBuffer> {
@@ -165,10 +176,12 @@ export function createMounts(options: MountsOptions): Mounts {
     if (!blobsMount.images.has(digest)) {
       const high = IMAGE_BINDING + 1 + blobsMount.images.size;
       blobsMount.images.set(digest, high);
-      workers.broadcast({ kind: "bind", mount: blobsMount.id, binding: backed(blobsMount, high, manifest) });
+      const reads = newReadLog();
+      workers.broadcast({ kind: "bind", mount: blobsMount.id, binding: { ...backed(blobsMount, high, manifest), reads } });
+      tiered.set(digest, { manifest, reads });
     }
     await mountNames(store, digest, viewManifest(manifest, 0, manifest.byteLength), mountPoint);
-    named.add(mountPoint);
+    named.set(mountPoint, digest);
   }
 
   async function mountTree(digest: string, mountPoint: string): Promise<void> {
@@ -209,10 +222,15 @@ export function createMounts(options: MountsOptions): Mounts {
     snapshots.release(snapshot);
   }
 
+  function mountAt(mountPoint: string, operation: string): Mount {
+    const mount = [...mounts.values()].find((candidate) => candidate.mountPoint === mountPoint && !candidate.detached);
+    if (mount) return mount;
+    throw new HobError("notFound", `${operation} ${mountPoint}: nothing of ours is mounted there`);
+  }
+
   async function unmount(mountPoint: string): Promise<void> {
     if (named.delete(mountPoint)) return void detach(mountPoint);
-    const mount = [...mounts.values()].find((candidate) => candidate.mountPoint === mountPoint && !candidate.detached);
-    if (!mount) throw new HobError("notFound", `unmounting ${mountPoint}: nothing of ours is mounted there`);
+    const mount = mountAt(mountPoint, "unmounting");
     mount.detached = true;
     if (mount === snapshotsMount) snapshotsMount = undefined;
     if (mount === blobsMount) blobsMount = undefined;
@@ -275,12 +293,19 @@ export function createMounts(options: MountsOptions): Mounts {
       invalidate(mount, ROOT_NODE, container);
     },
     unmount,
+    async reads(mountPoint) {
+      // In the folder of blobs a content is an inode of the first image that has it.
+      const shown = named.has(mountPoint) ? [...tiered.values()] : [mountAt(mountPoint, "looking what was read of").shown];
+      return shown.flatMap((each) =>
+        each ? seenReads(each.reads, viewManifest(each.manifest, 0, each.manifest.byteLength)) : [],
+      );
+    },
     stats: async () => {
       const attached = [...mounts.values()].filter(({ detached }) => !detached).length;
       return { ...workers.counts(), mounts: attached + named.size };
     },
     async close() {
-      for (const mountPoint of named) await unmount(mountPoint);
+      for (const mountPoint of [...named.keys()]) await unmount(mountPoint);
       for (const mount of mounts.values()) if (!mount.detached) await unmount(mount.mountPoint);
       deferrals.close();
       await workers[Symbol.asyncDispose]();

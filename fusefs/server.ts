@@ -2,6 +2,7 @@
 
 import type { FileEntry } from "../proto/gen/hob/v1/common.ts";
 import type { ImageView } from "./erofs/choice.ts";
+import type { SeenRead } from "./read-log.ts";
 
 export interface FuseStats {
   /** Requests answered, by opcode name ("READ", "OPEN", …), over all mounts. */
@@ -38,6 +39,11 @@ export interface FuseServer extends AsyncDisposable {
   removeSnapshot(container: string, snapshot: string): Promise<void>;
   removeContainer(container: string): Promise<void>;
   unmount(mountPoint: string): Promise<void>;
+  /**
+   * What has been opened or read of an image's mount, each content once, in the order in which it was first wanted; up to some thousands. In the
+   * tiered view what came by the folder of blobs, contents of other images among them.
+   */
+  reads(mountPoint: string): Promise<SeenRead[]>;
   stats(): Promise<FuseStats>;
   /** Resolves when the daemon has ended, with the reason; every mount of it answers ENOTCONN from then on. */
   readonly closed: Promise<string>;

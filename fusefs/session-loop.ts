@@ -2,6 +2,7 @@
 
 import { createBlobFiles } from "./blobs.ts";
 import { viewManifest } from "./image/manifest.ts";
+import { createReadLog } from "./read-log.ts";
 import { MAX_READ_BYTES, REQUEST_BYTES } from "./session.ts";
 import { createEpoll, lastErrno, read, write } from "./syscalls.ts";
 import { type Binding, createHandlers, DEFERRED, type Handler, NO_REPLY, type Request, type ServedMount } from "./tree.ts";
@@ -18,9 +19,10 @@ export const COUNT_SLOTS = OPCODE_LIMIT + 1;
 
 const WAKE_TAG = 0xffff_ffff;
 
-const viewBinding = ({ high, manifest, backing }: SharedBinding): Binding => {
-  return { high, manifest: viewManifest(manifest, 0, manifest.byteLength), backing: new Int32Array(backing) };
-};
+const viewBinding = ({ high, manifest, backing, reads }: SharedBinding): Binding => ({
+  ...{ high, manifest: viewManifest(manifest, 0, manifest.byteLength), backing: new Int32Array(backing) },
+  reads: reads && createReadLog(reads),
+});
 
 /** Payload of a good answer by opcode; -1 where it varies. */
 const replyBytes = Int32Array.from(opcodeRows, (row) => (typeof row?.reply === "number" ? row.reply : -1));

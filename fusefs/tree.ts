@@ -3,8 +3,9 @@
 import { isDigest } from "../base/content-folder.ts";
 import { findBlob, isBlobFolder, prefixFolder } from "./blob-folder.ts";
 import type { BlobFiles } from "./blobs.ts";
-import { digestOf, entryInode, findEntry, type Manifest, sizeOf, targetOf, typeOf } from "./image/manifest.ts";
+import { digestOf, entryInode, findEntry, type Manifest, sizeOf, targetOf, typeOf, UNCHUNKED_BYTES } from "./image/manifest.ts";
 import { chunksOf } from "./image/tables.ts";
+import type { ReadLog } from "./read-log.ts";
 import { ROOT_NODE, type Roots } from "./tree-roots.ts";
 import { replyXattr, replyXattrNames } from "./tree-xattrs.ts";
 import { errno, FOREVER_SECONDS, fileType, openFlag } from "./wire/constants.ts";
@@ -18,6 +19,7 @@ export interface Binding {
   readonly high: number;
   readonly manifest: Manifest;
   readonly backing: Int32Array;
+  readonly reads: ReadLog | undefined;
 }
 
 export interface ServedMount {
@@ -157,6 +159,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     if (typeOf(binding.manifest, inode) !== fileType.regular) return -errno.EINVAL;
     const size = sizeOf(binding.manifest, inode);
     if (size === 0) return replies.replyOpen(reply, READ_THROUGH, 0); // nothing to read: needs no blob
+    binding.reads?.opened(inode);
     const digest = digestOf(binding.manifest, inode);
     const backing = mount.passthrough ? blobs.backing(mount.fd, binding.backing, inode, digest, size) : blobs.check(digest, size);
     if (backing === -errno.ENOENT) {
@@ -192,6 +195,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     const bytes = Math.min(buffer.readUInt32LE(BODY + readIn.size), reply.payload.length, size - offset);
     if (bytes <= 0) return 0;
     const digest = digestOf(binding.manifest, inode);
+    if (size > UNCHUNKED_BYTES) binding.reads?.readChunks(inode, offset, bytes);
     const count = blobs.read(digest, size, reply.payload, bytes, offset);
     if (count !== -errno.ENOENT) return count;
     const chunked = chunksOf(binding.manifest, inode);

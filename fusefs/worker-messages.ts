@@ -16,6 +16,8 @@ export interface SharedBinding {
   high: number;
   manifest: SharedArrayBuffer;
   backing: SharedArrayBuffer;
+  /** Of an image: read-log.ts. */
+  reads: SharedArrayBuffer | undefined;
 }
 
 export type Shows = "image" | "snapshots" | "blobs";

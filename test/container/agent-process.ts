@@ -6,15 +6,15 @@ import { once } from "node:events";
 import { accessSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ServerWritableStream } from "@grpc/grpc-js";
 import { Server, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { AgentOptions } from "../../agent/main.ts";
 import type { Message } from "../../agent/outbox.ts";
 import { openContentFolder } from "../../base/content-folder.ts";
 import { HobError } from "../../base/errors.ts";
 import { type Batch, createBatch } from "../../proto/batch.ts";
+import { type FetchStream, memoryContent, serveFetch } from "../../proto/fetch-serving.ts";
 import { type AgentCommand, type AgentCommands, type AgentMessages, AgentsService, Load } from "../../proto/gen/hob/v1/agents.ts";
-import { type BlobPiece, ContentService, type GetRequest } from "../../proto/gen/hob/v1/content.ts";
+import { ContentService } from "../../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { toServiceError } from "../../proto/status.ts";
 import { channelOptions, serverCredentials } from "../../proto/transport.ts";
@@ -67,7 +67,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
   const socket = join(folder, "control.sock");
   const options: AgentOptions = {
     ...{ control: `unix:${socket}`, name: "node-a", run: join(runRoot, key), key, store, state: join(folder, "logs") },
-    ...{ embedded: true, build: "test", node: process.execPath, ...changes },
+    ...{ embedded: true, build: "test", node: process.execPath, backfillBytesPerSecond: 0, ...changes },
   };
   mkdirSync(store, { recursive: true });
   writeFileSync(join(folder, "note"), "");
@@ -90,14 +90,12 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
     },
   });
   server.addService(ContentService, {
-    get(call: ServerWritableStream<GetRequest, BlobPiece>) {
+    fetch(call: FetchStream) {
       const content = openContentFolder(store, { durable: false });
-      for (const digest of call.request.digests) {
+      serveFetch(call, ({ digest }) => {
         const data = blobs.get(digest) ?? (content.has(digest) ? content.read(digest) : undefined);
-        if (!data) return void call.emit("error", toServiceError(new HobError("notFound", `control lacks blob ${digest}`)));
-        call.write({ digest, data, last: true });
-      }
-      call.end();
+        return data ? { content: memoryContent(data) } : { lacking: `control lacks blob ${digest}` };
+      });
     },
   });
   await new Promise<void>((resolve, reject) =>
@@ -107,7 +105,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
   function hear(message: Message, link: ServerDuplexStream<AgentMessages, AgentCommands>): void {
     said.push(message);
     if (message.$case === "hello") {
-      link.write({ commands: [{ command: { $case: "welcome", value: { control: "test", build: "test" } } }] });
+      link.write({ commands: [{ command: { $case: "welcome", value: { control: "test", build: "test", peerKey: "" } } }] });
     }
     for (const look of waiting) look();
     for (const listener of listeners) listener(message);

@@ -382,7 +382,7 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
     memoryBytes: 2 ** 33,
     containers: [...containers.values()],
   });
-  send({ $case: "hello", value: { node, build: "test", calls: script.calls ?? [] } });
+  send({ $case: "hello", value: { node, build: "test", calls: script.calls ?? [], peerAddress: "" } });
   return agent;
 }
 

@@ -7,6 +7,8 @@ import type { ImageRef } from "../../proto/gen/hob/v1/common.ts";
 import { buildPlace, imageKey } from "../../proto/image.ts";
 import type { AgentScript, Place, TestAgent } from "./harness.ts";
 
+const untold = { firstReadBlobs: 0, firstReadBytes: 0, firstReadHits: 0, firstFetchedBytes: 0 };
+
 export interface ImageBuilder extends AgentScript {
   /** What was run, in order. */
   readonly ran: string[];
@@ -49,6 +51,7 @@ export function imageBuilder(place: Pick<Place, "store">): ImageBuilder {
       node: "node-1",
       view: "tree, read",
       capturedAtMs: 1,
+      ...untold,
       sharedBytes: 0,
     };
     agent.send({ $case: "image", value: { requested, image: info, failure: undefined } });

@@ -76,6 +76,8 @@ export interface AgentHello {
   build: string;
   /** in flight since before this connection */
   calls: string[];
+  /** where other nodes fetch from it (Content.Fetch); "" for nowhere */
+  peerAddress: string;
 }
 
 export interface ContainerChanged {
@@ -181,6 +183,8 @@ export interface RouseContainers {
 export interface AgentWelcome {
   control: string;
   build: string;
+  /** of which control makes the tickets that this node's peers show (proto/peer-ticket.ts) */
+  peerKey: string;
 }
 
 /**
@@ -661,7 +665,7 @@ export const AgentMessage: MessageFns<AgentMessage> = {
 };
 
 function createBaseAgentHello(): AgentHello {
-  return { node: undefined, build: "", calls: [] };
+  return { node: undefined, build: "", calls: [], peerAddress: "" };
 }
 
 export const AgentHello: MessageFns<AgentHello> = {
@@ -674,6 +678,9 @@ export const AgentHello: MessageFns<AgentHello> = {
     }
     for (const v of message.calls) {
       writer.uint32(26).string(v!);
+    }
+    if (message.peerAddress !== "") {
+      writer.uint32(34).string(message.peerAddress);
     }
     return writer;
   },
@@ -715,6 +722,14 @@ export const AgentHello: MessageFns<AgentHello> = {
             message.calls.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.peerAddress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -735,6 +750,7 @@ export const AgentHello: MessageFns<AgentHello> = {
     message.node = (object.node !== undefined && object.node !== null) ? NodeInfo.fromPartial(object.node) : undefined;
     message.build = object.build ?? "";
     message.calls = object.calls?.map((e) => e) || [];
+    message.peerAddress = object.peerAddress ?? "";
     return message;
   },
 };
@@ -1833,7 +1849,7 @@ export const RouseContainers: MessageFns<RouseContainers> = {
 };
 
 function createBaseAgentWelcome(): AgentWelcome {
-  return { control: "", build: "" };
+  return { control: "", build: "", peerKey: "" };
 }
 
 export const AgentWelcome: MessageFns<AgentWelcome> = {
@@ -1843,6 +1859,9 @@ export const AgentWelcome: MessageFns<AgentWelcome> = {
     }
     if (message.build !== "") {
       writer.uint32(18).string(message.build);
+    }
+    if (message.peerKey !== "") {
+      writer.uint32(26).string(message.peerKey);
     }
     return writer;
   },
@@ -1876,6 +1895,14 @@ export const AgentWelcome: MessageFns<AgentWelcome> = {
             message.build = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.peerKey = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1895,6 +1922,7 @@ export const AgentWelcome: MessageFns<AgentWelcome> = {
     const message = createBaseAgentWelcome();
     message.control = object.control ?? "";
     message.build = object.build ?? "";
+    message.peerKey = object.peerKey ?? "";
     return message;
   },
 };

@@ -10,10 +10,12 @@ import {
   type CallOptions,
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
   type ClientWritableStream,
+  type handleBidiStreamingCall,
   type handleClientStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
@@ -46,6 +48,64 @@ export interface PutResponse {
 
 export interface GetRequest {
   digests: string[];
+}
+
+export interface FetchWants {
+  wants: FetchWant[];
+  /** ids */
+  cancelled: number[];
+  /** ids of wants that are urgent now */
+  hurried: number[];
+}
+
+export interface FetchWant {
+  /** the asker's */
+  id: number;
+  digest: string;
+  offset: number;
+  /** 0: to the end */
+  length: number;
+  /** somebody waits in a read */
+  urgent: boolean;
+  /** not to be sent elsewhere */
+  direct: boolean;
+  /** for which it is wanted; "" for none */
+  image: string;
+  /** the link is slow: zstd is welcome */
+  squeezed: boolean;
+}
+
+export interface FetchPieces {
+  pieces: FetchPiece[];
+}
+
+export interface FetchPiece {
+  id: number;
+  data: Buffer;
+  last: boolean;
+  /** why it does not come; then the last */
+  lacking: string;
+  /** who has it too, or is about to; then the last */
+  elsewhere:
+    | FetchElsewhere
+    | undefined;
+  /** bytes that the data are when zstd is undone; 0: they are as they are */
+  squeezedFrom: number;
+}
+
+export interface FetchElsewhere {
+  node: string;
+  address: string;
+  /** for that image's contents, on that node */
+  ticket: string;
+}
+
+export interface GetTraceRequest {
+  image: string;
+}
+
+export interface GetTraceResponse {
+  trace: Buffer;
 }
 
 function createBaseMissingRequest(): MissingRequest {
@@ -359,6 +419,613 @@ export const GetRequest: MessageFns<GetRequest> = {
   },
 };
 
+function createBaseFetchWants(): FetchWants {
+  return { wants: [], cancelled: [], hurried: [] };
+}
+
+export const FetchWants: MessageFns<FetchWants> = {
+  encode(message: FetchWants, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.wants) {
+      FetchWant.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.cancelled.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.cancelled) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.hurried.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.hurried) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FetchWants {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFetchWants();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.wants.push(FetchWant.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.cancelled.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.cancelled.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.hurried.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.hurried.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FetchWants>): FetchWants {
+    return FetchWants.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FetchWants>): FetchWants {
+    const message = createBaseFetchWants();
+    message.wants = object.wants?.map((e) => FetchWant.fromPartial(e)) || [];
+    message.cancelled = object.cancelled?.map((e) => e) || [];
+    message.hurried = object.hurried?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseFetchWant(): FetchWant {
+  return { id: 0, digest: "", offset: 0, length: 0, urgent: false, direct: false, image: "", squeezed: false };
+}
+
+export const FetchWant: MessageFns<FetchWant> = {
+  encode(message: FetchWant, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.offset !== 0) {
+      writer.uint32(24).uint64(message.offset);
+    }
+    if (message.length !== 0) {
+      writer.uint32(32).uint32(message.length);
+    }
+    if (message.urgent !== false) {
+      writer.uint32(40).bool(message.urgent);
+    }
+    if (message.direct !== false) {
+      writer.uint32(48).bool(message.direct);
+    }
+    if (message.image !== "") {
+      writer.uint32(58).string(message.image);
+    }
+    if (message.squeezed !== false) {
+      writer.uint32(64).bool(message.squeezed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FetchWant {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFetchWant();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.length = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.urgent = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.direct = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.squeezed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FetchWant>): FetchWant {
+    return FetchWant.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FetchWant>): FetchWant {
+    const message = createBaseFetchWant();
+    message.id = object.id ?? 0;
+    message.digest = object.digest ?? "";
+    message.offset = object.offset ?? 0;
+    message.length = object.length ?? 0;
+    message.urgent = object.urgent ?? false;
+    message.direct = object.direct ?? false;
+    message.image = object.image ?? "";
+    message.squeezed = object.squeezed ?? false;
+    return message;
+  },
+};
+
+function createBaseFetchPieces(): FetchPieces {
+  return { pieces: [] };
+}
+
+export const FetchPieces: MessageFns<FetchPieces> = {
+  encode(message: FetchPieces, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.pieces) {
+      FetchPiece.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FetchPieces {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFetchPieces();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pieces.push(FetchPiece.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FetchPieces>): FetchPieces {
+    return FetchPieces.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FetchPieces>): FetchPieces {
+    const message = createBaseFetchPieces();
+    message.pieces = object.pieces?.map((e) => FetchPiece.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFetchPiece(): FetchPiece {
+  return { id: 0, data: Buffer.alloc(0), last: false, lacking: "", elsewhere: undefined, squeezedFrom: 0 };
+}
+
+export const FetchPiece: MessageFns<FetchPiece> = {
+  encode(message: FetchPiece, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(18).bytes(message.data);
+    }
+    if (message.last !== false) {
+      writer.uint32(24).bool(message.last);
+    }
+    if (message.lacking !== "") {
+      writer.uint32(34).string(message.lacking);
+    }
+    if (message.elsewhere !== undefined) {
+      FetchElsewhere.encode(message.elsewhere, writer.uint32(42).fork()).join();
+    }
+    if (message.squeezedFrom !== 0) {
+      writer.uint32(48).uint32(message.squeezedFrom);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FetchPiece {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFetchPiece();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.last = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lacking = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.elsewhere = FetchElsewhere.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.squeezedFrom = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FetchPiece>): FetchPiece {
+    return FetchPiece.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FetchPiece>): FetchPiece {
+    const message = createBaseFetchPiece();
+    message.id = object.id ?? 0;
+    message.data = object.data ?? Buffer.alloc(0);
+    message.last = object.last ?? false;
+    message.lacking = object.lacking ?? "";
+    message.elsewhere = (object.elsewhere !== undefined && object.elsewhere !== null)
+      ? FetchElsewhere.fromPartial(object.elsewhere)
+      : undefined;
+    message.squeezedFrom = object.squeezedFrom ?? 0;
+    return message;
+  },
+};
+
+function createBaseFetchElsewhere(): FetchElsewhere {
+  return { node: "", address: "", ticket: "" };
+}
+
+export const FetchElsewhere: MessageFns<FetchElsewhere> = {
+  encode(message: FetchElsewhere, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.ticket !== "") {
+      writer.uint32(26).string(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FetchElsewhere {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFetchElsewhere();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ticket = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FetchElsewhere>): FetchElsewhere {
+    return FetchElsewhere.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FetchElsewhere>): FetchElsewhere {
+    const message = createBaseFetchElsewhere();
+    message.node = object.node ?? "";
+    message.address = object.address ?? "";
+    message.ticket = object.ticket ?? "";
+    return message;
+  },
+};
+
+function createBaseGetTraceRequest(): GetTraceRequest {
+  return { image: "" };
+}
+
+export const GetTraceRequest: MessageFns<GetTraceRequest> = {
+  encode(message: GetTraceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetTraceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetTraceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetTraceRequest>): GetTraceRequest {
+    return GetTraceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetTraceRequest>): GetTraceRequest {
+    const message = createBaseGetTraceRequest();
+    message.image = object.image ?? "";
+    return message;
+  },
+};
+
+function createBaseGetTraceResponse(): GetTraceResponse {
+  return { trace: Buffer.alloc(0) };
+}
+
+export const GetTraceResponse: MessageFns<GetTraceResponse> = {
+  encode(message: GetTraceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trace.length !== 0) {
+      writer.uint32(10).bytes(message.trace);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetTraceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetTraceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trace = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetTraceResponse>): GetTraceResponse {
+    return GetTraceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetTraceResponse>): GetTraceResponse {
+    const message = createBaseGetTraceResponse();
+    message.trace = object.trace ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
 export type ContentService = typeof ContentService;
 export const ContentService = {
   /** Which of these digests control lacks. */
@@ -391,6 +1058,29 @@ export const ContentService = {
     responseSerialize: (value: BlobPiece): Buffer => Buffer.from(BlobPiece.encode(value).finish()),
     responseDeserialize: (value: Buffer): BlobPiece => BlobPiece.decode(value),
   },
+  /**
+   * What a node needs, as it needs it: wants in, pieces out; the urgent before the others, pieces of several in turns, small ones together.
+   * Metadata: to control "node"; to a peer "image" and "ticket".
+   */
+  fetch: {
+    path: "/hob.v1.Content/Fetch" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: FetchWants): Buffer => Buffer.from(FetchWants.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FetchWants => FetchWants.decode(value),
+    responseSerialize: (value: FetchPieces): Buffer => Buffer.from(FetchPieces.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FetchPieces => FetchPieces.decode(value),
+  },
+  /** What the first start of an image has read, in order (docs/image-format.md); empty when nobody has told yet. */
+  getTrace: {
+    path: "/hob.v1.Content/GetTrace" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetTraceRequest): Buffer => Buffer.from(GetTraceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetTraceRequest => GetTraceRequest.decode(value),
+    responseSerialize: (value: GetTraceResponse): Buffer => Buffer.from(GetTraceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetTraceResponse => GetTraceResponse.decode(value),
+  },
 } as const;
 
 export interface ContentServer extends UntypedServiceImplementation {
@@ -400,6 +1090,13 @@ export interface ContentServer extends UntypedServiceImplementation {
   put: handleClientStreamingCall<BlobPiece, PutResponse>;
   /** The blobs asked for, one after the other, in pieces of at most 256 KiB. NOT_FOUND names the first that is lacking. */
   get: handleServerStreamingCall<GetRequest, BlobPiece>;
+  /**
+   * What a node needs, as it needs it: wants in, pieces out; the urgent before the others, pieces of several in turns, small ones together.
+   * Metadata: to control "node"; to a peer "image" and "ticket".
+   */
+  fetch: handleBidiStreamingCall<FetchWants, FetchPieces>;
+  /** What the first start of an image has read, in order (docs/image-format.md); empty when nobody has told yet. */
+  getTrace: handleUnaryCall<GetTraceRequest, GetTraceResponse>;
 }
 
 export interface ContentClient extends Client {
@@ -437,6 +1134,29 @@ export interface ContentClient extends Client {
   /** The blobs asked for, one after the other, in pieces of at most 256 KiB. NOT_FOUND names the first that is lacking. */
   get(request: GetRequest, options?: Partial<CallOptions>): ClientReadableStream<BlobPiece>;
   get(request: GetRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<BlobPiece>;
+  /**
+   * What a node needs, as it needs it: wants in, pieces out; the urgent before the others, pieces of several in turns, small ones together.
+   * Metadata: to control "node"; to a peer "image" and "ticket".
+   */
+  fetch(): ClientDuplexStream<FetchWants, FetchPieces>;
+  fetch(options: Partial<CallOptions>): ClientDuplexStream<FetchWants, FetchPieces>;
+  fetch(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<FetchWants, FetchPieces>;
+  /** What the first start of an image has read, in order (docs/image-format.md); empty when nobody has told yet. */
+  getTrace(
+    request: GetTraceRequest,
+    callback: (error: ServiceError | null, response: GetTraceResponse) => void,
+  ): ClientUnaryCall;
+  getTrace(
+    request: GetTraceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetTraceResponse) => void,
+  ): ClientUnaryCall;
+  getTrace(
+    request: GetTraceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetTraceResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const ContentClient = makeGenericClientConstructor(ContentService, "hob.v1.Content") as unknown as {

@@ -113,6 +113,12 @@ export interface ImageInfo {
   capturedAtMs: number;
   /** of the stored ones, in another image of the pool too; set by control */
   sharedBytes: number;
+  /** On this node, from its mount until the first response of a call in it: what was read, and of that what was there before it was asked for. */
+  firstReadBlobs: number;
+  firstReadBytes: number;
+  firstReadHits: number;
+  /** over the link until then, ahead of reads included */
+  firstFetchedBytes: number;
 }
 
 export interface NodeInfo {
@@ -956,6 +962,10 @@ function createBaseImageInfo(): ImageInfo {
     view: "",
     capturedAtMs: 0,
     sharedBytes: 0,
+    firstReadBlobs: 0,
+    firstReadBytes: 0,
+    firstReadHits: 0,
+    firstFetchedBytes: 0,
   };
 }
 
@@ -990,6 +1000,18 @@ export const ImageInfo: MessageFns<ImageInfo> = {
     }
     if (message.sharedBytes !== 0) {
       writer.uint32(80).uint64(message.sharedBytes);
+    }
+    if (message.firstReadBlobs !== 0) {
+      writer.uint32(160).uint32(message.firstReadBlobs);
+    }
+    if (message.firstReadBytes !== 0) {
+      writer.uint32(168).uint64(message.firstReadBytes);
+    }
+    if (message.firstReadHits !== 0) {
+      writer.uint32(176).uint32(message.firstReadHits);
+    }
+    if (message.firstFetchedBytes !== 0) {
+      writer.uint32(184).uint64(message.firstFetchedBytes);
     }
     return writer;
   },
@@ -1087,6 +1109,38 @@ export const ImageInfo: MessageFns<ImageInfo> = {
             message.sharedBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.firstReadBlobs = reader.uint32();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.firstReadBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.firstReadHits = reader.uint32();
+            continue;
+          }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.firstFetchedBytes = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1114,6 +1168,10 @@ export const ImageInfo: MessageFns<ImageInfo> = {
     message.view = object.view ?? "";
     message.capturedAtMs = object.capturedAtMs ?? 0;
     message.sharedBytes = object.sharedBytes ?? 0;
+    message.firstReadBlobs = object.firstReadBlobs ?? 0;
+    message.firstReadBytes = object.firstReadBytes ?? 0;
+    message.firstReadHits = object.firstReadHits ?? 0;
+    message.firstFetchedBytes = object.firstFetchedBytes ?? 0;
     return message;
   },
 };

@@ -1,0 +1,267 @@
+// ⑤ Images that have not arrived: what their mounts miss, what is fetched ahead of it, and the trace of their first start.
+
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { type ContentFolder, isDigest } from "../../base/content-folder.ts";
+import { HobError, sentenceOf } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { PartialBlobs } from "../../base/partial-blob.ts";
+import type { SeenRead } from "../../fusefs/read-log.ts";
+import { type Ahead, createAhead } from "./ahead.ts";
+import type { Wanted } from "./assembly.ts";
+import { type ImageContents, isZeros, readContents } from "./contents.ts";
+import type { Fetcher } from "./fetcher.ts";
+import type { Held } from "./held.ts";
+import type { Priority } from "./jobs.ts";
+import { decodeTrace, encodeTrace, type Read } from "./trace.ts";
+
+interface ImageFigures {
+  localBytes: number;
+  storedBytes: number;
+  firstReadBlobs: number;
+  firstReadBytes: number;
+  firstReadHits: number;
+  firstFetchedBytes: number;
+}
+
+export interface LazyImages {
+  /** Resolves when the image's manifest is here. What its first start will read is being fetched by then, where control knows it. */
+  begin(image: string): Promise<void>;
+  /** For a read that waits. HobError that names image, file and reason. */
+  fetch(digest: string, chunk?: number): Promise<void>;
+  /** A call in a container of that image has been answered: its start is over. Never rejects. */
+  answered(image: string): Promise<void>;
+  /** Undefined for an image that was never fetched. */
+  figures(image: string): ImageFigures | undefined;
+  /** Contents that are not here, of images that have begun, in the order of their trees; counts what has come meanwhile. */
+  missing(): AsyncGenerator<{ bytes: number; fetch(): Promise<void> }>;
+  /** Of an image that has begun here, or of which the manifest is in the store; else undefined. */
+  contentsOf(image: string): ImageContents | undefined;
+}
+
+export interface LazyHost {
+  store: ContentFolder;
+  fetcher: Fetcher;
+  partial: Pick<PartialBlobs, "arrived" | "put">;
+  held: Held;
+  /** Reads of what is in the store are not seen. */
+  readsPastUs(): boolean;
+  /** The trace that control has; empty for none. */
+  trace(image: string): Promise<Buffer>;
+  seen(image: string): Promise<SeenRead[]>;
+  /** A first start has been traced. */
+  traced(image: string, trace: Buffer): void;
+  /** A read of that image failed. */
+  trouble(image: string, sentence: string): void;
+  log: Log;
+}
+
+interface Lazy {
+  readonly contents: ImageContents;
+  readonly ahead: Ahead;
+  /** One for each content that is here. */
+  readonly local: Uint8Array;
+  readonly figures: ImageFigures;
+  /** No trace of it was known when it began. */
+  untraced: boolean;
+  answered: boolean;
+  /** Reads that had to wait, by content. */
+  readonly missed: Set<number>;
+  readonly fetchedBefore: number;
+}
+
+const checkedInOneTurn = 500;
+const keptContents = 4;
+
+export function createLazyImages(host: LazyHost): LazyImages {
+  const { store, fetcher, log } = host;
+  const images = new Map<string, Promise<Lazy>>();
+  const ready: Lazy[] = [];
+  const others = new Map<string, ImageContents>(); // that were asked about and have not begun, oldest first
+
+  async function start(image: string): Promise<Lazy> {
+    const fetchedBefore = fetcher.fetchedBytes;
+    const trace = host.trace(image).catch((error) => {
+      log.warn({ image, error: sentenceOf(error) }, "asking for the trace of an image");
+      return Buffer.alloc(0);
+    });
+    if (!store.has(image)) await fetcher.fetch({ digest: image, image, bytes: 0 }, "foreground");
+    const contents = readContents(image, store.read(image));
+    const figures = {
+      localBytes: 0,
+      storedBytes: 0,
+      firstReadBlobs: 0,
+      firstReadBytes: 0,
+      firstReadHits: 0,
+      firstFetchedBytes: 0,
+    };
+    const lazy: Lazy = {
+      ...{ contents, ahead: createAhead(), local: new Uint8Array(contents.count), figures, untraced: true, answered: false },
+      ...{ missed: new Set(), fetchedBefore },
+    };
+    ready.push(lazy);
+    void trace.then((bytes) => replay(lazy, bytes)).then(() => count(lazy));
+    return lazy;
+  }
+
+  /** Fetches what the first start elsewhere has read, in that order. */
+  function replay(lazy: Lazy, bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    const { contents } = lazy;
+    try {
+      const reads = decodeTrace(bytes, contents.image, contents.count);
+      lazy.untraced = false;
+      for (const read of reads) void request(lazy, read, "prefetch").catch(() => {}); // who reads it asks again, and is told
+      log.info({ image: contents.image, reads: reads.length }, "fetching what its first start read");
+    } catch (error) {
+      log.warn({ image: contents.image, error: sentenceOf(error) }, "reading the trace of an image");
+    }
+  }
+
+  function mark(lazy: Lazy, index: number, bytes: number): void {
+    if (lazy.local[index]) return;
+    lazy.local[index] = 1;
+    lazy.figures.localBytes += bytes;
+  }
+
+  /** What of it is here, and how much there is. */
+  async function count(lazy: Lazy): Promise<void> {
+    const { contents, figures } = lazy;
+    for (let index = 0; index < contents.count; index++) {
+      if (index % checkedInOneTurn === checkedInOneTurn - 1) await nextTurn();
+      const { digest, bytes } = contents.wanted(index);
+      figures.storedBytes += bytes;
+      if (bytes === 0 || store.has(digest)) mark(lazy, index, bytes);
+    }
+  }
+
+  const isHere = async ({ digest, chunk }: Wanted): Promise<boolean> =>
+    store.has(digest) || (chunk !== undefined && (await host.partial.arrived(digest))?.[chunk.index] === 1);
+
+  /** A content, or a chunk of it; a large one that is wanted whole comes chunk by chunk. */
+  async function request(lazy: Lazy, { index, chunk }: Read, priority: Priority, isAbsent = false): Promise<void> {
+    const { contents } = lazy;
+    const chunks = contents.chunks(index);
+    const whole = contents.wanted(index);
+    if (whole.bytes === 0) return;
+    if (chunk === undefined && chunks > 0) {
+      await Promise.all(Array.from({ length: chunks }, (_, each) => request(lazy, { index, chunk: each }, priority)));
+    } else {
+      const wanted = chunk === undefined ? whole : contents.wanted(index, chunk);
+      const { digest, bytes } = wanted;
+      if (wanted.chunk && isZeros(bytes, wanted.chunk.digest))
+        await host.partial.put({ digest, size: whole.bytes }, chunk ?? 0, "zeros");
+      else if (isAbsent || !(await isHere(wanted))) await fetcher.fetch(wanted, priority);
+    }
+    if (chunks === 0 || store.has(whole.digest)) mark(lazy, index, whole.bytes);
+  }
+
+  function fetchAhead(lazy: Lazy, { index, chunk }: Read): void {
+    const { contents, ahead } = lazy;
+    const quietly = (read: Read): void => void request(lazy, read, "prefetch").catch(() => {});
+    if (chunk !== undefined) {
+      for (const next of ahead.missedChunk(index, chunk, contents.chunks(index))) quietly({ index, chunk: next });
+      return;
+    }
+    const { folder, indexes } = contents.neighbours(index);
+    const absent = indexes.flatMap((other) => {
+      const { digest, bytes } = contents.wanted(other);
+      return lazy.local[other] || fetcher.underWay(digest) ? [] : [{ index: other, bytes }];
+    });
+    for (const other of ahead.missed(folder, absent)) company(lazy, other);
+  }
+
+  /** A neighbour: until the first start is over, somebody has to ask for it to get it. */
+  function company(lazy: Lazy, index: number): void {
+    const { contents, missed } = lazy;
+    const digest = contents.digestAt(index);
+    request(lazy, { index, chunk: undefined }, "prefetch")
+      .then(() => {
+        if (lazy.untraced && !lazy.answered && !missed.has(index) && host.readsPastUs()) host.held.hold(digest);
+      })
+      .catch(() => {}); // who reads it asks again, and is told
+  }
+
+  async function fetch(digest: string, chunk?: number): Promise<void> {
+    host.held.release(digest);
+    const lazy = ready.find(({ contents }) => contents.indexOf(digest) >= 0);
+    if (!lazy) return fetcher.fetch({ digest, image: "", bytes: 0 }, "foreground");
+    const { contents } = lazy;
+    const index = contents.indexOf(digest);
+    lazy.missed.add(index);
+    const foretold = chunk === undefined && fetcher.underWay(digest) !== undefined;
+    const fetched = request(lazy, { index, chunk }, "foreground", chunk !== undefined); // of chunks the daemon knows which are here
+    if (!foretold) fetchAhead(lazy, { index, chunk });
+    try {
+      await fetched;
+    } catch (error) {
+      const what = chunk === undefined ? `blob ${digest.slice(0, 12)}` : `chunk ${chunk} of blob ${digest.slice(0, 12)}`;
+      const sentence = `image ${contents.image.slice(0, 12)}: file ${contents.path(index)}: ${what} could not be fetched: ${sentenceOf(error)}`;
+      host.trouble(contents.image, sentence);
+      throw new HobError(error instanceof HobError ? error.kind : "unavailable", sentence, { cause: error });
+    }
+  }
+
+  function contentsOf(image: string): ImageContents | undefined {
+    const begun = ready.find(({ contents }) => contents.image === image)?.contents ?? others.get(image);
+    if (begun || !isDigest(image) || !store.has(image)) return begun;
+    const contents = readContents(image, store.read(image));
+    others.set(image, contents);
+    if (others.size > keptContents) others.delete(others.keys().next().value as string);
+    return contents;
+  }
+
+  async function answered(image: string): Promise<void> {
+    const lazy = await images.get(image);
+    if (!lazy || lazy.answered) return;
+    lazy.answered = true;
+    if (ready.every(({ answered: over, untraced }) => over || !untraced)) host.held.releaseAll();
+    const { contents, figures, missed } = lazy;
+    figures.firstFetchedBytes = fetcher.fetchedBytes - lazy.fetchedBefore;
+    const seen = await host.seen(image).catch((error) => {
+      log.info({ image, error: sentenceOf(error) }, "looking what an image's start has read");
+      return [];
+    });
+    const reads = seen.flatMap(({ digest, chunk }) => {
+      const index = contents.indexOf(digest);
+      return index < 0 ? [] : [{ index, chunk: contents.chunks(index) > 0 ? chunk : undefined }];
+    });
+    const read = new Set(reads.map(({ index }) => index));
+    figures.firstReadBlobs = read.size;
+    for (const index of read) if (!missed.has(index)) figures.firstReadHits++;
+    for (const { index, chunk } of reads) figures.firstReadBytes += contents.wanted(index, chunk).bytes;
+    if (lazy.untraced && reads.length > 0) host.traced(image, encodeTrace(image, reads));
+    log.info({ image, ...figures, misses: missed.size }, "the first response in an image");
+  }
+
+  return {
+    async begin(image) {
+      let begun = images.get(image);
+      if (!begun) {
+        begun = start(image);
+        images.set(image, begun);
+        begun.catch(() => images.delete(image));
+      }
+      await begun;
+    },
+    fetch,
+    answered,
+    figures: (image) => ready.find(({ contents }) => contents.image === image)?.figures,
+    async *missing() {
+      for (const lazy of [...ready]) {
+        const { contents } = lazy;
+        for (let index = 0; index < contents.count; index++) {
+          if (index % checkedInOneTurn === checkedInOneTurn - 1) await nextTurn();
+          if (lazy.local[index]) continue;
+          const whole = contents.wanted(index);
+          if (store.has(whole.digest)) mark(lazy, index, whole.bytes);
+          for (let chunk = 0; !lazy.local[index] && chunk < Math.max(1, contents.chunks(index)); chunk++) {
+            const read: Read = { index, chunk: contents.chunks(index) > 0 ? chunk : undefined };
+            const wanted = contents.wanted(index, read.chunk);
+            if (!(await isHere(wanted))) yield { bytes: wanted.bytes, fetch: () => request(lazy, read, "backfill") };
+          }
+        }
+      }
+    },
+    contentsOf,
+  };
+}

@@ -1,0 +1,128 @@
+// ⑤ One stream of Content.Fetch: to control, or to another node. Wants go out together, pieces come back; dialled at the first want.
+
+import { zstdDecompressSync } from "node:zlib";
+import { type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
+import { HobError } from "../../base/errors.ts";
+import { createBatch } from "../../proto/batch.ts";
+import type {
+  ContentClient,
+  FetchElsewhere,
+  FetchPiece,
+  FetchPieces,
+  FetchWant,
+  FetchWants,
+} from "../../proto/gen/hob/v1/content.ts";
+import { fromServiceError } from "../../proto/status.ts";
+
+type WantItem = Omit<FetchWant, "id">;
+
+/** What becomes of a want; `lacking`, `elsewhere` and `failed` are the last that is heard of it. */
+interface WantEvents {
+  /** `carried`: bytes that came over the link for it. */
+  data(data: Buffer, last: boolean, carried: number): void;
+  lacking(why: string): void;
+  elsewhere(where: FetchElsewhere): void;
+  /** The stream ended before the last piece. */
+  failed(error: HobError): void;
+}
+
+export interface Asked {
+  /** It is urgent now. */
+  hurry(): void;
+  cancel(): void;
+}
+
+export interface Source extends Disposable {
+  /** As sentences name it: "control", "node b". */
+  readonly name: string;
+  ask(want: WantItem, events: WantEvents): Asked;
+}
+
+export interface SourceOptions {
+  name: string;
+  /** Goes with the stream: who asks, or what entitles us. */
+  metadata: Readonly<Record<string, string>>;
+  /** Wait for as long as it takes to connect; otherwise a source that does not answer fails at once. */
+  patient: boolean;
+}
+
+export function createSource(client: () => Pick<ContentClient, "fetch">, options: SourceOptions): Source {
+  type Line = { want: FetchWant } | { cancelled: number } | { hurried: number };
+  let stream: ClientDuplexStream<FetchWants, FetchPieces> | undefined;
+  let outgoing = createBatch<Line>(() => true);
+  const asked = new Map<number, WantEvents>();
+  let nextId = 1;
+  let disposed = false;
+
+  function dial(): void {
+    const metadata = new Metadata({ waitForReady: options.patient });
+    for (const [key, value] of Object.entries(options.metadata)) metadata.set(key, value);
+    const current = client().fetch(metadata);
+    stream = current;
+    outgoing = createBatch<Line>((lines) => {
+      const wants = lines.flatMap((line) => ("want" in line ? [line.want] : []));
+      const cancelled = lines.flatMap((line) => ("cancelled" in line ? [line.cancelled] : []));
+      const hurried = lines.flatMap((line) => ("hurried" in line ? [line.hurried] : []));
+      return current.write({ wants, cancelled, hurried });
+    });
+    current.on("data", ({ pieces }: FetchPieces) => {
+      for (const piece of pieces) take(piece);
+    });
+    const ended = (error: unknown): void => {
+      if (stream !== current) return;
+      stream = undefined;
+      outgoing.close();
+      const cause = fromServiceError(error);
+      const failed =
+        cause instanceof HobError ? cause : new HobError("unavailable", `${options.name} ended the stream`, { cause });
+      const lost = [...asked.values()];
+      asked.clear();
+      for (const events of lost) events.failed(failed);
+    };
+    current.on("error", ended);
+    current.on("end", () => ended(new HobError("unavailable", `${options.name} ended the stream`)));
+  }
+
+  function take({ id, data, last, lacking, elsewhere, squeezedFrom }: FetchPiece): void {
+    const events = asked.get(id);
+    if (!events) return; // cancelled
+    if (last) asked.delete(id);
+    if (lacking) events.lacking(lacking);
+    else if (elsewhere) events.elsewhere(elsewhere);
+    else events.data(squeezedFrom > 0 ? unsqueezed(data, squeezedFrom) : data, last, data.length);
+  }
+
+  return {
+    name: options.name,
+    ask(item, events) {
+      if (disposed) throw new HobError("cancelled", `asking ${options.name}: the node is ending`);
+      const id = nextId++;
+      asked.set(id, events);
+      if (!stream) dial();
+      outgoing.add({ want: { ...item, id } });
+      return {
+        hurry: () => void (asked.has(id) && outgoing.add({ hurried: id })),
+        cancel: () => void (asked.delete(id) && outgoing.add({ cancelled: id })),
+      };
+    },
+    [Symbol.dispose]() {
+      disposed = true;
+      outgoing.close();
+      stream?.on("error", () => {});
+      const lost = [...asked.values()];
+      asked.clear();
+      stream?.cancel();
+      stream = undefined;
+      for (const events of lost) events.failed(new HobError("cancelled", "the node is ending"));
+    },
+  };
+}
+
+/** A piece that is not what it says becomes one that no digest fits. */
+function unsqueezed(data: Buffer, bytes: number): Buffer {
+  try {
+    return zstdDecompressSync(data, { maxOutputLength: bytes });
+  } catch {
+    return Buffer.alloc(bytes);
+  }
+}

@@ -1,0 +1,196 @@
+// ④⑤ Answers Content.Fetch, in control and in agents: urgent wants before the others, in turns; small blobs share a message.
+
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { promisify } from "node:util";
+import { constants, zstdCompress } from "node:zlib";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { HobError, sentenceOf } from "../base/errors.ts";
+import type { FetchElsewhere, FetchPiece, FetchPieces, FetchWant, FetchWants } from "./gen/hob/v1/content.ts";
+import { toServiceError } from "./status.ts";
+
+/** One message: at 100 Mbit/s what is urgent waits 5 ms for it. */
+const messageBytes = 64 << 10;
+/** Blobs read at once for a message of small ones. */
+const mostInMessage = 32;
+
+const smallBytes = 64 << 10;
+/** Less is not worth it. */
+const leastSqueezed = 512;
+const squeeze = promisify(zstdCompress);
+/** Libraries to 0.43 of their size, at 200 MB/s and more a core: beyond 1 Gbit/s it would be in the way. */
+const params = { [constants.ZSTD_c_compressionLevel]: 3 };
+
+/** Where a blob can be read; `bytes` is the whole of it. */
+export interface ServedContent {
+  readonly bytes: number;
+  read(offset: number, length: number): Promise<Buffer>;
+  close?(): Promise<void>;
+}
+
+export type FetchAnswer = { content: ServedContent } | { lacking: string } | { elsewhere: FetchElsewhere };
+
+export type FetchStream = ServerDuplexStream<FetchWants, FetchPieces>;
+
+interface Job {
+  readonly want: FetchWant;
+  urgent: boolean;
+  readonly content: ServedContent;
+  at: number;
+  readonly end: number;
+  open: boolean;
+}
+
+/** `answer` says for each want where its content is; it may take its time, others go on meanwhile. */
+export function serveFetch(stream: FetchStream, answer: (want: FetchWant) => Promise<FetchAnswer> | FetchAnswer): void {
+  const gone = new AbortController();
+  const jobs = new Map<number, Job>();
+  const named = new Map<number, { urgent: boolean }>(); // wants that `answer` is still thinking about
+  const ready: FetchPiece[] = []; // answers without content
+  let writing = false;
+  let ended = false;
+
+  function leave(): void {
+    gone.abort(new HobError("cancelled", "the asker left"));
+    named.clear();
+    for (const id of jobs.keys()) drop(id);
+  }
+  stream.once("cancelled", leave);
+  stream.on("error", leave);
+  stream.on("end", () => {
+    ended = true;
+    void write();
+  });
+  stream.on("data", ({ wants, cancelled, hurried }: FetchWants) => {
+    for (const want of wants) void take(want);
+    for (const id of hurried) {
+      const known = jobs.get(id) ?? named.get(id);
+      if (known) known.urgent = true;
+    }
+    for (const id of cancelled) {
+      named.delete(id);
+      drop(id);
+    }
+    void write();
+  });
+
+  function drop(id: number): void {
+    const job = jobs.get(id);
+    jobs.delete(id);
+    if (job) close(job);
+  }
+
+  async function take(want: FetchWant): Promise<void> {
+    const naming = { urgent: want.urgent };
+    named.set(want.id, naming);
+    try {
+      const found = await answer(want);
+      const content = "content" in found ? found.content : undefined;
+      const end = want.length > 0 ? want.offset + want.length : (content?.bytes ?? 0);
+      const isCancelled = !named.delete(want.id);
+      const isOutside = content !== undefined && (end > content.bytes || want.offset > end);
+      if (isCancelled || isOutside) void content?.close?.();
+      if (isCancelled) return;
+      if (isOutside) ready.push(endOf(want.id, { lacking: `it has ${content.bytes} bytes only` }));
+      else if (content) jobs.set(want.id, { want, urgent: naming.urgent, content, at: want.offset, end, open: true });
+      else ready.push(endOf(want.id, found as Exclude<FetchAnswer, { content: unknown }>));
+    } catch (error) {
+      named.delete(want.id);
+      ready.push(endOf(want.id, { lacking: sentenceOf(error) }));
+    }
+    void write();
+  }
+
+  /** Takes turns: what gets a slice goes to the end of its kind. The patient are served one after the other, in the order asked. */
+  function nextSlices(): { job: Job; offset: number; length: number }[] {
+    const slices: { job: Job; offset: number; length: number }[] = [];
+    let room = messageBytes;
+    for (const urgent of [true, false]) {
+      for (const job of [...jobs.values()].filter((candidate) => candidate.urgent === urgent)) {
+        if (room <= 0 || slices.length === mostInMessage) return slices;
+        const length = Math.min(room, job.end - job.at);
+        slices.push({ job, offset: job.at, length });
+        job.at += length;
+        room -= length;
+        if (job.at === job.end) jobs.delete(job.want.id);
+        else if (urgent) {
+          jobs.delete(job.want.id);
+          jobs.set(job.want.id, job);
+        }
+      }
+      if (slices.length > 0) return slices; // nothing patient in a message that somebody waits for
+    }
+    return slices;
+  }
+
+  async function pieceOf({ job, offset, length }: { job: Job; offset: number; length: number }): Promise<FetchPiece> {
+    const { id } = job.want;
+    const last = offset + length === job.end;
+    try {
+      const data = await job.content.read(offset, length);
+      if (data.length !== length) throw new HobError("corrupt", `${length} bytes were to be read, ${data.length} came`);
+      if (last) close(job);
+      const squeezed = job.want.squeezed && length >= leastSqueezed ? await squeeze(data, { params }) : data;
+      const gains = squeezed.length < length * 0.9;
+      return {
+        ...{ id, data: gains ? squeezed : data, last, lacking: "", elsewhere: undefined },
+        squeezedFrom: gains ? length : 0,
+      };
+    } catch (error) {
+      jobs.delete(id);
+      close(job);
+      return endOf(id, { lacking: sentenceOf(error) });
+    }
+  }
+
+  async function write(): Promise<void> {
+    if (writing || gone.signal.aborted) return;
+    writing = true;
+    try {
+      for (;;) {
+        const slices = nextSlices();
+        if (slices.length === 0 && ready.length === 0) break;
+        const pieces = [...ready.splice(0), ...(await Promise.all(slices.map(pieceOf)))];
+        if (gone.signal.aborted) break;
+        if (!stream.write({ pieces })) await once(stream, "drain", { signal: gone.signal });
+      }
+      if (ended && jobs.size === 0 && named.size === 0) stream.end();
+    } catch (error) {
+      if (!gone.signal.aborted) stream.emit("error", toServiceError(error));
+    } finally {
+      writing = false;
+    }
+  }
+}
+
+function close(job: Job): void {
+  if (job.open) void job.content.close?.();
+  job.open = false;
+}
+
+function endOf(id: number, { lacking = "", elsewhere }: { lacking?: string; elsewhere?: FetchElsewhere }): FetchPiece {
+  return { id, data: Buffer.alloc(0), last: true, lacking, elsewhere, squeezedFrom: 0 };
+}
+
+/** A blob's file. Small ones are read at once; others stay open until their last piece. */
+export async function fileContent(path: string, bytes: number): Promise<ServedContent> {
+  if (bytes <= smallBytes) {
+    // A quarter of what another thread costs.
+    return { bytes, read: async (offset, length) => readFileSync(path).subarray(offset, offset + length) };
+  }
+  const file = await open(path, "r");
+  return {
+    bytes,
+    async read(offset, length) {
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, offset);
+      return buffer.subarray(0, bytesRead);
+    },
+    close: () => file.close(),
+  };
+}
+
+export const memoryContent = (data: Buffer): ServedContent => ({
+  bytes: data.length,
+  read: async (offset, length) => data.subarray(offset, offset + length),
+});

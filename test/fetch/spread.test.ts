@@ -1,0 +1,61 @@
+// ④⑤ Ten nodes that start one image at once: control gives about one copy, the nodes give the rest to each other.
+
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { sha256 } from "../../base/content-folder.ts";
+import { createSpread, type SpreadNode } from "../../control/spread.ts";
+import { memoryContent } from "../../proto/fetch-serving.ts";
+import { peerTicket } from "../../proto/peer-ticket.ts";
+import { bytesOf, makeFolder, makeImage, openTestNode, serveContents, type TestNode } from "./places.ts";
+
+test("ten nodes take about one copy from control, chunks included, and a ticket opens nothing but its image", async () => {
+  using folder = makeFolder();
+  const files: Record<string, Buffer> = { "model.bin": bytesOf("model", 9 << 20) };
+  for (let index = 0; index < 40; index++) files[`lib/${index}`] = bytesOf(`lib ${index}`, 20_000);
+  const made = makeImage(files);
+  const copy = [...made.blobs.values()].reduce((sum, { length }) => sum + length, 0);
+  using control = await serveContents(join(folder.path, "c"), made.blobs);
+  const known = new Map<string, SpreadNode>();
+  const spread = createSpread({ get: (name) => known.get(name), all: () => known.values() }, () => performance.now());
+  let given = 0;
+  control.answer = (want, node) => {
+    const data = made.blobs.get(want.digest)!;
+    const elsewhere = spread.elsewhere(node, want, data.length);
+    if (elsewhere) return { elsewhere };
+    given += want.length || data.length;
+    return { content: memoryContent(data) };
+  };
+  const nodes: TestNode[] = [];
+  for (let index = 0; index < 10; index++) {
+    const [name, peerKey] = [`node-${index}`, `key ${index}`];
+    const node = await openTestNode(folder.path, name, control);
+    node.room.peerKey(peerKey);
+    known.set(name, { name, peerAddress: node.room.address, peerKey, whole: () => false });
+    nodes.push(node);
+  }
+  await Promise.all(
+    nodes.map(async ({ room: { images } }) => {
+      await images.begin(made.image);
+      await Promise.all(Object.keys(files).map((path) => images.fetch(made.digestOf(path))));
+    }),
+  );
+  for (const { store } of nodes) for (const [digest, data] of made.blobs) expect(store.read(digest).equals(data)).toBe(true);
+  expect(given / copy).toBeLessThanOrEqual(1.5);
+
+  // What a node gives it gives for tickets of control only, and only of the image that they are for.
+  const giver = nodes[0]!;
+  const secret = Buffer.from("no image's");
+  await giver.store.put(secret);
+  await using stranger = await openTestNode(folder.path, "stranger", control);
+  const ask = (digest: string, image: string, ticket: string): Promise<void> => {
+    control.answer = (want) =>
+      want.direct ? { lacking: "control says no" } : { elsewhere: { node: "giver", address: giver.room.address, ticket } };
+    return stranger.room.fetcher.fetch({ digest, image, bytes: 0 }, "foreground");
+  };
+  const some = made.digestOf("lib/7");
+  await expect(ask(some, made.image, peerTicket("another key", made.image))).rejects.toThrow("control says no");
+  await expect(ask(sha256(secret), made.image, peerTicket("key 0", made.image))).rejects.toThrow("control says no");
+  await ask(some, made.image, peerTicket("key 0", made.image));
+  expect(stranger.store.has(some)).toBe(true);
+  for (const node of nodes) await node[Symbol.asyncDispose]();
+});
