@@ -257,13 +257,15 @@ export function createBuilds(parts: BuildsParts): Builds {
     },
     progress(progress) {
       const { what, node, unit, phase } = progress;
-      if (what === "image host" || !what.startsWith("image ")) return progress;
+      if (!what.startsWith("image ")) return progress;
       const amount = `${node}\n${what}`;
-      if (unit === "bytes" && phase !== "failed" && phase !== "ready") {
-        amounts.add(amount);
-        return progress;
-      }
-      return amounts.delete(amount) ? { ...progress, phase: "ready" } : undefined;
+      const ended = phase === "ready" || phase === "failed";
+      // How steps go, and why one failed, is told by `tell`; a download or a capture that went on until then ends.
+      if (ended && (unit === "steps" || phase === "failed"))
+        return amounts.delete(amount) ? { ...progress, phase: "ready" } : undefined;
+      if (unit === "steps") return undefined;
+      if (!ended) amounts.add(amount);
+      return progress;
     },
     stateOf(key) {
       const build = builds.get(key);
