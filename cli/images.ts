@@ -117,7 +117,7 @@ async function show(text: string, flags: Flags): Promise<void> {
   using pool = openPoolClient(await runningControl(flags.control));
   const [details, onNodes] = await Promise.all([images.show(image), pool.images()]);
   const held = onNodes.filter(({ digest }) => digest === details.record?.digest);
-  printDetails(details, held, undefined, flags.json ?? false);
+  printDetails(details, held, flags.json ?? false);
 }
 
 const marks = { added: "+", removed: "-", changed: "~" } as const;

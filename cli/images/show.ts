@@ -39,6 +39,8 @@ export function printRecords(records: ImageRecord[], json: boolean): void {
   else printRecordTable(records);
 }
 
+const percent = (part: number, whole: number): string => `${whole > 0 ? Math.round((100 * part) / whole) : 100} %`;
+
 function printRecordTable(records: ImageRecord[]): void {
   const nowMs = Date.now();
   printTable(
@@ -57,13 +59,13 @@ function printRecordTable(records: ImageRecord[]): void {
   );
 }
 
-/** What a first start reads, from its trace; absent while none has been seen. */
-export interface FirstStart {
-  blobs: number;
-  bytes: number;
-}
+/** From its mount until the first response in it. */
+const firstStartOf = ({ firstReadBlobs, firstReadBytes, firstReadHits, firstFetchedBytes }: ImageInfo) => ({
+  ...{ blobs: firstReadBlobs, bytes: firstReadBytes, fetchedBytes: firstFetchedBytes },
+  hitRate: firstReadHits / firstReadBlobs,
+});
 
-export function printDetails(details: ImageDetails, onNodes: ImageInfo[], first: FirstStart | undefined, json: boolean): void {
+export function printDetails(details: ImageDetails, onNodes: ImageInfo[], json: boolean): void {
   const { record, steps, blobs, blobBytes, sharedBytes, sharedWith } = details;
   if (!record) return;
   const doing = (index: number): string => {
@@ -71,12 +73,14 @@ export function printDetails(details: ImageDetails, onNodes: ImageInfo[], first:
     return step ? stepLabel(step) : `base ${labelOf(record)}`;
   };
   const built = steps.map(({ digest, ms }, index) => ({ step: index, doing: doing(index), digest: digest || null, ms }));
-  const local = onNodes.map(({ node, localBytes, storedBytes, view }) => ({ node, localBytes, storedBytes, view }));
+  const local = onNodes.map((info) => {
+    const { node, localBytes, storedBytes, view } = info;
+    return { node, localBytes, storedBytes, view, firstStart: info.firstReadBlobs > 0 ? firstStartOf(info) : null };
+  });
   if (json) {
     printJson({
       ...{ kind: "image", ...recordObject(record), steps: built, blobs, blobBytes, sharedBytes, sharedWith, nodes: local },
       ...{
-        firstStart: first ?? null,
         log: record.log.map(({ step, text }) => ({ step, text })),
         linesDropped: record.linesDropped,
       },
@@ -93,11 +97,19 @@ export function printDetails(details: ImageDetails, onNodes: ImageInfo[], first:
     const others = sharedWith.length > 0 ? `, of which ${formatBytes(sharedBytes)} are in other images too` : "";
     fact("blobs", `${blobs}, ${formatBytes(blobBytes)} in control's store${others}`);
   }
-  for (const { node, localBytes, storedBytes, view } of local) {
-    const share = storedBytes > 0 ? Math.round((100 * localBytes) / storedBytes) : 100;
-    fact("local", `${share} % on ${node} (${formatBytes(localBytes)} of ${formatBytes(storedBytes)}), ${view}`);
+  for (const { node, localBytes, storedBytes, view, firstStart } of local) {
+    fact(
+      "local",
+      `${percent(localBytes, storedBytes)} on ${node} (${formatBytes(localBytes)} of ${formatBytes(storedBytes)}), ${view}`,
+    );
+    if (!firstStart) continue;
+    const { blobs: read, bytes, fetchedBytes, hitRate } = firstStart;
+    const hits = `${Math.round(100 * hitRate)} % of them there before they were asked for`;
+    fact(
+      "first start",
+      `read ${read} blobs, ${formatBytes(bytes)}, ${hits}; ${formatBytes(fetchedBytes)} fetched until the first response`,
+    );
   }
-  fact("first start", first ? `reads ${first.blobs} blobs, ${formatBytes(first.bytes)}` : "not seen yet");
   if (record.apps.length > 0) fact("apps", record.apps.join(", "));
   if (record.key !== hostImageKey && built.length > 0) {
     printTable(

@@ -1,6 +1,6 @@
 // ⑧ Images: those of the nodes with their sizes, and of each build its state and its log, which stays readable after a failure.
 
-import type { FleetSample } from "../../../proto/gen/hob/v1/fleet.ts";
+import type { FleetSample, ImageInfo } from "../../../proto/gen/hob/v1/fleet.ts";
 import { stepLabel } from "../../../proto/image.ts";
 import type { BuildRecord } from "../../model/builds.ts";
 import { pad } from "../../text.ts";
@@ -18,8 +18,16 @@ export function imageLines(sample: FleetSample | undefined): Line[] {
       span(`  local ${sizeOf(image.localBytes, image.storedBytes)}`),
       span(image.sharedBytes > 0 ? `  ${size(image.sharedBytes)} shared` : "", "dim"),
       span(`  ${image.view}  ${node.name}`, "dim"),
+      span(firstStart(image), "dim"),
     ]),
   );
+}
+
+/** What was read until the first response of a call in it, once that is known. */
+function firstStart({ firstReadBlobs, firstReadBytes, firstReadHits }: ImageInfo): string {
+  if (firstReadBlobs === 0) return "";
+  const hits = Math.round((100 * firstReadHits) / firstReadBlobs);
+  return `  first read ${count(firstReadBlobs)} blobs, ${size(firstReadBytes)}, ${hits} % hits`;
 }
 
 /** Its log, with a heading where each step begins. */
