@@ -105,3 +105,17 @@ test("a build whose node is lost goes on elsewhere from the last step, and outli
   expect(resultOf(await session.outcome(session.call("price", ["on"])))).toBe("on");
   expect(script.ran).toEqual(["base debian bookworm", "run one", "run two"]);
 });
+
+test("an image that was edited before its build began is not built, and only the one that is wanted is", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  const [former, present] = [debian(run("former")), debian(run("present"))];
+  session.send({ $case: "publish", value: makePublish("v1", [{ name: "price", image: former }]) });
+  session.send({ $case: "publish", value: makePublish("v2", [{ name: "price", image: present }], { id: 2 }) });
+  await session.next("published", ({ id }) => id === 2);
+  const script = imageBuilder(place);
+  using _agent = linkAgent(place.socket, script);
+  expect(resultOf(await session.outcome(session.call("price", [1])))).toBe(1);
+  expect(script.ran).toEqual(["base debian bookworm", "run present"]);
+});
