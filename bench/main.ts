@@ -12,6 +12,7 @@ interface BenchOptions {
 
 const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
   burst: async (options) => (await import("./burst.ts")).burst(options),
+  images: async (options) => (await import("./images/local.ts")).localImages(options),
   loop: async (options) => (await import("./loop.ts")).loop(options),
 };
 

@@ -7,7 +7,7 @@ export interface Row {
   of?: string;
   stat: "p50" | "p99" | "mean" | "total";
   value: number;
-  unit: "ms" | "MB" | "1/s" | "%";
+  unit: "ms" | "MB" | "MB/s" | "1/s" | "%";
   rival?: string;
   rivalValue?: number;
   /** How many times better than the rival; above 1 is ahead, whichever way the unit runs. */
@@ -16,10 +16,11 @@ export interface Row {
   holds?: boolean;
 }
 
-/** `atMost` in the row's unit; `times`: at least so many times better than the rival. */
+/** `atMost` in the row's unit; `times`: at least so many times better than the rival; `timesTheRival`: at most so many times the rival's value. */
 export interface Goal {
   atMost?: number;
   times?: number;
+  timesTheRival?: number;
 }
 
 /** The value at quantile `q` (0…1) of unsorted samples, by the nearest rank. */
@@ -30,15 +31,18 @@ export function quantile(samples: number[], q: number): number {
 }
 
 export function makeRow(row: Row, goal: Goal = {}): Row {
-  const biggerIsBetter = row.unit === "1/s";
+  const biggerIsBetter = row.unit === "1/s" || row.unit === "MB/s";
   const ratio =
     row.rivalValue === undefined ? undefined : biggerIsBetter ? row.value / row.rivalValue : row.rivalValue / row.value;
   const parts = [
     goal.atMost !== undefined ? `≤ ${goal.atMost}` : undefined,
     goal.times !== undefined ? `≥ ${goal.times}×` : undefined,
+    goal.timesTheRival !== undefined ? `≤ ${goal.timesTheRival} × the rival's` : undefined,
   ].filter((part) => part !== undefined);
   const holds =
-    (goal.atMost === undefined || row.value <= goal.atMost) && (goal.times === undefined || (ratio ?? 0) >= goal.times);
+    (goal.atMost === undefined || row.value <= goal.atMost) &&
+    (goal.times === undefined || (ratio ?? 0) >= goal.times) &&
+    (goal.timesTheRival === undefined || row.value <= goal.timesTheRival * (row.rivalValue ?? 0));
   return {
     ...row,
     value: round(row.value),
