@@ -17,8 +17,10 @@ function launch(logFile: string): ChildProcess {
     if (logFile !== "-") mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
     const stderr = logFile === "-" ? 2 : openSync(logFile, "a", 0o600);
     try {
+      // A small young generation: the daemon makes little that it throws away, and its memory is to be as small as that.
+      const execArgv = ["--max-semi-space-size=2"];
       // "ignore", not pipes: nothing of the daemon may keep a terminal or a pipe of the agent's caller open.
-      return fork(entryFile("fusefs/daemon"), [], { stdio: ["ignore", "ignore", stderr, "ipc"], execArgv: [], cwd: "/" });
+      return fork(entryFile("fusefs/daemon"), [], { stdio: ["ignore", "ignore", stderr, "ipc"], execArgv, cwd: "/" });
     } finally {
       if (stderr !== 2) closeSync(stderr);
     }

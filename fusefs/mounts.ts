@@ -1,9 +1,10 @@
 // ⑤ The daemon's mounts: makes them, tells the workers what they show, and takes them down. All on the daemon's main thread.
 
 import { closeSync } from "node:fs";
-import { stat, writeFile } from "node:fs/promises";
+import { open, stat, writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { type ContentFolder, sha256 } from "../base/content-folder.ts";
-import { HobError } from "../base/errors.ts";
+import { HobError, systemError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { checkBlob, checkChunk } from "./arrivals.ts";
 import { closeBackings } from "./blobs.ts";
@@ -16,7 +17,7 @@ import type { Method } from "./ipc.ts";
 import { newReadLog, seenReads } from "./read-log.ts";
 import type { FuseServer } from "./server.ts";
 import { cloneSession, openSession } from "./session.ts";
-import { createSnapshots, share } from "./snapshots.ts";
+import { createSnapshots } from "./snapshots.ts";
 import { detach, write } from "./syscalls.ts";
 import { ROOT_NODE } from "./tree-roots.ts";
 import { NOTIFY_INVAL_ENTRY } from "./wire/constants.ts";
@@ -74,6 +75,23 @@ interface BlobsMount extends Mount {
 const IMAGE_BINDING = 0;
 
 const inodeCount = (manifest: SharedArrayBuffer): number => new DataView(manifest).getUint32(header.inodeCount, true);
+
+/** A file as memory that several threads see, without a copy on the way: manifests are large, and many. */
+async function readShared(path: string): Promise<SharedArrayBuffer> {
+  try {
+    await using handle = await open(path);
+    const shared = new SharedArrayBuffer((await handle.stat()).size);
+    const target = new Uint8Array(shared);
+    for (let at = 0; at < target.length; ) {
+      const { bytesRead } = await handle.read(target, at, target.length - at, at);
+      if (bytesRead === 0) throw new Error("it became shorter while it was read");
+      at += bytesRead;
+    }
+    return shared;
+  } catch (error) {
+    throw systemError(`reading blob ${basename(path).slice(0, 12)}`, error);
+  }
+}
 
 export function createMounts(options: MountsOptions): Mounts {
   const { store, log } = options;
@@ -161,10 +179,10 @@ export function createMounts(options: MountsOptions): Mounts {
     const known = manifests.get(digest)?.deref();
     if (known) return known;
     if (!store.has(digest)) await fetchBlob(digest);
-    const bytes = store.read(digest);
+    const shared = await readShared(store.path(digest));
+    const bytes = new Uint8Array(shared);
     if (sha256(bytes) !== digest) throw new HobError("corrupt", `image ${digest.slice(0, 12)}: its manifest has another digest`);
     decodeManifest(bytes);
-    const shared = share(bytes);
     manifests.set(digest, new WeakRef(shared));
     return shared;
   }

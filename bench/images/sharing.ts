@@ -70,8 +70,13 @@ export async function sharing(folder: string, tree: MeasuredTree, say: (text: st
       return join(folder, `200-${view}`, name);
     };
     if (view === "tiered") await server.mountBlobs(point("blobs"));
-    for (let mount = 0; mount < mounts; mount++) await server.mountImage(digests[mount % images] as string, point(String(mount)));
+    // All of one image first, which is what the goal is of: then ten more of as many images.
+    for (let mount = 0; mount < mounts; mount++) await server.mountImage(tree.digest, point(String(mount)));
     const value = residentBytes(server.pid) / 1e6;
+    for (const [index, digest] of digests.entries()) await server.mountImage(digest, point(`other-${index}`));
+    say(
+      `images: 200 mounts (${view}): ${value.toFixed(0)} MB, and with ten more images ${(residentBytes(server.pid) / 1e6).toFixed(0)} MB`,
+    );
     rows.push(makeRow({ bench: "images", row: "mounts-200-rss", of: view, stat: "total", value, unit: "MB" }, { atMost: 150 }));
   }
   return rows;

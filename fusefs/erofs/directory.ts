@@ -4,52 +4,50 @@ import { entriesOf, entryWord, inodeWord, type Manifest } from "../image/manifes
 import { BLOCK_BYTES, dirent, direntTypes } from "./layout.ts";
 
 const DOT = 0x2e;
-const DIRECTORY = direntTypes[4] as number;
-
-interface Named {
-  from: number; // in `names`
-  bytes: number;
-  inode: number;
-}
+/** In the place of an entry's number. */
+const SELF = -1;
+const PARENT = -2;
 
 export interface DirectorySource {
   readonly manifest: Manifest;
   readonly directory: number;
 }
 
-/** Whether a name comes before "." (count 1) or ".." (count 2), bytewise. */
-function precedesDots(names: Buffer, { from, bytes }: Named, count: number): boolean {
-  for (let i = 0; i < Math.min(bytes, count); i++) {
-    const difference = (names[from + i] as number) - DOT;
+const entryField = (manifest: Manifest, entry: number, field: number): number =>
+  manifest.entries[entry * entryWord.sizeof + field] as number;
+
+/** Bytes of an entry's name; SELF and PARENT have as many dots. */
+const nameBytes = (manifest: Manifest, entry: number): number =>
+  entry < 0 ? -entry : entryField(manifest, entry, entryWord.nameBytes);
+
+/** Whether an entry's name comes before "." or "..", bytewise. */
+function precedes(manifest: Manifest, entry: number, dots: number): boolean {
+  const from = entryField(manifest, entry, entryWord.nameOffset);
+  const bytes = nameBytes(manifest, entry);
+  for (let i = 0; i < Math.min(bytes, dots); i++) {
+    const difference = (manifest.names[from + i] as number) - DOT;
     if (difference !== 0) return difference < 0;
   }
-  return bytes < count;
+  return bytes < dots;
 }
 
-/** Calls back for every entry in order. `dots`: 1 or 2 for "." and "..", 0 for the entry that `named` describes. */
-function eachName({ manifest, directory }: DirectorySource, found: (named: Named, dots: number) => void): void {
+/** Calls back for every entry of the manifest, and for SELF and PARENT, in order. */
+function eachEntry({ manifest, directory }: DirectorySource, found: (entry: number) => void): void {
   const { first, count } = entriesOf(manifest, directory);
-  const named: Named = { from: 0, bytes: 0, inode: 0 };
-  const parent = manifest.inodes[directory * inodeWord.sizeof + inodeWord.parent] as number;
-  const dot = (dots: number): void => found({ from: 0, bytes: dots, inode: dots === 1 ? directory : parent }, dots);
   let dots = 1;
   for (let entry = first; entry < first + count; entry++) {
-    const at = entry * entryWord.sizeof;
-    named.from = manifest.entries[at + entryWord.nameOffset] as number;
-    named.bytes = manifest.entries[at + entryWord.nameBytes] as number;
-    named.inode = manifest.entries[at + entryWord.inode] as number;
-    while (dots <= 2 && !precedesDots(manifest.names, named, dots)) dot(dots++);
-    found(named, 0);
+    while (dots <= 2 && !precedes(manifest, entry, dots)) found(-dots++);
+    found(entry);
   }
-  while (dots <= 2) dot(dots++);
+  while (dots <= 2) found(-dots++);
 }
 
 /** Bytes of a directory: whole blocks, then what the last one holds. */
 export function directoryBytes(source: DirectorySource): number {
   let blocks = 0;
   let used = 0;
-  eachName(source, ({ bytes }) => {
-    const more = dirent.sizeof + bytes;
+  eachEntry(source, (entry) => {
+    const more = dirent.sizeof + nameBytes(source.manifest, entry);
     if (used + more > BLOCK_BYTES) {
       blocks++;
       used = 0;
@@ -59,32 +57,45 @@ export function directoryBytes(source: DirectorySource): number {
   return blocks * BLOCK_BYTES + used;
 }
 
-/** The directory as bytes, for the caller to put where it belongs. `nids`: where each inode of the manifest lies. */
+/** Writes the directory into zeros. `nids`: where each inode of the manifest lies, below 2^32: that many slots are 128 GiB. */
 export function writeDirectory(source: DirectorySource, nids: Float64Array, bytes: Buffer): void {
-  const { manifest } = source;
-  let block: { named: Named; dots: number }[] = [];
+  const { manifest, directory } = source;
+  const inodeField = (inode: number, field: number): number => manifest.inodes[inode * inodeWord.sizeof + field] as number;
+  let block: number[] = [];
   let used = 0;
   let at = 0;
-  const flush = (): void => {
+
+  function inodeOf(entry: number): number {
+    if (entry === SELF) return directory;
+    return entry === PARENT ? inodeField(directory, inodeWord.parent) : entryField(manifest, entry, entryWord.inode);
+  }
+
+  function flush(): void {
     let nameAt = block.length * dirent.sizeof;
-    for (const [index, { named, dots }] of block.entries()) {
-      const entryAt = at + index * dirent.sizeof;
-      const type = ((manifest.inodes[named.inode * inodeWord.sizeof + inodeWord.mode] as number) >>> 12) & 0xf;
-      bytes.writeUInt32LE(nids[named.inode] as number, entryAt + dirent.nid); // below 2^32: an image of 128 GiB of names
+    let entryAt = at;
+    for (const entry of block) {
+      const inode = inodeOf(entry);
+      const length = nameBytes(manifest, entry);
+      bytes.writeUInt32LE(nids[inode] as number, entryAt + dirent.nid);
       bytes.writeUInt16LE(nameAt, entryAt + dirent.nameOffset);
-      bytes[entryAt + dirent.type] = dots > 0 ? DIRECTORY : (direntTypes[type] as number);
-      if (dots > 0) bytes.fill(DOT, at + nameAt, at + nameAt + dots);
-      else manifest.names.copy(bytes, at + nameAt, named.from, named.from + named.bytes);
-      nameAt += named.bytes;
+      bytes[entryAt + dirent.type] = direntTypes[inodeField(inode, inodeWord.mode) >>> 12] as number;
+      if (entry < 0) bytes.fill(DOT, at + nameAt, at + nameAt + length);
+      else {
+        const from = entryField(manifest, entry, entryWord.nameOffset);
+        manifest.names.copy(bytes, at + nameAt, from, from + length);
+      }
+      nameAt += length;
+      entryAt += dirent.sizeof;
     }
     at += BLOCK_BYTES;
     block = [];
     used = 0;
-  };
-  eachName(source, (named, dots) => {
-    const more = dirent.sizeof + named.bytes;
+  }
+
+  eachEntry(source, (entry) => {
+    const more = dirent.sizeof + nameBytes(manifest, entry);
     if (used + more > BLOCK_BYTES) flush();
-    block.push({ named: { ...named }, dots });
+    block.push(entry);
     used += more;
   });
   flush();

@@ -1,9 +1,9 @@
 // ⑤ Writes a manifest as an EROFS image of names and attributes: files say where their content lies, and hold none.
 
 import { HobError } from "../../base/errors.ts";
-import { digestOf, inodeWord, type Manifest, sizeOf, targetOf } from "../image/manifest.ts";
+import { inodeWord, type Manifest, sizeOf, targetOf } from "../image/manifest.ts";
 import { fileType } from "../wire/constants.ts";
-import { type Attributes, attributesOf, attributeWords, writeAttributes } from "./attributes.ts";
+import { attributeBytes, attributeWords, writeAttributes } from "./attributes.ts";
 import { directoryBytes, writeDirectory } from "./directory.ts";
 import {
   BLOCK_BITS,
@@ -21,40 +21,58 @@ import {
   superblock,
 } from "./layout.ts";
 
-interface Placed {
-  attributes: Attributes;
-  /** Bytes of data, which directories and symlinks have: of these `tail` bytes lie behind the inode, the rest from `block` on. */
-  data: number;
-  tail: number;
-  block: number;
+/** Where each inode's parts lie, by its index in the manifest. */
+interface Plan {
+  /** Slot of the inode itself. */
+  nids: Float64Array;
+  /** Bytes of its attributes, which follow it. */
+  attributes: Uint32Array;
+  /** Bytes of data, which directories and symlinks have: of these `tails` lie behind the inode, the rest from the data's block `blocks` on. */
+  data: Uint32Array;
+  tails: Uint16Array;
+  blocks: Uint32Array;
+  firstDataBlock: number;
+  blockCount: number;
 }
 
 const blocksOf = (bytes: number): number => Math.ceil(bytes / BLOCK_BYTES);
+const typeAt = (manifest: Manifest, inode: number): number =>
+  (manifest.inodes[inode * inodeWord.sizeof + inodeWord.mode] as number) & fileType.mask;
 
-/** Where everything goes. Inodes lie in the manifest's order, so what one directory holds lies together; none crosses a block that need not. */
-function place(manifest: Manifest): { nids: Float64Array; placed: Placed[]; firstDataBlock: number; blocks: number } {
-  const nids = new Float64Array(manifest.inodeCount);
-  const placed: Placed[] = [];
+/** Bytes of what an inode holds beside attributes: a directory's entries, a symlink's target. */
+function dataBytes(manifest: Manifest, inode: number): number {
+  const type = typeAt(manifest, inode);
+  if (type === fileType.directory) return directoryBytes({ manifest, directory: inode });
+  return type === fileType.symlink ? sizeOf(manifest, inode) : 0;
+}
+
+const chunksOf = (manifest: Manifest, inode: number): number =>
+  typeAt(manifest, inode) === fileType.regular ? Math.ceil(sizeOf(manifest, inode) / CHUNK_BYTES) : 0;
+
+/** Inodes lie in the manifest's order, so what one directory holds lies together; none crosses a block that need not. */
+function planOf(manifest: Manifest): Plan {
+  const count = manifest.inodeCount;
+  const nids = new Float64Array(count);
+  const [attributes, data, blocks] = [new Uint32Array(count), new Uint32Array(count), new Uint32Array(count)];
+  const tails = new Uint16Array(count);
   let at = SUPERBLOCK_OFFSET + superblock.sizeof;
   let dataBlocks = 0;
-  for (let inode = 0; inode < manifest.inodeCount; inode++) {
-    const type = (manifest.inodes[inode * inodeWord.sizeof + inodeWord.mode] as number) & fileType.mask;
-    const size = sizeOf(manifest, inode);
-    const digest = type === fileType.regular && size > 0 ? digestOf(manifest, inode) : undefined;
-    const attributes = attributesOf(manifest, inode, digest);
-    const data =
-      type === fileType.directory ? directoryBytes({ manifest, directory: inode }) : type === fileType.symlink ? size : 0;
-    const head = inodeField.sizeof + attributes.bytes + (digest ? 4 * Math.ceil(size / CHUNK_BYTES) : 0);
-    const tail = head + (data % BLOCK_BYTES) <= BLOCK_BYTES ? data % BLOCK_BYTES : 0;
+  for (let inode = 0; inode < count; inode++) {
+    attributes[inode] = attributeBytes(manifest, inode);
+    const bytes = dataBytes(manifest, inode);
+    const head = inodeField.sizeof + (attributes[inode] as number) + 4 * chunksOf(manifest, inode);
+    const tail = head + (bytes % BLOCK_BYTES) <= BLOCK_BYTES ? bytes % BLOCK_BYTES : 0;
     at = Math.ceil(at / SLOT_BYTES) * SLOT_BYTES;
     if ((at % BLOCK_BYTES) + head + tail > BLOCK_BYTES) at = blocksOf(at) * BLOCK_BYTES;
     nids[inode] = at / SLOT_BYTES;
-    placed.push({ attributes, data, tail, block: dataBlocks });
+    data[inode] = bytes;
+    tails[inode] = tail;
+    blocks[inode] = dataBlocks;
     at += head + tail;
-    dataBlocks += blocksOf(data - tail);
+    dataBlocks += blocksOf(bytes - tail);
   }
   const firstDataBlock = blocksOf(at);
-  return { nids, placed, firstDataBlock, blocks: firstDataBlock + dataBlocks };
+  return { nids, attributes, data, tails, blocks, firstDataBlock, blockCount: firstDataBlock + dataBlocks };
 }
 
 function writeSuperblock(image: Buffer, rootNid: number, inodeCount: number): void {
@@ -71,52 +89,61 @@ function writeSuperblock(image: Buffer, rootNid: number, inodeCount: number): vo
 /** A device's number as the kernel decodes it (new_decode_dev): 12 bits of major amid 20 of minor. */
 const deviceNumber = (major: number, minor: number): number => ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 
+/** The part of an inode that all have in common; its size is that of the file, or of the data. */
+function writeInode(image: Buffer, at: number, manifest: Manifest, inode: number, plan: Plan): void {
+  const word = (field: number): number => manifest.inodes[inode * inodeWord.sizeof + field] as number;
+  const isFile = typeAt(manifest, inode) === fileType.regular;
+  const size = isFile ? sizeOf(manifest, inode) : (plan.data[inode] as number);
+  const layout = isFile && size > 0 ? format.chunked : plan.tails[inode] === 0 ? format.plain : format.inline;
+  image.writeUInt16LE(layout, at + inodeField.format);
+  image.writeUInt16LE(attributeWords(plan.attributes[inode] as number), at + inodeField.xattrCount);
+  image.writeUInt16LE(word(inodeWord.mode), at + inodeField.mode);
+  image.writeUInt32LE(size >>> 0, at + inodeField.size);
+  image.writeUInt32LE(Math.floor(size / 0x1_0000_0000), at + inodeField.size + 4);
+  image.writeUInt32LE(inode + 1, at + inodeField.number);
+  image.writeUInt32LE(word(inodeWord.uid), at + inodeField.uid);
+  image.writeUInt32LE(word(inodeWord.gid), at + inodeField.gid);
+  image.writeUInt32LE(word(inodeWord.mtimeLow), at + inodeField.mtime);
+  image.writeUInt32LE(word(inodeWord.mtimeHigh), at + inodeField.mtime + 4);
+  image.writeUInt32LE(word(inodeWord.mtimeNanoseconds), at + inodeField.mtimeNanoseconds);
+  image.writeUInt32LE(word(inodeWord.linkCount), at + inodeField.linkCount);
+}
+
 /** The image, to be mounted beneath folders of blobs as overlayfs's data-only layers. HobError `exhausted` for what EROFS has no room for. */
 export function erofsOf(manifest: Manifest): Buffer {
-  const { nids, placed, firstDataBlock, blocks } = place(manifest);
-  if (blocks >= NO_BLOCK) throw new HobError("exhausted", "an image's names and attributes do not fit into an EROFS image");
-  const image = Buffer.alloc(blocks * BLOCK_BYTES);
-  writeSuperblock(image, nids[0] as number, manifest.inodeCount);
+  const plan = planOf(manifest);
+  if (plan.blockCount >= NO_BLOCK) throw new HobError("exhausted", "an image's names do not fit into an EROFS image");
+  const image = Buffer.alloc(plan.blockCount * BLOCK_BYTES);
+  writeSuperblock(image, plan.nids[0] as number, manifest.inodeCount);
   let scratch = Buffer.alloc(BLOCK_BYTES);
 
-  for (const [inode, { attributes, data, tail, block }] of placed.entries()) {
-    const at = (nids[inode] as number) * SLOT_BYTES;
-    const word = (field: number): number => manifest.inodes[inode * inodeWord.sizeof + field] as number;
-    const mode = word(inodeWord.mode);
-    const type = mode & fileType.mask;
-    const size = type === fileType.regular ? sizeOf(manifest, inode) : data;
-    image.writeUInt16LE(tail > 0 ? format.inline : format.plain, at + inodeField.format);
-    image.writeUInt16LE(attributeWords(attributes), at + inodeField.xattrCount);
-    image.writeUInt16LE(mode, at + inodeField.mode);
-    image.writeUInt32LE(size >>> 0, at + inodeField.size);
-    image.writeUInt32LE(Math.floor(size / 0x1_0000_0000), at + inodeField.size + 4);
-    image.writeUInt32LE(inode + 1, at + inodeField.number);
-    image.writeUInt32LE(word(inodeWord.uid), at + inodeField.uid);
-    image.writeUInt32LE(word(inodeWord.gid), at + inodeField.gid);
-    image.writeUInt32LE(word(inodeWord.mtimeLow), at + inodeField.mtime);
-    image.writeUInt32LE(word(inodeWord.mtimeHigh), at + inodeField.mtime + 4);
-    image.writeUInt32LE(word(inodeWord.mtimeNanoseconds), at + inodeField.mtimeNanoseconds);
-    image.writeUInt32LE(word(inodeWord.linkCount), at + inodeField.linkCount);
-    if (attributes.bytes > 0) writeAttributes(attributes, image, at + inodeField.sizeof);
-    const behind = at + inodeField.sizeof + attributes.bytes;
+  /** The last, partial block of data right behind the inode where it fits, the rest in blocks of its own. */
+  function writeData(inode: number, at: number, behind: number): void {
+    const [data, tail] = [plan.data[inode] as number, plan.tails[inode] as number];
+    const block = plan.firstDataBlock + (plan.blocks[inode] as number);
+    if (data > tail) image.writeUInt32LE(block, at + inodeField.union);
+    if (scratch.length < data) scratch = Buffer.alloc(blocksOf(data) * BLOCK_BYTES);
+    const content = scratch.subarray(0, data).fill(0);
+    if (typeAt(manifest, inode) === fileType.symlink) targetOf(manifest, inode).copy(content);
+    else writeDirectory({ manifest, directory: inode }, plan.nids, content);
+    content.copy(image, block * BLOCK_BYTES, 0, data - tail);
+    content.copy(image, behind, data - tail);
+  }
 
-    if (type === fileType.regular && size > 0) {
-      image.writeUInt16LE(format.chunked, at + inodeField.format);
+  for (let inode = 0; inode < manifest.inodeCount; inode++) {
+    const at = (plan.nids[inode] as number) * SLOT_BYTES;
+    writeInode(image, at, manifest, inode, plan);
+    writeAttributes(manifest, inode, image, at + inodeField.sizeof);
+    const behind = at + inodeField.sizeof + (plan.attributes[inode] as number);
+    const type = typeAt(manifest, inode);
+    if (type === fileType.character || type === fileType.block) {
+      const [major, minor] = [inodeWord.first, inodeWord.count].map((field) => manifest.inodes[inode * inodeWord.sizeof + field]);
+      image.writeUInt32LE(deviceNumber(major as number, minor as number), at + inodeField.union);
+    } else if (type !== fileType.regular) {
+      if (plan.data[inode] !== 0) writeData(inode, at, behind);
+    } else if (sizeOf(manifest, inode) > 0) {
       image.writeUInt32LE(CHUNK_FORMAT, at + inodeField.union);
-      for (let chunk = 0; chunk * CHUNK_BYTES < size; chunk++) image.writeUInt32LE(NO_BLOCK, behind + 4 * chunk);
-    } else if (type === fileType.character || type === fileType.block) {
-      image.writeUInt32LE(deviceNumber(word(inodeWord.first), word(inodeWord.count)), at + inodeField.union);
-    } else if (data > 0) {
-      image.writeUInt32LE(data > tail ? firstDataBlock + block : 0, at + inodeField.union);
-      if (scratch.length < data) scratch = Buffer.alloc(blocksOf(data) * BLOCK_BYTES);
-      const content = scratch.subarray(0, data);
-      if (type === fileType.symlink) targetOf(manifest, inode).copy(content);
-      else {
-        content.fill(0);
-        writeDirectory({ manifest, directory: inode }, nids, content);
-      }
-      content.copy(image, (firstDataBlock + block) * BLOCK_BYTES, 0, data - tail);
-      content.copy(image, behind, data - tail);
+      for (let chunk = chunksOf(manifest, inode) - 1; chunk >= 0; chunk--) image.writeUInt32LE(NO_BLOCK, behind + 4 * chunk);
     }
   }
   return image;
