@@ -58,7 +58,7 @@ function applyDelta(base: Files, changed: readonly FileEntry[], removed: readonl
 }
 
 /** A manifest where several threads can see it. */
-export function share(bytes: Uint8Array): SharedArrayBuffer {
+function share(bytes: Uint8Array): SharedArrayBuffer {
   const shared = new SharedArrayBuffer(bytes.byteLength);
   new Uint8Array(shared).set(bytes);
   return shared;
