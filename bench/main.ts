@@ -12,7 +12,10 @@ interface BenchOptions {
 
 const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
   burst: async (options) => (await import("./burst.ts")).burst(options),
-  images: async (options) => (await import("./images/local.ts")).localImages(options),
+  images: async (options) => [
+    ...(await (await import("./images/local.ts")).localImages(options)),
+    ...(await (await import("./images/lazy.ts")).lazyImages(options)),
+  ],
   loop: async (options) => (await import("./loop.ts")).loop(options),
 };
 

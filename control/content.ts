@@ -45,7 +45,7 @@ async function putAll(blobs: ContentFolder, pieces: AsyncIterator<BlobPiece>): P
 async function sendAll(
   stream: ServerWritableStream<GetRequest, BlobPiece>,
   blobs: ContentFolder,
-  snapshots: Snapshots,
+  snapshots: ContentParts["snapshots"],
 ): Promise<void> {
   const gone = new AbortController();
   stream.once("cancelled", () => gone.abort(new HobError("cancelled", "the client left")));
@@ -70,7 +70,7 @@ async function sendAll(
 
 export interface ContentParts {
   blobs: ContentFolder;
-  snapshots: Snapshots;
+  snapshots: Pick<Snapshots, "has" | "content">;
   spread: Spread;
   /** The blob with the trace of an image's first start; "" when there is none. */
   trace(image: string): string;
