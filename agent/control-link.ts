@@ -30,6 +30,8 @@ export interface LinkOptions {
   control: string;
   hello(): AgentHello;
   onCommand(command: NonNullable<AgentCommand["command"]>): void;
+  /** A connection on which control had answered has ended. */
+  onLost(): void;
   clock: Clock;
   log: Log;
 }
@@ -93,6 +95,7 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
     batch = undefined;
     open = false;
     outbox.rewind(clock.now());
+    if (welcomed) options.onLost();
     return welcomed;
   }
 

@@ -6,37 +6,51 @@ import { setTimeout as after } from "node:timers/promises";
 import type { Clock } from "../base/clock.ts";
 import type { ContentFolder } from "../base/content-folder.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
+import { decodeManifest } from "../fusefs/image/decode.ts";
+import { entriesOfManifest } from "../fusefs/image/entries.ts";
 import { captureHostImage } from "../fusefs/image/host.ts";
+import { sizesOf } from "../fusefs/image/import/outcome.ts";
+import type { Manifest } from "../fusefs/image/manifest.ts";
 import type { FuseServer } from "../fusefs/server.ts";
-import type { AgentMessage } from "../proto/gen/hob/v1/agents.ts";
+import type { AgentMessage, ResolveImage } from "../proto/gen/hob/v1/agents.ts";
 import type { Progress } from "../proto/gen/hob/v1/calls.ts";
 import type { ImageRef } from "../proto/gen/hob/v1/common.ts";
 import type { ImageInfo } from "../proto/gen/hob/v1/fleet.ts";
+import { imageKey, imageLabel } from "../proto/image.ts";
+import { type Build, imageFailure } from "./build/builds.ts";
 import { unmount } from "./container/system-calls.ts";
-import { failure } from "./failures.ts";
+import type { Content } from "./content.ts";
 import type { LazyImages } from "./fetch/lazy.ts";
+import { type AgentNode, filesRead, type ImageRuntime, runtimeOf } from "./runner/image-runtime.ts";
 
 type ImageResolved = Extract<NonNullable<AgentMessage["message"]>, { $case: "image" }>["value"];
 
 export interface ImagesHost {
   store: ContentFolder;
+  content: Pick<Content, "ensure">;
   lazy: Pick<LazyImages, "begin" | "answered" | "figures">;
   fuse(): FuseServer;
   /** RUN/images */
   folder: string;
   /** Node binary that goes into the host's image. */
-  node: string;
+  node: AgentNode;
   nodeName: string;
+  /** Makes what `resolve` needs beyond this node's own runtimes. */
+  builds(images: Pick<Images, "mountPoint"> & { captureHost(): Promise<string> }): Build;
   progress(progress: Omit<Progress, "node">): void;
   clock: Clock;
   signal: AbortSignal;
 }
 
 export interface Images {
-  /** Never rejects: a failure is part of the answer. */
-  resolve(reference: ImageRef): Promise<ImageResolved>;
+  /** Rejects only when it was given up: because the agent ends, or control is not there any more. Another failure is part of the answer. */
+  resolve(order: ResolveImage): Promise<ImageResolved>;
+  /** Control is gone: nobody waits for what is being built. */
+  giveUp(reason: string): void;
   /** Where the image is mounted; mounts it if it is not. */
   mountPoint(digest: string): Promise<string>;
+  /** What the image has for processes in it. */
+  runtime(digest: string): Promise<ImageRuntime>;
   /** Resolves when nothing is being captured or mounted any more, or after five seconds: a fetch may wait for a control that is gone. */
   settled(): Promise<void>;
   /** The FUSE daemon is gone: detaches what it served. */
@@ -45,9 +59,14 @@ export interface Images {
   answered(digest: string): Promise<void>;
   list(): ImageInfo[];
   mounted(): string[];
+  /** Whether steps are run over images that are mounted. */
+  building(): boolean;
   /** Unmounts it; a container that comes mounts it again. */
   release(digest: string): Promise<void>;
 }
+
+/** Of an image that was made here, and not fetched. */
+const unknown = { sharedBytes: 0, firstReadBlobs: 0, firstReadBytes: 0, firstReadHits: 0, firstFetchedBytes: 0 };
 
 const progressEveryMs = 100;
 const settlePatienceMs = 5_000;
@@ -56,6 +75,9 @@ export function createImages(host: ImagesHost): Images {
   const known = new Map<string, ImageInfo>();
   const mounts = new Map<string, Promise<string>>();
   const leaving = new Map<string, Promise<void>>(); // being unmounted
+  const runtimes = new Map<string, Promise<ImageRuntime>>();
+  const building = new Map<string, Promise<ImageInfo>>();
+  let wanted = new AbortController(); // what is being built
   let capture: Promise<ImageInfo> | undefined;
 
   async function captureHost(): Promise<ImageInfo> {
@@ -65,7 +87,7 @@ export function createImages(host: ImagesHost): Images {
       host.progress({ what: "image host", phase, done, total, unit: "files", message });
     const captured = await captureHostImage({
       store: host.store,
-      node: host.node,
+      node: host.node.path,
       signal: host.signal,
       progress: (done, total) => {
         if (clock.now() - saidAtMs < progressEveryMs) return;
@@ -75,17 +97,63 @@ export function createImages(host: ImagesHost): Images {
     });
     const { digest, files, bytes, storedBytes } = captured;
     say("mounting", files, files);
-    const { passthrough, view: used } = host.fuse();
-    const view = used.kind === "tiered" ? "tiered" : passthrough.used ? "tree, passthrough" : "tree, read";
-    const info: ImageInfo = {
-      ...{ digest, source: "host", files, bytes, storedBytes, localBytes: storedBytes, node: host.nodeName, view },
-      ...{ capturedAtMs: clock.now(), sharedBytes: 0 },
-      ...{ firstReadBlobs: 0, firstReadBytes: 0, firstReadHits: 0, firstFetchedBytes: 0 },
-    };
+    const info = infoOf(digest, "host", { files, bytes, storedBytes });
     known.set(digest, info);
     await mountPoint(digest);
     say("ready", files, files);
     return info;
+  }
+
+  function infoOf(digest: string, source: string, sizes: Pick<ImageInfo, "files" | "bytes" | "storedBytes">): ImageInfo {
+    const { passthrough, view: used } = host.fuse();
+    const view = used.kind === "tiered" ? "tiered" : passthrough.used ? "tree, passthrough" : "tree, read";
+    const local = { localBytes: sizes.storedBytes, node: host.nodeName, view };
+    return { digest, source, ...sizes, ...local, ...unknown, capturedAtMs: host.clock.now() };
+  }
+
+  function capturedHost(): Promise<ImageInfo> {
+    capture ??= captureHost().catch((error: unknown) => {
+      capture = undefined;
+      throw error;
+    });
+    return capture;
+  }
+
+  const build = host.builds({ mountPoint, captureHost: async () => (await capturedHost()).digest });
+
+  async function builtImage(order: ResolveImage, image: ImageRef): Promise<ImageInfo> {
+    const signal = AbortSignal.any([host.signal, wanted.signal]);
+    const digest = await build(order, signal);
+    signal.throwIfAborted();
+    const info = infoOf(
+      digest,
+      image.source === "host" ? "host, with steps" : imageLabel(image),
+      sizesOf([...entriesOfManifest(manifestOf(digest))]),
+    );
+    known.set(digest, info);
+    await mountPoint(digest);
+    const total = image.steps.length;
+    host.progress({ what: `image ${imageLabel(image)}`, phase: "ready", done: total, total, unit: "steps", message: "" });
+    return info;
+  }
+
+  /** Those who ask for the same share one build. */
+  function buildOnce(order: ResolveImage, image: ImageRef): Promise<ImageInfo> {
+    const key = `${imageKey(image)} from ${order.from}`;
+    const begun = building.get(key);
+    if (begun) return begun;
+    const info = builtImage(order, image).finally(() => building.delete(key));
+    building.set(key, info);
+    return info;
+  }
+
+  const manifestOf = (digest: string): Manifest => decodeManifest(host.store.read(digest));
+
+  async function readRuntime(digest: string): Promise<ImageRuntime> {
+    await host.content.ensure([digest]);
+    const manifest = manifestOf(digest);
+    await host.content.ensure(filesRead(manifest));
+    return runtimeOf(manifest, host.node, (file) => host.store.read(file).toString("utf8"));
   }
 
   async function mountNow(digest: string): Promise<string> {
@@ -110,22 +178,35 @@ export function createImages(host: ImagesHost): Images {
   }
 
   return {
-    async resolve(requested) {
+    async resolve(order) {
+      const requested = order.image as ImageRef;
+      const what = `image ${imageLabel(requested)}`;
       try {
-        if (requested.source !== "host") throw new HobError("usage", `image source "${requested.source}" is not one of: host`);
-        capture ??= captureHost();
-        return { requested, image: await capture, failure: undefined };
+        const plain = requested.source === "host" && requested.steps.length === 0;
+        return { requested, image: await (plain ? capturedHost() : buildOnce(order, requested)), failure: undefined };
       } catch (error) {
-        capture = undefined;
-        const message = `image ${requested.source}: ${sentenceOf(error)}`;
-        host.progress({ what: `image ${requested.source}`, phase: "failed", done: 0, total: 0, unit: "files", message });
-        return { requested, image: undefined, failure: failure("infrastructure", message) };
+        host.signal.throwIfAborted();
+        if (error instanceof HobError && error.kind === "cancelled") throw error;
+        const said = sentenceOf(error);
+        const message = said.startsWith(what) ? said : `${what}: ${said}`;
+        host.progress({ what, phase: "failed", done: 0, total: 0, unit: "", message });
+        return { requested, image: undefined, failure: imageFailure(error, message) };
       }
+    },
+    giveUp(reason) {
+      wanted.abort(new HobError("cancelled", reason));
+      wanted = new AbortController();
+    },
+    runtime(digest) {
+      const runtime = runtimes.get(digest) ?? readRuntime(digest);
+      runtimes.set(digest, runtime);
+      runtime.catch(() => runtimes.delete(digest));
+      return runtime;
     },
     mountPoint,
     settled: async () =>
       void (await Promise.race([
-        Promise.allSettled([capture, ...mounts.values()]),
+        Promise.allSettled([capture, ...building.values(), ...mounts.values()]),
         after(settlePatienceMs, undefined, { ref: false }),
       ])),
     forgetMounts() {
@@ -133,6 +214,7 @@ export function createImages(host: ImagesHost): Images {
       mounts.clear();
     },
     mounted: () => [...mounts.keys()],
+    building: () => building.size > 0,
     async release(digest) {
       const mounted = mounts.get(digest);
       if (!mounted) return;

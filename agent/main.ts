@@ -101,6 +101,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
         node.command(command);
         rest.worked();
       },
+      onLost: () => node.controlLost(),
       ...{ clock: systemClock, log },
     },
     ending.signal,

@@ -1,6 +1,7 @@
 // ⑤ One node: its containers, images, warm pools and FUSE daemon, and what control's commands do to them.
 
 import { randomBytes } from "node:crypto";
+import { statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../base/clock.ts";
@@ -9,10 +10,13 @@ import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { startFuseServer } from "../fusefs/connect.ts";
 import type { FuseServer } from "../fusefs/server.ts";
-import type { AgentCommand, Pool } from "../proto/gen/hob/v1/agents.ts";
+import type { AgentCommand, Pool, ResolveImage } from "../proto/gen/hob/v1/agents.ts";
+import type { Progress } from "../proto/gen/hob/v1/calls.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import type { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
+import { createBuilds } from "./build/builds.ts";
+import { openBuildsFolder } from "./build/leftovers.ts";
 import { type Container, type ContainerHost, cgroupParent, createContainer } from "./container/container.ts";
 import { identify } from "./container/process.ts";
 import { createSlots } from "./container/slots.ts";
@@ -27,8 +31,8 @@ import type { AgentOptions } from "./main.ts";
 import { openNetwork } from "./network/network.ts";
 import type { Message } from "./outbox.ts";
 import { type AgentPaths, writeOwner } from "./run-folder.ts";
-import { runnerCommand } from "./runner/command.ts";
 import { connectRunner } from "./runner/connect.ts";
+import { launchOf } from "./runner/image-runtime.ts";
 import { createShells } from "./shell/shells.ts";
 import { missingAt } from "./store/control.ts";
 import { openStoreKeeper } from "./store/keeper.ts";
@@ -56,6 +60,8 @@ export interface Node extends AsyncDisposable {
   calls(): string[];
   /** Where other nodes fetch from this one. */
   readonly peerAddress: string;
+  /** The link to control has ended. */
+  controlLost(): void;
 }
 
 const defaultClass: ResourceClass = { cpu: 0, memoryBytes: 0, language: "python", gpu: "", network: "internet" };
@@ -117,17 +123,34 @@ export async function openNode(host: NodeHost): Promise<Node> {
     return server;
   }
 
+  const progress = (each: Omit<Progress, "node">): void => send({ $case: "progress", value: { ...each, node: options.name } });
+  const disk = stack.use(openBuildsFolder(store, options.key));
+  const contents = (): string[] => (fuse.view.kind === "tiered" ? [options.store, paths.blobs] : []);
+  const hostsFile = join(paths.network, "hosts");
+  writeFileSync(hostsFile, "127.0.0.1 localhost\n::1 localhost\n", { mode: 0o644 });
+  const agentNode = { path: options.node, bytes: statSync(options.node).size };
   const images = createImages({
     ...{
       store,
+      content,
       lazy: fetching.images,
       fuse: () => fuse,
       folder: paths.images,
-      node: options.node,
+      node: agentNode,
       nodeName: options.name,
       clock,
+      progress,
     },
-    progress: (progress) => send({ $case: "progress", value: { ...progress, node: options.name } }),
+    builds: (own) =>
+      createBuilds({
+        ...{ store, content, client: host.content, send, progress, clock, ...own },
+        debian: { folder: paths.builds, slots },
+        containers: {
+          ...{ key: options.key, folders: paths, disk: disk.path, slots, network, node: agentNode, hostsFile, log },
+          idmap: () => fuse.idmap,
+          contents,
+        },
+      }),
     signal: ending.signal,
   });
   const dispatcher = createDispatcher({
@@ -148,10 +171,9 @@ export async function openNode(host: NodeHost): Promise<Node> {
       return fuse;
     },
     get contents() {
-      return fuse.view.kind === "tiered" ? [options.store, paths.blobs] : [];
+      return contents();
     },
     connect: connectRunner,
-    command: runnerCommand,
     gpus,
     clock,
     log,
@@ -185,9 +207,11 @@ export async function openNode(host: NodeHost): Promise<Node> {
     storeKeeper?.used(image);
     try {
       const imageMount = await images.mountPoint(image);
+      const language = resourceClass.language === "typescript" ? "typescript" : "python";
+      const launch = launchOf(language, await images.runtime(image), { node: agentNode, hostsFile });
       await createContainer(
         containerHost,
-        { id, image, imageMount, resourceClass, events: dispatcher.eventsOf(id), changed },
+        { id, image, imageMount, resourceClass, launch, events: dispatcher.eventsOf(id), changed },
         signal,
       );
       log.info({ id, ms: clock.now() - sinceMs }, "created");
@@ -224,7 +248,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     start,
     stop: (id, reason) => containers.get(id)?.stop(reason) ?? Promise.resolve(),
     gpuRoom: gpus.room,
-    progress: (progress) => send({ $case: "progress", value: { ...progress, node: options.name } }),
+    progress,
     createsAtOnce: Math.min(Math.max(cores, 2), 4), // more are not faster: runc's work is the kernel's
     startsAtOnce: cores + 2, // of a hundred at once each would take half as much processor time again
     clock,
@@ -308,6 +332,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
               new Set([
                 ...[...containers.values(), ...creating.values()].map(({ image }) => image),
                 ...images.list().flatMap(({ digest, source }) => (source === "host" ? [digest] : [])),
+                ...(images.building() ? images.mounted() : []),
               ]),
             imagesMounted: images.mounted,
             release: images.release,
@@ -316,8 +341,13 @@ export async function openNode(host: NodeHost): Promise<Node> {
           }),
         );
 
-  const resolveImage = async (reference: Parameters<typeof images.resolve>[0]): Promise<void> =>
-    send({ $case: "image", value: await images.resolve(reference) });
+  async function resolveImage(order: ResolveImage): Promise<void> {
+    try {
+      send({ $case: "image", value: await images.resolve(order) });
+    } catch (error) {
+      log.info({ image: order.image, error: sentenceOf(error) }, "an image was given up");
+    }
+  }
 
   /** One row a command. */
   const handlers: { [C in Command["$case"]]: (value: Extract<Command, { $case: C }>["value"]) => void } = {
@@ -342,7 +372,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
         if (container?.state.name === "specialised") container.runner.rouse(); // control may be a moment behind
       }
     },
-    resolve: ({ image }) => void (image && resolveImage(image)),
+    resolve: (order) => void (order.image && resolveImage(order)),
   };
 
   await gpus.ready;
@@ -352,6 +382,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     info,
     calls: () => dispatcher.calls(),
     peerAddress: fetching.address,
+    controlLost: () => images.giveUp("control is not connected any more"),
     async [Symbol.asyncDispose]() {
       ending.abort(new HobError("cancelled", "the agent is ending"));
       keeper.hold(true);

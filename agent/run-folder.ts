@@ -14,15 +14,17 @@ const agentFolders = {
   blobs: "blobs",
   snapshots: "project",
   network: "net",
+  builds: "builds",
 } as const;
 
 export type AgentPaths = Record<keyof typeof agentFolders, string>;
 
 export function agentPaths(run: string): AgentPaths {
-  const { containers, runc, sdk, images, blobs, snapshots, network } = agentFolders;
+  const { containers, runc, sdk, images, blobs, snapshots, network, builds } = agentFolders;
   return {
     ...{ containers: join(run, containers), runc: join(run, runc), sdk: join(run, sdk) },
     ...{ images: join(run, images), blobs: join(run, blobs), snapshots: join(run, snapshots), network: join(run, network) },
+    builds: join(run, builds),
   };
 }
 

@@ -1,7 +1,7 @@
 // ⑤ Puts the SDK and the runners where containers can read them, whatever the permissions of the installation are.
 
 import { spawn } from "node:child_process";
-import { chmodSync, cpSync, readdirSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemError } from "../base/errors.ts";
 import { runnerCommand } from "./runner/command.ts";
@@ -10,6 +10,8 @@ export function copySdk(from: string, to: string): void {
   try {
     cpSync(from, to, { recursive: true, dereference: true, filter: (path) => !path.endsWith("__pycache__") });
     chmodSync(to, 0o755);
+    mkdirSync(join(to, "bin"));
+    writeFileSync(join(to, "bin/node"), ""); // the agent's Node is mounted upon it where an image has none: nodePoint
     for (const entry of readdirSync(to, { recursive: true, withFileTypes: true })) {
       chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
     }

@@ -11,6 +11,7 @@ import type { FuseServer } from "../../fusefs/server.ts";
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
 import type { Configuration } from "../gpu/apply.ts";
 import type { GpuEdit } from "../gpu/gpus.ts";
+import type { Launch } from "../runner/image-runtime.ts";
 import type { Runner, RunnerEvents } from "../runner/runner.ts";
 import { type Meter, openMeter, removeCgroups, swapLimitAvailable } from "./cgroup.ts";
 import { awaitEnd, kill, openFilesLimit } from "./process.ts";
@@ -33,7 +34,6 @@ export interface ContainerHost {
   fuse: Pick<FuseServer, "idmap" | "addContainer" | "removeContainer">;
   /** Connects to the runner of that language at the other end of its fd 3. */
   connect(socket: Duplex, events: RunnerEvents): Promise<Runner>;
-  command(language: string): { args: string[]; env: Record<string, string> };
   /** Devices for the container alone, with the edits that give them to it; held until `release`. */
   gpus: { acquire(id: string, request: string, signal: AbortSignal): Promise<GpuEdit>; release(id: string): void };
   clock: Clock;
@@ -46,6 +46,8 @@ export interface ContainerWish {
   /** Where that image is mounted. */
   imageMount: string;
   resourceClass: ResourceClass;
+  /** How its runner starts over that image. */
+  launch: Launch;
   events: RunnerEvents;
   /** Told at every change of `state`. */
   changed(container: Container): void;
@@ -55,6 +57,7 @@ export interface Container {
   readonly id: string;
   readonly image: string;
   readonly resourceClass: ResourceClass;
+  readonly launch: Launch;
   readonly startedAtMs: number;
   readonly state: ContainerState;
   /** Connected from the state `warm` on; before that an error. */
@@ -75,7 +78,7 @@ export const cgroupParent = (key: string): string => `hob-${key}`;
 
 /** Makes a container, not started. What fails undoes what was done and rejects with a sentence. */
 export async function createContainer(host: ContainerHost, wish: ContainerWish, signal: AbortSignal): Promise<Container> {
-  const { id, resourceClass } = wish;
+  const { id, resourceClass, launch } = wish;
   await using undo = new AsyncDisposableStack();
   let step = "GPUs";
   try {
@@ -106,12 +109,12 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
     signal.throwIfAborted();
     const place: RuncPlace = { root: host.folders.runc, bundle: folder, id };
     const spec = runtimeSpec({
-      ...{ id, root, project, resourceClass, slot, scratch: join(writable, "tmp") },
+      ...{ id, root, resourceClass, slot, scratch: join(writable, "tmp") },
       cgroupsPath: `/${cgroupParent(host.key)}/${id}`,
-      sdk: host.folders.sdk,
+      shown: [{ destination: "/hob", source: host.folders.sdk }, ...launch.shown, { destination: "/project", source: project }],
       nameFile: slot.network === "internet" ? host.nameFile : undefined,
       agentPid: process.pid,
-      command: host.command(resourceClass.language),
+      ...{ command: launch.command, user: launch.user, cwd: "/", capabilities: [] },
       swapLimit: swapLimitAvailable(),
       openFilesMost: openFilesLimit(),
     });
@@ -149,7 +152,7 @@ interface Made {
 
 /** The life of a container that runc has made. */
 function live({ host, wish, place, created, meter, life }: Made): Container {
-  const { id, image, resourceClass } = wish;
+  const { id, image, resourceClass, launch } = wish;
   const { init } = created;
   let state: ContainerState = { name: "creating" };
   let runner: Runner | undefined;
@@ -198,7 +201,7 @@ function live({ host, wish, place, created, meter, life }: Made): Container {
   }
 
   const container: Container = {
-    ...{ id, image, resourceClass, meter, pid: init.pid, startedAtMs: host.clock.now(), start },
+    ...{ id, image, resourceClass, launch, meter, pid: init.pid, startedAtMs: host.clock.now(), start },
     get state() {
       return state;
     },

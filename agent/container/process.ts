@@ -1,6 +1,7 @@
 // ⑤ A process by pid and start time, so that a pid used again is never mistaken for the one that had it.
 
 import { readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { setTimeout as after } from "node:timers/promises";
 import { errnoOf, HobError } from "../../base/errors.ts";
 import { reap } from "./system-calls.ts";
@@ -70,6 +71,30 @@ export async function awaitEnd(target: ProcessId): Promise<{ code?: number; sign
     await after(pauseMs);
   }
 }
+
+export interface Ended {
+  code: number;
+  /** Name of the signal that ended it, else "". */
+  signal: string;
+}
+
+/** The end of a process that became our child when runc ended (system-calls.ts, adoptOrphans). */
+export function endOf(leader: ProcessId): Promise<Ended> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      const wait = reap(leader.pid);
+      if (wait.state === "running") return;
+      process.off("SIGCHLD", look);
+      if (wait.state === "killed") resolve({ code: 128 + wait.signal, signal: signalName(wait.signal) });
+      else resolve({ code: wait.state === "exited" ? wait.code : 0, signal: "" });
+    };
+    process.on("SIGCHLD", look);
+    look();
+  });
+}
+
+export const signalName = (wanted: number): string =>
+  Object.entries(constants.signals).find(([, number]) => number === wanted)?.[0] ?? `signal ${wanted}`;
 
 /** This process' hard limit of open files. */
 export function openFilesLimit(): number {

@@ -8,8 +8,8 @@ export interface SpecInput {
   id: string;
   cgroupsPath: string;
   root: string;
-  sdk: string;
-  project: string;
+  /** Folders and files that are shown read-only, in this order. */
+  shown: readonly { destination: string; source: string }[];
   /** Shown at /tmp. */
   scratch: string;
   /** Their resolv.conf; undefined without a network. */
@@ -18,12 +18,24 @@ export interface SpecInput {
   slot: Slot;
   /** The agent's pid, through which runc finds the slot's namespaces. */
   agentPid: number;
-  command: { args: string[]; env: Record<string, string> };
+  command: { args: readonly string[]; env: Readonly<Record<string, string>> };
+  cwd: string;
+  user: ContainerUser;
+  /** Within its own user namespace. Functions have none. */
+  capabilities: readonly string[];
   /** Whether the kernel counts swap (memory.memsw, or memory.swap.max): then none is allowed. */
   swapLimit: boolean;
   /** This process' own hard limit of open files, which a user namespace cannot go beyond. */
   openFilesMost: number;
 }
+
+export interface ContainerUser {
+  uid: number;
+  gid: number;
+  additionalGids: readonly number[];
+}
+
+export const rootUser: ContainerUser = { uid: 0, gid: 0, additionalGids: [] };
 
 const MiB = 2 ** 20;
 /** Processes and threads of one container. */
@@ -49,12 +61,12 @@ const maskedPaths = [
 ];
 const readonlyPaths = ["bus", "fs", "irq", "sys", "sysrq-trigger"].map((name) => `/proc/${name}`);
 
-/** An OCI runtime configuration (spec 1.0.2): user namespace, no capabilities, no new privileges, seccomp, bounded everything. */
+/** An OCI runtime configuration (spec 1.0.2): user namespace, no new privileges, seccomp, bounded everything. */
 export function runtimeSpec(input: SpecInput): unknown {
   const { resourceClass, slot } = input;
   const namespaceOf = (fd: number): string => `/proc/${input.agentPid}/fd/${fd}`;
   const mapping = [{ containerID: 0, hostID: slot.uidBase, size: rangeSize }];
-  const none: string[] = [];
+  const { capabilities } = input;
   const openFiles = Math.min(openFilesWished, input.openFilesMost);
   const bind = (destination: string, source: string, access = "ro"): object => ({
     destination,
@@ -72,11 +84,14 @@ export function runtimeSpec(input: SpecInput): unknown {
     ociVersion: "1.0.2",
     process: {
       terminal: false,
-      user: { uid: 0, gid: 0 },
+      user: input.user,
       args: input.command.args,
       env: Object.entries(input.command.env).map(([name, value]) => `${name}=${value}`),
-      cwd: "/",
-      capabilities: { bounding: none, effective: none, inheritable: none, permitted: none, ambient: none },
+      cwd: input.cwd,
+      capabilities: {
+        ...{ bounding: capabilities, effective: capabilities, permitted: capabilities },
+        ...{ inheritable: [], ambient: [] }, // programs of another user than root begin without
+      },
       noNewPrivileges: true,
       rlimits: [
         { type: "RLIMIT_NOFILE", hard: openFiles, soft: openFiles },
@@ -98,8 +113,7 @@ export function runtimeSpec(input: SpecInput): unknown {
       tmpfs("/dev/shm", "noexec", "nodev", "mode=1777", `size=${shmBytes}`),
       { destination: "/sys", source: "sysfs", type: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
       bind("/tmp", input.scratch, "rw"),
-      bind("/hob", input.sdk),
-      bind("/project", input.project),
+      ...input.shown.map(({ destination, source }) => bind(destination, source)),
       ...(input.nameFile === undefined ? [] : [bind("/etc/resolv.conf", input.nameFile)]),
     ],
     linux: {

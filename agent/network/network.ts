@@ -8,10 +8,12 @@ import { type HobError, sentenceOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { inNetwork, raiseInterface } from "../container/system-calls.ts";
 import { linkName, linkPrefix, regionOf } from "./addresses.ts";
+import { type ForwardProxy, startForwardProxy } from "./forward-proxy.ts";
 import { addAddress, addRoute, makePair, removeLink } from "./netlink.ts";
 import { deleteTable, loadRules, networkObstacle, tablesBelow } from "./nft.ts";
+import type { Reach } from "./reach.ts";
 import { startResolver } from "./resolver.ts";
-import { rules, tableName, tablePrefix } from "./rules.ts";
+import { proxyPort, rules, tableName, tablePrefix } from "./rules.ts";
 import { findUplinks, forward, forwardNoMore, setting, type Uplinks } from "./uplinks.ts";
 
 export interface NetworkOptions {
@@ -32,6 +34,8 @@ export interface Network extends AsyncDisposable {
   readonly nameFile: string;
   /** Connects a slot's network namespace to the node. Takes about a millisecond and needs no process. */
   attach(index: number, networkFd: number, ownNetworkFd: number): Promise<void>;
+  /** Lets the container of that slot, a build, use the agent's proxy, and says where that is: "http://ADDRESS:PORT". */
+  admit(index: number, reach: Reach): Promise<{ proxy: string } & Disposable>;
 }
 
 const lookEveryMs = 10_000; // for an uplink that has changed: a laptop that left its cable
@@ -43,14 +47,15 @@ export async function openNetwork(options: NetworkOptions): Promise<Network> {
   const obstacle = await networkObstacle();
   if (obstacle) {
     log.warn({ reason: obstacle.sentence }, "containers have no network");
-    const refuse = (): Promise<void> => Promise.reject(obstacle);
-    return { obstacle, nameFile, attach: refuse, [Symbol.asyncDispose]: async () => {} };
+    const refuse = (): Promise<never> => Promise.reject(obstacle);
+    return { obstacle, nameFile, attach: refuse, admit: refuse, [Symbol.asyncDispose]: async () => {} };
   }
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   const region = regionOf(key, new Set(addresses.map(({ address }) => address)));
   writeFileSync(nameFile, `nameserver ${region.resolver}\noptions timeout:5 attempts:2\n`, { mode: 0o644 });
   let uplinks: Uplinks | undefined;
   let resolver: Promise<Disposable> | undefined;
+  let proxy: Promise<ForwardProxy> | undefined;
 
   async function follow(): Promise<void> {
     const found = findUplinks();
@@ -90,9 +95,14 @@ export async function openNetwork(options: NetworkOptions): Promise<Network> {
       resolver ??= startResolver({ address: region.resolver, file: options.nameServers, log });
       await resolver;
     },
+    async admit(index, reach) {
+      proxy ??= startForwardProxy(region.resolver, log); // the slot is attached: the address is there
+      const admitted = (await proxy).admit(region.lease(index), reach);
+      return { proxy: `http://${region.resolver}:${proxyPort}`, [Symbol.dispose]: () => admitted[Symbol.dispose]() };
+    },
     async [Symbol.asyncDispose]() {
       clearInterval(looking);
-      (await resolver?.catch(() => undefined))?.[Symbol.dispose]();
+      for (const service of [resolver, proxy]) (await service?.catch(() => undefined))?.[Symbol.dispose]();
       await clearNetwork(key, run);
     },
   };

@@ -5,8 +5,11 @@ import { linkPrefix, type Region } from "./addresses.ts";
 export const tablePrefix = "hob_";
 export const tableName = (key: string): string => `${tablePrefix}${key}`;
 
+/** Where builds find the agent's proxy, at the gateway's address. It hangs up on everybody else: forward-proxy.ts. */
+export const proxyPort = 3128;
+
 /** No container has business there: this host, private networks, link-local with its metadata services, other containers, groups. */
-const forbidden = [
+export const forbidden = [
   "0.0.0.0/8",
   "10.0.0.0/8",
   "100.64.0.0/10",
@@ -53,14 +56,14 @@ table ${table} {
     meta nfproto ipv6 drop
     fib saddr . iif oif missing drop
     ip daddr ${region.resolver} udp dport 53 accept
-    ip daddr ${region.resolver} tcp dport 53 accept
+    ip daddr ${region.resolver} tcp dport { 53, ${proxyPort} } accept
     ip daddr @forbidden drop
     fib daddr type { local, broadcast, multicast, anycast } drop
   }
   chain input {
     type filter hook input priority filter - 10; policy accept;
     iifname ${ours} ip daddr ${region.resolver} udp dport 53 accept
-    iifname ${ours} ip daddr ${region.resolver} tcp dport 53 accept
+    iifname ${ours} ip daddr ${region.resolver} tcp dport { 53, ${proxyPort} } accept
     iifname ${ours} drop
     ip daddr ${region.resolver} iifname != "lo" drop
   }

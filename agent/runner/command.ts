@@ -13,14 +13,21 @@ const commands = {
   },
 } as const;
 
-export function runnerCommand(language: "python" | "typescript"): { args: string[]; env: Record<string, string> } {
+export const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** `image` is the environment that the image itself gives: over the defaults, and below what the runner needs. */
+export function runnerCommand(
+  language: "python" | "typescript",
+  image: Readonly<Record<string, string>> = {},
+): { args: string[]; env: Record<string, string> } {
   const { args, env } = commands[language];
   return {
     args: [...args],
     env: {
-      PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      PATH: defaultPath,
       HOME: "/tmp", // the root is read-only; libraries keep their caches below HOME
       LANG: "C.UTF-8",
+      ...image,
       ...env,
     },
   };

@@ -1,6 +1,8 @@
 // ⑥ What runc is told about the process of a shell: as confined as the runner of its container. Pure.
 
 import type { OpenShell } from "../../proto/gen/hob/v1/shell.ts";
+import { defaultPath } from "../runner/command.ts";
+import type { Launch } from "../runner/image-runtime.ts";
 
 // The person's own shell where the image has it (sh is nobody's choice), else bash, else sh. No start-up files: /etc/bash.bashrc would
 // replace the prompt.
@@ -21,20 +23,23 @@ function prompt(app: string, name: string, folder: string): string {
 
 export interface ProcessInput {
   order: OpenShell;
+  /** What the container's image says of processes. */
+  launch: Pick<Launch, "config" | "user">;
   openFilesMost: number;
 }
 
 const openFilesWished = 65_536;
 
 /** An OCI process (spec 1.0.2): no capabilities, no new privileges; namespaces, cgroup and system calls are its container's. */
-export function processSpec({ order, openFilesMost }: ProcessInput): object {
+export function processSpec({ order, launch, openFilesMost }: ProcessInput): object {
   const { start, app, function: name, snapshot, secrets } = order;
-  const folder = snapshotFolder(snapshot?.digest ?? "");
+  const folder = snapshot || !launch.config.workdir ? snapshotFolder(snapshot?.digest ?? "") : launch.config.workdir;
   const given = start?.environment ?? {};
   const environment: Record<string, string> = {
-    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    PATH: defaultPath,
     HOME: "/tmp",
     LANG: "C.UTF-8",
+    ...launch.config.env,
     PYTHONPATH: "/hob/python",
     PYTHONDONTWRITEBYTECODE: "1",
     PS1: prompt(app, name, folder),
@@ -48,7 +53,7 @@ export function processSpec({ order, openFilesMost }: ProcessInput): object {
   return {
     terminal: start?.terminal ?? false,
     ...(start?.terminal ? { consoleSize: { width: columns, height: rows } } : {}),
-    user: { uid: 0, gid: 0 },
+    user: launch.user,
     args: command.length > 0 ? command : ["/bin/sh", "-c", choose],
     env: Object.entries(environment).map(([key, value]) => `${key}=${value}`),
     cwd: folder,

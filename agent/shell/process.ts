@@ -4,21 +4,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
-import { constants } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { ReadStream } from "node:tty";
 import { errnoOf, HobError } from "../../base/errors.ts";
-import { identify, kill, type ProcessId } from "../container/process.ts";
+import { type Ended, endOf, identify, kill, type ProcessId, signalName } from "../container/process.ts";
 import { lastComplaint, type RuncPlace } from "../container/runc.ts";
-import { reap } from "../container/system-calls.ts";
 import { listenForConsole, memoryFile, resizeTerminal } from "./console.ts";
-
-export interface Ended {
-  code: number;
-  /** Name of the signal that ended it, else "". */
-  signal: string;
-}
 
 export interface ShellProcess extends AsyncDisposable {
   /** stdout and stderr, or one terminal. Read only as fast as they are asked to. */
@@ -172,24 +164,6 @@ async function startWithPipes(place: RuncPlace, id: string, spec: object): Promi
     },
   };
 }
-
-/** The end of a process that became our child when runc ended (system-calls.ts, adoptOrphans). */
-function endOf(leader: ProcessId): Promise<Ended> {
-  return new Promise((resolve) => {
-    const look = (): void => {
-      const wait = reap(leader.pid);
-      if (wait.state === "running") return;
-      process.off("SIGCHLD", look);
-      if (wait.state === "killed") resolve({ code: 128 + wait.signal, signal: signalName(wait.signal) });
-      else resolve({ code: wait.state === "exited" ? wait.code : 0, signal: "" });
-    };
-    process.on("SIGCHLD", look);
-    look();
-  });
-}
-
-const signalName = (wanted: number): string =>
-  Object.entries(constants.signals).find(([, number]) => number === wanted)?.[0] ?? `signal ${wanted}`;
 
 /** Kills the processes of a session: runc makes each process that it starts the leader of one. */
 function killSession(leader: ProcessId): void {

@@ -6,9 +6,9 @@ import type { Log } from "../../base/log.ts";
 import type { SnapshotDelta } from "../../proto/gen/hob/v1/common.ts";
 import type { OpenShell, ShellInput, ShellOutput, ShellsClient } from "../../proto/gen/hob/v1/shell.ts";
 import type { Container } from "../container/container.ts";
-import { openFilesLimit } from "../container/process.ts";
+import { type Ended, openFilesLimit } from "../container/process.ts";
 import { failure } from "../failures.ts";
-import { type Ended, type ShellProcess, startProcess } from "./process.ts";
+import { type ShellProcess, startProcess } from "./process.ts";
 import { processSpec } from "./process-spec.ts";
 import { createPump } from "./pump.ts";
 
@@ -72,7 +72,7 @@ export function createShells(host: ShellHost): Shells {
     if (!container) throw new HobError("notFound", `container ${order.container} is not on this node any more`);
     const { snapshot, app, start } = order;
     if (snapshot) await host.show(container, app, snapshot);
-    const spec = processSpec({ order, openFilesMost: openFilesLimit() });
+    const spec = processSpec({ order, launch: container.launch, openFilesMost: openFilesLimit() });
     const place = { root: host.folders.runc, bundle: `${host.folders.containers}/${container.id}`, id: container.id };
     await using process = await startProcess(place, `shell-${order.id}`, spec);
     over.throwIfAborted();

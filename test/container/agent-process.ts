@@ -45,7 +45,7 @@ export interface AgentUnderTest extends AsyncDisposable {
   /** Hears every message from now on. */
   listen(listener: (message: Message) => void): void;
   /** The first message of that case, already there or to come, that fits. */
-  heard<C extends Message["$case"]>(name: C, fits?: (value: Of<C>) => boolean): Promise<Of<C>>;
+  heard<C extends Message["$case"]>(name: C, fits?: (value: Of<C>) => boolean, patienceMs?: number): Promise<Of<C>>;
   /** The containers as the agent's messages have told them. */
   containers(): ContainerInfo[];
   /** Waits until the present containers fit. */
@@ -90,6 +90,10 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
     },
   });
   server.addService(ContentService, {
+    // As in an embedded pool, the store is one: control lacks nothing.
+    missing(_call: unknown, answer: (error: null, response: { digests: string[] }) => void) {
+      answer(null, { digests: [] });
+    },
     fetch(call: FetchStream) {
       const content = openContentFolder(store, { durable: false });
       serveFetch(call, ({ digest }) => {
@@ -117,7 +121,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
     return spawn("unshare", args, { stdio: ["pipe", "inherit", "inherit"] });
   }
 
-  async function until<T>(what: string, look: () => T | undefined): Promise<T> {
+  async function until<T>(what: string, look: () => T | undefined, forMs = patienceMs): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const check = (): void => {
       const found = look();
@@ -125,7 +129,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
     };
     const timer = setTimeout(
       () => reject(new Error(`the agent has not said ${what}: ${tail(join(options.state, "agent.log"))}`)),
-      patienceMs,
+      forMs,
     );
     waiting.add(check);
     check();
@@ -161,7 +165,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
     },
     listen: (listener) => void listeners.push(listener),
     send: (command) => void batch?.add({ command }),
-    heard: (name, fits = () => true) =>
+    heard: (name, fits = () => true, forMs = patienceMs) =>
       until(
         name,
         () =>
@@ -169,6 +173,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
             (message): message is Extract<Message, { $case: typeof name }> =>
               message.$case === name && fits(message.value as never),
           )?.value as never,
+        forMs,
       ),
     containers,
     containersFit: (fits) =>

@@ -267,7 +267,7 @@ describe.skipIf(cannotRun)("the agent", () => {
       value: { image: { ...hostImageRef, source: "moon" }, stepsDone: 0, from: "", credentials: [] },
     });
     const answer = await agent.heard("image", ({ requested }) => requested?.source === "moon");
-    expect(answer.failure?.message).toBe('image moon: image source "moon" is not one of: host');
+    expect(answer.failure?.message).toBe('image moon: image source "moon" is not one of: host, debian, oci');
   });
 
   it("leaves nothing after kill -9 once its successor has started, and the successor works", async () => {

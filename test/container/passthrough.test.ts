@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { cgroupFolders, removeCgroups } from "../../agent/container/cgroup.ts";
 import { createContainer } from "../../agent/container/container.ts";
 import { createSlots } from "../../agent/container/slots.ts";
+import { rootUser } from "../../agent/container/spec.ts";
 import { makeAgentFolders, makeRunFolder } from "../../agent/run-folder.ts";
 import { runnerCommand } from "../../agent/runner/command.ts";
 import { connectRunner } from "../../agent/runner/connect.ts";
@@ -72,7 +73,6 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
         contents: view === "tiered" ? [store.root, folders.blobs] : [],
         fuse,
         connect: connectRunner,
-        command: runnerCommand,
         gpus: { acquire: () => Promise.resolve((config) => config), release() {} },
         clock: systemClock,
         log: silentLog,
@@ -82,6 +82,10 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
         image: image.digest,
         imageMount,
         resourceClass: { cpu: 0, memoryBytes: 256 << 20, language: "python", gpu: "", network: "none" },
+        launch: {
+          ...{ command: runnerCommand("python"), user: rootUser, shown: [] },
+          config: { env: {}, workdir: "", user: "" },
+        },
         events: { output: () => {}, started: () => {}, childCall: () => {}, childCancel: () => {}, unloaded: () => {} },
         changed: () => {},
       },

@@ -30,3 +30,15 @@ export function rootWithContainers(): boolean {
     return missing("runc is not installed");
   }
 }
+
+/** True where this machine can make a Debian image from its own mirrors. */
+export function withDebianMirror(): boolean {
+  for (const program of ["mmdebstrap", "apt-config"]) {
+    try {
+      execFileSync("which", [program], { stdio: "ignore" });
+    } catch {
+      return missing(`${program} is not installed`);
+    }
+  }
+  return true;
+}

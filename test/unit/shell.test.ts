@@ -69,11 +69,17 @@ describe("the process of a shell", () => {
         environment: { TERM: "xterm", LD_PRELOAD: "/evil.so", PATH: "/mine" },
       },
     });
-    const spec = processSpec({ order, openFilesMost: 1024 }) as { [field: string]: unknown; env: string[] };
+    const config = { env: { LANG: "C", GREETING: "hello" }, workdir: "/srv", user: "" };
+    const launch = { config, user: { uid: 33, gid: 33, additionalGids: [] } };
+    const spec = processSpec({ order, launch, openFilesMost: 1024 }) as { [field: string]: unknown; env: string[] };
     expect(spec).toMatchObject({
       ...{ terminal: true, cwd: "/project/abc", noNewPrivileges: true, consoleSize: { width: 90, height: 20 } },
       capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
     });
+    expect(spec).toMatchObject({ user: { uid: 33 } });
+    expect(spec.env).toEqual(expect.arrayContaining(["LANG=C", "GREETING=hello"]));
+    const plain = OpenShell.fromPartial({ start: { terminal: false } });
+    expect(processSpec({ order: plain, launch, openFilesMost: 1024 })).toMatchObject({ cwd: "/srv" });
     expect(spec.env).toEqual(expect.arrayContaining(["TERM=xterm", "TOKEN=t", "PS1=imxages/embed $" + "{PWD#/project/abc}$ "]));
     expect(spec.env.join("\n")).not.toMatch(/LD_PRELOAD|\/mine/);
   });
