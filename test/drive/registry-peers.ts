@@ -65,6 +65,7 @@ async function startTokenServer(folder: string) {
 /** Harm to the answer for a blob or a manifest: what to do with its body, or which status to give instead. */
 interface Harm {
   status?: number;
+  body?: Buffer;
   headers?: Record<string, string>;
   /** Ends the connection after so many bytes of the body. */
   cutAfter?: number;
@@ -89,7 +90,7 @@ export async function startRelay(port: number): Promise<Relay> {
     relay.requests.push({ path, range, authorization });
     const harm = relay.harm({ path, range }) ?? {};
     if (harm.status) {
-      outgoing.writeHead(harm.status, harm.headers).end();
+      outgoing.writeHead(harm.status, harm.headers).end(harm.body);
       return;
     }
     const { range: _, ...others } = incoming.headers;

@@ -122,6 +122,26 @@ describe("an imported tar", () => {
   });
 });
 
+it("a layer of any size takes no more memory than its small files in flight", async () => {
+  const mebibyte = Buffer.alloc(1 << 20, "0123456789abcdef");
+  const one = tarOf([{ name: "large", size: 256 << 20 }], { end: false });
+  const small = tarOf([{ name: "n", data: Buffer.alloc(900_000, 7) }], { end: false });
+  let most = 0;
+  async function* layer(): AsyncGenerator<Uint8Array, void, undefined> {
+    const sample = (): void => {
+      most = Math.max(most, process.memoryUsage().rss);
+    };
+    yield one;
+    for (let i = 0; i < 256; i++, sample()) yield mebibyte;
+    for (let i = 0; i < 200; i++, sample()) yield small;
+    yield Buffer.alloc(1024);
+  }
+  const before = process.memoryUsage().rss;
+  const { bytes } = await importTar(layer(), { store });
+  expect(bytes).toBe((256 << 20) + 900_000);
+  expect(most - before).toBeLessThan(120 << 20);
+});
+
 const endless = (block: Buffer): void => {
   block.fill(0, 124, 136);
   block[124] = 0x80;

@@ -38,8 +38,15 @@ const basic = (username: string, password: string): string =>
 
 const mostTokenBytes = 1 << 20;
 
+interface Access {
+  credential: RegistryCredential | undefined;
+  scope: string;
+  /** The registry speaks TLS: then its token server does, or gets nothing from us. */
+  secure: boolean;
+}
+
 /** For one repository of one registry: so there is one scope, and one token at a time. */
-export function createAuthorizer(http: RegistryHttp, credential: RegistryCredential | undefined, scope: string): Authorizer {
+export function createAuthorizer(http: RegistryHttp, { credential, scope, secure }: Access): Authorizer {
   let current: string | undefined;
   let renewal: Promise<boolean> | undefined; // shared by all requests that were refused
 
@@ -65,6 +72,7 @@ export function createAuthorizer(http: RegistryHttp, credential: RegistryCredent
     const realm = parameters["realm"];
     if (!realm || !URL.canParse(realm)) return undefined;
     const url = new URL(realm);
+    if (secure && url.protocol !== "https:") return undefined;
     const service = parameters["service"] ?? "";
     const wanted = parameters["scope"] ?? scope;
     if (credential?.identityToken) {

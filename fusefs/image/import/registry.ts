@@ -51,7 +51,7 @@ export function openRepository({ registry, repository }: RegistryReference, opti
   const base = `${plain ? "http" : "https"}://${host}/v2/${repository}`;
   const http = createRegistryHttp();
   const credential = options.credentials.find((each) => each.registry === registry);
-  const authorizer = createAuthorizer(http, credential, `repository:${repository}:pull`);
+  const authorizer = createAuthorizer(http, { credential, scope: `repository:${repository}:pull`, secure: !plain });
 
   async function authorised(url: URL, { headers, signal }: Request): Promise<HttpAnswer> {
     for (let refused = 0; ; refused++) {
