@@ -1,8 +1,18 @@
 // Work in a store's tmp folder: files that are not blobs yet, and leases. Named by the process that they belong to, so that what the dead have left is known.
 
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
 import { errnoOf, systemError } from "./errors.ts";
 
 /** What other programs, or an older hob, have left in tmp is nobody's after a day. */
@@ -50,21 +60,82 @@ function isOld(path: string): boolean {
 
 /** Removes what processes that have ended left. Whoever opens a store for a service calls it. */
 export function sweepWork(root: string): void {
-  for (const { path, alive } of worksIn(root)) if (!alive) rmSync(path, { recursive: true, force: true });
+  for (const { path, what, alive } of worksIn(root)) {
+    if (alive) continue;
+    if (what === "lease") giveUp(root, path, false);
+    else rmSync(path, { recursive: true, force: true });
+  }
 }
+
+export interface Lease extends Disposable {
+  /** This has been put for it: what is left of a work that fails, or dies, is found by that. */
+  note(digest: string): void;
+  /** The work is done: something reaches what was put. */
+  done(): void;
+}
+
+const notedAtOnce = 100;
 
 /**
  * While it is held, nothing that was put into the store since, or found there by `put`, is collected or evicted, whichever process does it:
  * for imports and builds, which put contents before the manifest that reaches them.
  */
-export function openLease(root: string): Disposable {
+export function openLease(root: string): Lease {
   const path = workFile(root, "lease");
-  try {
-    writeFileSync(path, "", { flag: "wx", mode: 0o600 });
-  } catch (error) {
-    throw systemError("taking a lease of the blob store", error, "free some space, then try again");
+  const begun = new Date();
+  let noted: string[] = [];
+  let isDone = false;
+  /** Its time says since when it holds. */
+  function write(): void {
+    writeFileSync(path, noted.map((digest) => `${digest}\n`).join(""), { flag: "a", mode: 0o600 });
+    utimesSync(path, begun, begun);
+    noted = [];
   }
-  return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
+  const said = (operation: string): void => {
+    try {
+      write();
+    } catch (error) {
+      throw systemError(operation, error, "free some space, then try again");
+    }
+  };
+  said("taking a lease of the blob store");
+  return {
+    note(digest) {
+      if (noted.push(digest) >= notedAtOnce) said("noting what an import has put");
+    },
+    done() {
+      isDone = true;
+    },
+    [Symbol.dispose]() {
+      try {
+        if (!isDone) write();
+        giveUp(root, path, isDone);
+      } catch {
+        rmSync(path, { force: true }); // on a full disk its notes are lost; why its work has failed is what counts
+      }
+    },
+  };
+}
+
+const leftFolder = (root: string): string => join(root, "left");
+
+/** Ends a lease; what its work has put, and nobody may ever reach, is noted for whoever collects. */
+function giveUp(root: string, lease: string, isDone: boolean): void {
+  if (isDone || !statSync(lease, { throwIfNoEntry: false })?.size) {
+    rmSync(lease, { force: true });
+    return;
+  }
+  mkdirSync(leftFolder(root), { recursive: true, mode: 0o700 });
+  renameSync(lease, join(leftFolder(root), basename(lease)));
+}
+
+/** Digests that works which failed have put, by the file that notes them: once collected, it can go. */
+export function leftBehind(root: string): { file: string; digests: string[] }[] {
+  if (!existsSync(leftFolder(root))) return [];
+  return readdirSync(leftFolder(root)).map((name) => {
+    const file = join(leftFolder(root), name);
+    return { file, digests: readFileSync(file, "utf8").split("\n").filter(Boolean) };
+  });
 }
 
 /** Since when blobs are under lease (ms since 1970); Infinity when none is. */

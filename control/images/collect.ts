@@ -1,10 +1,12 @@
-// ④ Takes out of the store what only forgotten images hold. What was never part of an image is left alone, whoever put it there.
+// ④ Takes out of the store what only forgotten images hold, and what imports that failed have left. What was never put for an image is left alone,
+// whoever put it there.
 
 import { statSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ContentFolder, Digest } from "../../base/content-folder.ts";
 import { errnoOf, systemError } from "../../base/errors.ts";
-import { leasedSince } from "../../base/store-work.ts";
+import { leasedSince, leftBehind } from "../../base/store-work.ts";
 import { contentsOf, filesOfSnapshot, kindOf } from "./reach.ts";
 
 const lookedAtInOneTurn = 200; // blobs
@@ -26,6 +28,8 @@ export interface Garbage {
   bytes: number;
   /** What is put or found by a put from then on (ms since 1970) is somebody's again. */
   beforeMs: number;
+  /** Files of notes that have been seen to: what of theirs stays is under another lease, which notes it too. */
+  left: string[];
 }
 
 /** What is under lease, or put while this looks, is left. */
@@ -51,9 +55,13 @@ export async function findGarbage(blobs: ContentFolder, roots: Roots, nowMs: num
       if (!kept.has(digest) && isOlder(blobs, digest, beforeMs)) garbage.add(digest);
     }
   }
+  const left = leftBehind(blobs.root);
+  for (const { digests } of left) {
+    for (const digest of digests) if (!kept.has(digest) && isOlder(blobs, digest, beforeMs)) garbage.add(digest);
+  }
   let bytes = 0;
   for (const digest of garbage) bytes += sizeOf(blobs, digest);
-  return { images: dead, blobs: [...garbage], bytes, beforeMs };
+  return { images: dead, blobs: [...garbage], bytes, beforeMs, left: left.map(({ file }) => file) };
 }
 
 function isOlder(blobs: ContentFolder, digest: Digest, beforeMs: number): boolean {
@@ -62,8 +70,9 @@ function isOlder(blobs: ContentFolder, digest: Digest, beforeMs: number): boolea
 }
 
 /** Takes them out; a lease that has begun meanwhile finds by `put` what it counts on, and that is left. */
-export async function removeGarbage(blobs: ContentFolder, { blobs: digests, beforeMs }: Garbage): Promise<void> {
+export async function removeGarbage(blobs: ContentFolder, { blobs: digests, beforeMs, left }: Garbage): Promise<void> {
   for (const digest of digests) if (isOlder(blobs, digest, beforeMs)) await blobs.remove(digest);
+  for (const file of left) await rm(file, { force: true });
 }
 
 /** Bytes of a blob in the store; 0 where it is not, which an image that is fetched as it is read may lack. */

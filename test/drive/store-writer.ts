@@ -16,7 +16,7 @@ const noise = (bytes: number, seed: string): Buffer => createHash("shake256", { 
 const tell = (): void => void writeSync(1, ".");
 
 for (let round = 0; ; round++) {
-  using _lease = openLease(root);
+  using lease = openLease(root);
   const seed = `${number}.${round}`;
   const small = Array.from({ length: 20 }, (_, index) => store.put(noise(1000 + index * 500, `${seed}.${index}`)));
   const large = noise(300_000, seed);
@@ -27,4 +27,6 @@ for (let round = 0; ; round++) {
   await Promise.all(
     [0, 1].map((piece) => partial.put(blob, piece, whole.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES))),
   );
+  lease.note(blob.digest);
+  lease.done();
 }

@@ -156,15 +156,29 @@ it("loses by collection what only a forgotten image holds, and nothing that an i
   const orphan = await store.put(Buffer.from("never in an image"));
   const roots = { images: new Set([kept]), removed: new Set([gone]), blobs: new Set<string>() };
   for (const digest of await blobsOf(store)) utimesSync(store.path(digest), 1000, 1000);
+  {
+    using failed = openLease(root);
+    failed.note(await store.put(Buffer.from("left by an import that failed")));
+    failed.note(sha256("both"));
+    using succeeded = openLease(root);
+    succeeded.note(await store.put(Buffer.from("reached by nobody, but not known as such")));
+    succeeded.done();
+  }
+  utimesSync(store.path(sha256("left by an import that failed")), 1000, 1000);
   const lease = openLease(root);
   await store.put(Buffer.from("wanted again"));
   const garbage = await findGarbage(store, roots, Date.now());
-  expect(garbage.blobs.toSorted()).toEqual([gone, sha256("gone")].toSorted());
+  expect(garbage.blobs.toSorted()).toEqual([gone, sha256("gone"), sha256("left by an import that failed")].toSorted());
   await store.put(Buffer.from("gone")); // between mark and sweep
   await removeGarbage(store, garbage);
   lease[Symbol.dispose]();
-  const left = [kept, orphan, ...["both", "kept", "gone", "wanted again"].map((content) => sha256(content))];
+  const left = [
+    kept,
+    orphan,
+    ...["both", "kept", "gone", "wanted again", "reached by nobody, but not known as such"].map((content) => sha256(content)),
+  ];
   expect(await blobsOf(store)).toEqual(left.toSorted());
+  expect(readdirSync(join(root, "left"))).toEqual([]);
 });
 
 it("tells whoever collects what its other owners keep, as long as they exist", () => {

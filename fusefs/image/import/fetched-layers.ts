@@ -1,9 +1,8 @@
 // ⑤ Layers from a registry: several fetched at once, each through a file, applied in their order while they arrive.
 
 import { statfs } from "node:fs/promises";
-import type { ContentFolder } from "../../../base/content-folder.ts";
 import { HobError } from "../../../base/errors.ts";
-import { applyLayer, inLayer } from "./layer.ts";
+import { applyLayer, inLayer, type LayerOptions } from "./layer.ts";
 import type { Descriptor } from "./oci.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import type { ImageTree } from "./tree.ts";
@@ -12,9 +11,7 @@ import { verified } from "./verified.ts";
 /** What registries and links bear; more makes none of them faster. */
 const atOnce = 3;
 
-export interface FetchOptions {
-  store: ContentFolder;
-  signal?: AbortSignal | undefined;
+export interface FetchOptions extends LayerOptions {
   /** Compressed bytes that have arrived, of all layers. */
   progress?(bytes: number, totalBytes: number): void;
 }
@@ -33,7 +30,7 @@ export async function applyFetchedLayers(
   tree: ImageTree,
   layers: readonly Descriptor[],
   fetch: (layer: Descriptor, signal: AbortSignal) => AsyncIterable<Uint8Array>,
-  { store, signal, progress }: FetchOptions,
+  { store, lease, signal, progress }: FetchOptions,
 ): Promise<void> {
   const totalBytes = layers.reduce((sum, { size }) => sum + size, 0);
   await checkRoom(store.root, totalBytes);
@@ -75,7 +72,7 @@ export async function applyFetchedLayers(
   try {
     for (const index of layers.keys()) {
       const spool = await (spools[index]?.promise as Promise<Spool>);
-      await applyLayer(tree, { name: nameOf(index), data: spool.read() }, { store, signal: either });
+      await applyLayer(tree, { name: nameOf(index), data: spool.read() }, { store, lease, signal: either });
       await spool[Symbol.asyncDispose](); // its room on the disk is wanted
     }
   } catch (error) {

@@ -58,7 +58,7 @@ async function findManifest(repository: Repository, reference: string, platform:
 export async function importFromRegistry(reference: string, options: RegistryImportOptions): Promise<RegistryImport> {
   const named = parseReference(reference);
   const { store, signal, credentials, platform = ownPlatform(), insecure = namedInsecure() } = options;
-  using _lease = openLease(store.root);
+  using lease = openLease(store.root);
   using repository = openRepository(named, { credentials, insecure, signal });
   try {
     const asked = named.digest ? `sha256:${named.digest}` : named.tag;
@@ -72,8 +72,10 @@ export async function importFromRegistry(reference: string, options: RegistryImp
     );
     const tree = createImageTree();
     const { progress } = options;
-    await applyFetchedLayers(tree, layers, repository.blob, { store, signal, ...(progress ? { progress } : {}) });
-    return { ...(await keepManifest(store, [...tree.entries()], imageConfig)), source };
+    await applyFetchedLayers(tree, layers, repository.blob, { store, lease, signal, ...(progress ? { progress } : {}) });
+    const image = await keepManifest(store, [...tree.entries()], imageConfig);
+    lease.done();
+    return { ...image, source };
   } catch (error) {
     throw inLayer(`importing ${reference}`, error);
   }

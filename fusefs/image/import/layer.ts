@@ -2,6 +2,7 @@
 
 import type { ContentFolder } from "../../../base/content-folder.ts";
 import { HobError } from "../../../base/errors.ts";
+import type { Lease } from "../../../base/store-work.ts";
 import { storeContent } from "../chunks.ts";
 import { decompress } from "./compression.ts";
 import { readTar, type TarEntry } from "./tar-reader.ts";
@@ -64,6 +65,13 @@ async function causeOf(error: unknown, pieces: AsyncIterator<Uint8Array>): Promi
   }
 }
 
+export interface LayerOptions {
+  store: ContentFolder;
+  /** Of the import that the layer is part of. */
+  lease: Lease;
+  signal?: AbortSignal | undefined;
+}
+
 /**
  * Applies the next layer. Memory is bounded by small files in flight (16 MiB), whatever the layer's size. Errors name the layer and the entry;
  * the tree is of no use after one.
@@ -71,7 +79,7 @@ async function causeOf(error: unknown, pieces: AsyncIterator<Uint8Array>): Promi
 export async function applyLayer(
   tree: ImageTree,
   layer: { name: string; data: AsyncIterable<Uint8Array> },
-  { store, signal }: { store: ContentFolder; signal?: AbortSignal | undefined },
+  { store, lease, signal }: LayerOptions,
 ): Promise<void> {
   const crew = createCrew();
 
@@ -80,12 +88,14 @@ export async function applyLayer(
     tree.place(entry, slot);
     if (entry.size > smallBytes) {
       slot.stored = await storeContent(store, entry.content());
+      lease.note(slot.stored.digest);
       return;
     }
     const data = await bufferOf(entry);
     await crew.add(async () => {
       try {
         slot.stored = { digest: await store.put(data), size: data.length };
+        lease.note(slot.stored.digest);
       } catch (error) {
         throw atEntry(entry.path, error);
       }

@@ -58,7 +58,7 @@ function chooseTag(entries: readonly IndexEntry[], tag: string | undefined): Ind
 /** HobErrors name the folder, and of a layer that is damaged or hostile the layer and the entry. */
 export async function importOciLayout(folder: string, options: LayoutOptions): Promise<ImportedImage> {
   const { store, signal, platform = ownPlatform() } = options;
-  using _lease = openLease(store.root);
+  using lease = openLease(store.root);
 
   async function* blob({ digest }: Descriptor): AsyncGenerator<Buffer, void, undefined> {
     try {
@@ -92,9 +92,11 @@ export async function importOciLayout(folder: string, options: LayoutOptions): P
     const tree = createImageTree();
     for (const [index, layer] of layers.entries()) {
       const name = `layer ${index + 1} (sha256 ${layer.digest.slice(0, 12)})`;
-      await applyLayer(tree, { name, data: verified(blob(layer), layer, "its content") }, { store, signal });
+      await applyLayer(tree, { name, data: verified(blob(layer), layer, "its content") }, { store, lease, signal });
     }
-    return await keepManifest(store, [...tree.entries()], imageConfig);
+    const image = await keepManifest(store, [...tree.entries()], imageConfig);
+    lease.done();
+    return image;
   } catch (error) {
     throw inLayer(`importing the OCI layout ${folder}`, error);
   }

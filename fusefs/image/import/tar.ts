@@ -10,8 +10,10 @@ export async function importTar(
   stream: AsyncIterable<Uint8Array>,
   { store, signal, name = "the tar" }: ImportOptions & { name?: string },
 ): Promise<ImportedImage> {
-  using _lease = openLease(store.root);
+  using lease = openLease(store.root);
   const tree = createImageTree();
-  await applyLayer(tree, { name: `importing ${name}`, data: stream }, { store, signal });
-  return await keepManifest(store, [...tree.entries()]);
+  await applyLayer(tree, { name: `importing ${name}`, data: stream }, { store, lease, signal });
+  const image = await keepManifest(store, [...tree.entries()]);
+  lease.done();
+  return image;
 }
