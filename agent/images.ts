@@ -28,7 +28,7 @@ type ImageResolved = Extract<NonNullable<AgentMessage["message"]>, { $case: "ima
 export interface ImagesHost {
   store: ContentFolder;
   content: Pick<Content, "ensure">;
-  lazy: Pick<LazyImages, "begin" | "answered" | "figures">;
+  lazy: Pick<LazyImages, "begin" | "answered" | "figures" | "forget">;
   fuse(): FuseServer;
   /** RUN/images */
   folder: string;
@@ -219,7 +219,10 @@ export function createImages(host: ImagesHost): Images {
       const mounted = mounts.get(digest);
       if (!mounted) return;
       mounts.delete(digest);
-      const released = mounted.then((point) => host.fuse().unmount(point));
+      const released = mounted.then(async (point) => {
+        await host.fuse().unmount(point);
+        host.lazy.forget(digest);
+      });
       leaving.set(digest, released);
       await released.finally(() => leaving.delete(digest));
     },

@@ -30,6 +30,8 @@ export interface LazyImages {
   fetch(digest: string, chunk?: number): Promise<void>;
   /** A call in a container of that image has been answered: its start is over. Never rejects. */
   answered(image: string): Promise<void>;
+  /** It is mounted no more, and what is here of it may go: nothing of it is fetched until it begins again. */
+  forget(image: string): void;
   /** Undefined for an image that was never fetched. */
   figures(image: string): ImageFigures | undefined;
   /** Contents that are not here, of images that have begun, in the order of their trees; counts what has come meanwhile. */
@@ -245,6 +247,11 @@ export function createLazyImages(host: LazyHost): LazyImages {
     },
     fetch,
     answered,
+    forget(image) {
+      images.delete(image);
+      const at = ready.findIndex(({ contents }) => contents.image === image);
+      if (at >= 0) ready.splice(at, 1);
+    },
     figures: (image) => ready.find(({ contents }) => contents.image === image)?.figures,
     async *missing() {
       for (const lazy of [...ready]) {
