@@ -22,6 +22,8 @@ export interface ImageContents {
   indexOf(digest: string): number;
   digestAt(index: number): string;
   readonly count: number;
+  /** Of all, each once. */
+  readonly bytes: number;
   /** How to ask for it: whole, or one chunk. */
   wanted(index: number, chunk?: number): Wanted;
   /** 0 where it is fetched whole only. */
@@ -85,6 +87,7 @@ export function readContents(image: string, manifestBytes: Uint8Array): ImageCon
     indexOf,
     digestAt,
     count,
+    bytes: fileOf.reduce((sum, file) => sum + sizeOf(manifest, file), 0),
     wanted(index, chunk) {
       const digest = digestAt(index);
       const size = sizeOf(manifest, fileOf[index] as number);

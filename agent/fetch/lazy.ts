@@ -69,10 +69,13 @@ interface Lazy {
   /** Reads that had to wait, by content. */
   readonly missed: Set<number>;
   readonly fetchedBefore: number;
+  counted: boolean;
 }
 
 const checkedInOneTurn = 500;
 const keptContents = 4;
+/** Where no call tells that the start is over. */
+const countLateMs = 10_000;
 
 export function createLazyImages(host: LazyHost): LazyImages {
   const { store, fetcher, log } = host;
@@ -90,7 +93,7 @@ export function createLazyImages(host: LazyHost): LazyImages {
     const contents = readContents(image, store.read(image));
     const figures = {
       localBytes: 0,
-      storedBytes: 0,
+      storedBytes: contents.bytes,
       firstReadBlobs: 0,
       firstReadBytes: 0,
       firstReadHits: 0,
@@ -98,10 +101,11 @@ export function createLazyImages(host: LazyHost): LazyImages {
     };
     const lazy: Lazy = {
       ...{ contents, ahead: createAhead(), local: new Uint8Array(contents.count), figures, untraced: true, answered: false },
-      ...{ missed: new Set(), fetchedBefore },
+      ...{ missed: new Set(), fetchedBefore, counted: false },
     };
     ready.push(lazy);
-    void trace.then((bytes) => replay(lazy, bytes)).then(() => count(lazy));
+    void trace.then((bytes) => replay(lazy, bytes));
+    setTimeout(() => count(lazy), countLateMs).unref();
     return lazy;
   }
 
@@ -125,13 +129,14 @@ export function createLazyImages(host: LazyHost): LazyImages {
     lazy.figures.localBytes += bytes;
   }
 
-  /** What of it is here, and how much there is. */
+  /** What of it is here. Looking at each content takes longer than a first start may. */
   async function count(lazy: Lazy): Promise<void> {
-    const { contents, figures } = lazy;
+    if (lazy.counted) return;
+    lazy.counted = true;
+    const { contents } = lazy;
     for (let index = 0; index < contents.count; index++) {
       if (index % checkedInOneTurn === checkedInOneTurn - 1) await nextTurn();
       const { digest, bytes } = contents.wanted(index);
-      figures.storedBytes += bytes;
       if (bytes === 0 || store.has(digest)) mark(lazy, index, bytes);
     }
   }
@@ -233,6 +238,7 @@ export function createLazyImages(host: LazyHost): LazyImages {
     for (const { index, chunk } of reads) figures.firstReadBytes += contents.wanted(index, chunk).bytes;
     if (lazy.untraced && reads.length > 0) host.traced(image, encodeTrace(image, reads));
     log.info({ image, ...figures, misses: missed.size }, "the first response in an image");
+    await count(lazy);
   }
 
   return {
