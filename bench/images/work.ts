@@ -57,21 +57,21 @@ export const works: readonly Work[] = [
   {
     row: "seq-read",
     unit: "MB/s",
-    rounds: 3,
-    measure: (root) => fio(root, ["--rw=read", "--bs=1M", "--ioengine=psync", "--loops=4"]),
+    rounds: 7,
+    measure: (root) => fio(root, ["--rw=read", "--bs=1M", "--ioengine=psync", "--loops=2"]),
   },
   {
     row: "mmap-read",
     unit: "MB/s",
-    rounds: 3,
+    rounds: 7,
     measure: (root) => fio(root, ["--rw=read", "--bs=1M", "--ioengine=mmap", "--loops=2"]),
   },
   {
-    ...{ row: "random-read", unit: "MB/s", rounds: 3 },
+    ...{ row: "random-read", unit: "MB/s", rounds: 7 },
     measure: (root) => fio(root, ["--rw=randread", "--bs=4k", "--ioengine=psync", "--io_size=512M"]),
   },
   {
-    ...{ row: "walk-cold", unit: "ms", rounds: 5 },
+    ...{ row: "walk-cold", unit: "ms", rounds: 9 },
     measure(root) {
       forgetNames();
       return milliseconds(() => walk(root));
