@@ -13,6 +13,7 @@ import { type ImagesServer, ImagesService } from "../proto/gen/hob/v1/images.ts"
 import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
 import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
 import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
+import { hostImageRef, imageKey } from "../proto/image.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
 import { type Call, type Calls, createCalls } from "./calls.ts";
@@ -153,7 +154,7 @@ function wire(
     log,
     build,
     rouse: nodes.rouse,
-    buildsOf: builds.of,
+    buildsOf: (app) => builds.of(app, new Set(registry.current(app).map(({ spec }) => imageKey(spec?.image ?? hostImageRef)))),
     yieldTo(theirs) {
       const alone = embedded && clients.count === 0;
       if (alone) end(`a client of build ${theirs} starts its own`);

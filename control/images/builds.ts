@@ -52,8 +52,8 @@ export interface Builds {
   nodeLost(node: Node): void;
   /** Why nothing can run in the image of that key, until somebody tries again. */
   failureOf(key: string): Failure | undefined;
-  /** How those builds of an app go that run or have failed, with their lines so far. */
-  of(app: string): ImageBuild[];
+  /** How those builds of an app go that run, or have failed and are of these images, with their lines so far. */
+  of(app: string, used: ReadonlySet<string>): ImageBuild[];
   readonly running: number;
   /** "waiting" or "building"; undefined when it is neither. */
   stateOf(key: string): string | undefined;
@@ -194,6 +194,18 @@ export function createBuilds(parts: BuildsParts): Builds {
     turn.wake();
   }
 
+  /** A step that prints nothing is heard of by the progress of its node alone. */
+  function begun({ what, node, phase, done, total }: Progress): void {
+    if (!phase.startsWith("step ")) return;
+    const candidates = [...builds.values()].filter(
+      ({ image, node: on }) => on === node && image.steps.length === total && what === `image ${imageLabel(image)}`,
+    );
+    const [build] = candidates;
+    if (candidates.length !== 1 || !build || build.step === done + 1) return;
+    build.step = done + 1;
+    tell(build);
+  }
+
   function keepLine(build: Build, line: BuildLine): void {
     build.lines.push(line);
     if (build.lines.length <= linesKept) return;
@@ -250,9 +262,9 @@ export function createBuilds(parts: BuildsParts): Builds {
       }
     },
     failureOf: (key) => (builds.has(key) ? undefined : records.image(key)?.failure),
-    of(app) {
+    of(app, used) {
       const running = [...builds.values()].filter((build) => build.apps.has(app));
-      const failed = records.images().filter(({ key, failure, apps }) => failure && apps.includes(app) && !builds.has(key));
+      const failed = records.images().filter(({ key, failure }) => failure && used.has(key) && !builds.has(key));
       return [...running.map((build) => event(build, { lines: build.lines })), ...failed.map((record) => failedBuild(record))];
     },
     progress(progress) {
@@ -263,7 +275,10 @@ export function createBuilds(parts: BuildsParts): Builds {
       // How steps go, and why one failed, is told by `tell`; a download or a capture that went on until then ends.
       if (ended && (unit === "steps" || phase === "failed"))
         return amounts.delete(amount) ? { ...progress, phase: "ready" } : undefined;
-      if (unit === "steps") return undefined;
+      if (unit === "steps") {
+        begun(progress);
+        return undefined;
+      }
       if (!ended) amounts.add(amount);
       return progress;
     },
