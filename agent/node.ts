@@ -104,6 +104,9 @@ export async function openNode(host: NodeHost): Promise<Node> {
   let generation = new AbortController(); // of everything that stands on the present FUSE daemon
   let fuse = await startFuse();
   stack.defer(() => fuse[Symbol.asyncDispose]());
+  const replaceDaemon = (): void => fuse.replace(); // `kill -USR2`: the daemon that is installed now takes over
+  process.on("SIGUSR2", replaceDaemon);
+  stack.defer(() => void process.off("SIGUSR2", replaceDaemon));
   let readySinceMs = clock.now();
   let state: "ready" | "preparing" = "ready";
 
@@ -112,9 +115,14 @@ export async function openNode(host: NodeHost): Promise<Node> {
       store: options.store,
       fetch: fetching.images.fetch,
       logFile: join(options.state, "fuse.log"),
+      run: paths.fuse,
+      replaced: (pid) => ownedBy(pid),
+      mishap: ({ kind, reason }) =>
+        kind === "died"
+          ? log.error({ reason }, "the FUSE daemon died; another takes over")
+          : log.warn({ reason }, "a death of the FUSE daemon would be the end of all containers"),
     });
-    const [agent, daemon] = [identify(process.pid), identify(server.pid)];
-    if (agent && daemon) writeOwner(options.run, { key: options.key, agent, fuse: daemon });
+    ownedBy(server.pid);
     if (!server.idmap)
       log.warn("images cannot be shown in a container's uid range here (Linux 6.12): their files belong to nobody in it");
     await server.mountSnapshots(paths.snapshots);
@@ -129,6 +137,12 @@ export async function openNode(host: NodeHost): Promise<Node> {
   const hostsFile = join(paths.network, "hosts");
   writeFileSync(hostsFile, "127.0.0.1 localhost\n::1 localhost\n", { mode: 0o644 });
   const agentNode = { path: options.node, bytes: statSync(options.node).size };
+  /** For who sweeps after us. */
+  function ownedBy(fusePid: number): void {
+    const [agent, daemon] = [identify(process.pid), identify(fusePid)];
+    if (agent && daemon) writeOwner(options.run, { key: options.key, agent, fuse: daemon });
+  }
+
   const images = createImages({
     ...{
       store,

@@ -15,16 +15,17 @@ const agentFolders = {
   snapshots: "project",
   network: "net",
   builds: "builds",
+  fuse: "fuse",
 } as const;
 
 export type AgentPaths = Record<keyof typeof agentFolders, string>;
 
 export function agentPaths(run: string): AgentPaths {
-  const { containers, runc, sdk, images, blobs, snapshots, network, builds } = agentFolders;
+  const { containers, runc, sdk, images, blobs, snapshots, network, builds, fuse } = agentFolders;
   return {
     ...{ containers: join(run, containers), runc: join(run, runc), sdk: join(run, sdk) },
     ...{ images: join(run, images), blobs: join(run, blobs), snapshots: join(run, snapshots), network: join(run, network) },
-    builds: join(run, builds),
+    ...{ builds: join(run, builds), fuse: join(run, fuse) },
   };
 }
 

@@ -14,6 +14,12 @@ export const PIECE_BYTES = 4 << 20;
 export const partialPath = (root: string, digest: Digest): string => join(root, "partial", digest);
 export const partialMapPath = (root: string, digest: Digest): string => `${partialPath(root, digest)}.map`;
 
+/** Whether that piece of a blob that is not whole is here. */
+export async function hasPiece(root: string, digest: Digest, piece: number): Promise<boolean> {
+  const map = await readFile(partialMapPath(root, digest)).catch(() => undefined); // absent: nothing is here
+  return map?.[piece] === 1;
+}
+
 export interface PartialBlobs {
   /**
    * Keeps one piece, which the caller has checked; "zeros" takes no space. True once the blob is whole: it then has its digest, or is

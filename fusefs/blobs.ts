@@ -1,6 +1,7 @@
 // ⑤ How a worker gets at the content of a file: a backing file that the kernel reads by itself, or descriptors that we read from.
 
 import { constants, fstatSync } from "node:fs";
+import type { BackingTable } from "./backing-table.ts";
 import { createPartialFiles } from "./partial-files.ts";
 import { close, ioctl, lastErrno, open, pread } from "./syscalls.ts";
 import { errno, fuseIoctl } from "./wire/constants.ts";
@@ -20,10 +21,10 @@ const ONE_READER = -10;
 type Backing = number;
 
 export interface BlobFiles {
-  backing(fd: number, table: Int32Array, inode: number, digest: string, sizeBytes: number): Backing;
+  backing(fd: number, table: BackingTable, inode: number, digest: string, sizeBytes: number): Backing;
   /** One more handle that reads what has arrived; false when the inode has a backing file meanwhile, or is gone. */
-  addReader(table: Int32Array, inode: number): boolean;
-  removeReader(table: Int32Array, inode: number): void;
+  addReader(table: BackingTable, inode: number): boolean;
+  removeReader(table: BackingTable, inode: number): void;
   /** 0 when the blob is here and has that size, else a negative errno. */
   check(digest: string, sizeBytes: number): number;
   /** Of the chunks that a range lies in, those that are not here, after `read` has said so. */
@@ -70,7 +71,7 @@ export function createBlobFiles(store: string): BlobFiles {
 
   return {
     backing(fuseFd, table, inode, digest, sizeBytes) {
-      const known = Atomics.load(table, inode);
+      const known = table.get(inode);
       if (known > 0) return known;
       if (known === READ_THROUGH) return 0;
       if (known === CLOSED) return -errno.ESTALE;
@@ -81,7 +82,7 @@ export function createBlobFiles(store: string): BlobFiles {
       const opened = ioctl(fuseFd, fuseIoctl.backingOpen, map);
       close(fd); // the kernel holds the file now
       // Two workers may open one inode at once: the first to enter its id has won.
-      const before = Atomics.compareExchange(table, inode, UNOPENED, opened > 0 ? opened : READ_THROUGH);
+      const before = table.swap(inode, UNOPENED, opened > 0 ? opened : READ_THROUGH);
       if (before === UNOPENED) return Math.max(opened, 0);
       if (opened > 0) {
         id.writeInt32LE(opened, 0);
@@ -93,19 +94,19 @@ export function createBlobFiles(store: string): BlobFiles {
     },
     addReader(table, inode) {
       for (;;) {
-        const known = Atomics.load(table, inode);
+        const known = table.get(inode);
         if (known === READ_THROUGH) return true; // and stays so
         if (known > 0 || known === CLOSED) return false;
         const next = known === UNOPENED ? ONE_READER : known - 1;
-        if (Atomics.compareExchange(table, inode, known, next) === known) return true;
+        if (table.swap(inode, known, next) === known) return true;
       }
     },
     removeReader(table, inode) {
       for (;;) {
-        const known = Atomics.load(table, inode);
+        const known = table.get(inode);
         if (known > ONE_READER) return;
         const next = known === ONE_READER ? UNOPENED : known + 1;
-        if (Atomics.compareExchange(table, inode, known, next) === known) return;
+        if (table.swap(inode, known, next) === known) return;
       }
     },
     missing: partial.missing,

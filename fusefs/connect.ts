@@ -1,29 +1,28 @@
-// ⑤ Starts the FUSE daemon as a child of the agent and speaks to it. Its death is noticed, and what it leaves can be detached.
+// ⑤ Starts the FUSE daemon, by way of the thread that outlives it (holder.ts), and speaks to it. A daemon's death is mended there; its end is noticed here.
 
-import { type ChildProcess, fork } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync, rmSync } from "node:fs";
+import { Worker } from "node:worker_threads";
 import { HobError, systemError } from "../base/errors.ts";
 import { entryFile } from "../base/install.ts";
-import { type FromDaemon, fromWire, type Method, type ToDaemon, toWire } from "./ipc.ts";
+import {
+  type Call,
+  type DaemonOptions,
+  type FromDaemon,
+  type FromHolder,
+  fromWire,
+  type Method,
+  type ToHolder,
+  toWire,
+} from "./ipc.ts";
 import type { SeenRead } from "./read-log.ts";
 import type { FuseServer, FuseServerOptions, FuseStats } from "./server.ts";
 
-// The daemon needs milliseconds, and ends itself after 2 s: this is for one that is stuck in the kernel.
-const END_TIMEOUT_MS = 5000;
-
-function launch(logFile: string): ChildProcess {
+/** The thread, in an empty folder for what daemons leave to each other. */
+function launch(options: DaemonOptions): Worker {
   try {
-    if (logFile !== "-") mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
-    const stderr = logFile === "-" ? 2 : openSync(logFile, "a", 0o600);
-    try {
-      // A small young generation: the daemon makes little that it throws away, and its memory is to be as small as that.
-      const execArgv = ["--max-semi-space-size=2"];
-      // "ignore", not pipes: nothing of the daemon may keep a terminal or a pipe of the agent's caller open.
-      return fork(entryFile("fusefs/daemon"), [], { stdio: ["ignore", "ignore", stderr, "ipc"], execArgv, cwd: "/" });
-    } finally {
-      if (stderr !== 2) closeSync(stderr);
-    }
+    rmSync(options.run, { recursive: true, force: true });
+    mkdirSync(options.run, { recursive: true, mode: 0o700 });
+    return new Worker(entryFile("fusefs/holder"), { workerData: options, name: "fuse-holder" });
   } catch (error) {
     throw systemError("starting the FUSE daemon", error);
   }
@@ -34,16 +33,16 @@ function launch(logFile: string): ChildProcess {
  * too old. Disposing of it unmounts all that it mounted.
  */
 export async function startFuseServer(options: FuseServerOptions): Promise<FuseServer> {
-  const child = launch(options.logFile);
+  const { store, logFile, run, passthrough = true, workers = 0, view = process.env["HOB_IMAGE_VIEW"] ?? "" } = options;
+  const holder = launch({ store, logFile, run, passthrough, workers, view });
   const answers = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   const ready = Promise.withResolvers<Extract<FromDaemon, { kind: "ready" }>>();
   const closed = Promise.withResolvers<string>();
   let nextId = 1;
   let gone: HobError | undefined;
+  let pid = 0;
 
-  const send = (message: ToDaemon): void => {
-    if (child.connected) child.send(message);
-  };
+  const send = (message: ToHolder): void => holder.postMessage(message);
 
   function fetch({ digest, chunk }: Extract<FromDaemon, { kind: "fetch" }>): void {
     const what = { kind: "fetched" as const, digest, ...(chunk === undefined ? {} : { chunk }) };
@@ -53,17 +52,23 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
     );
   }
 
-  child.on("message", (message: FromDaemon) => {
+  holder.on("message", (message: FromHolder) => {
     if (message.kind === "fetch") fetch(message);
     else if (message.kind === "ready") ready.resolve(message);
     else if (message.kind === "refused") ready.reject(fromWire(message.failure));
-    else {
-      const answer = answers.get(message.id);
-      answers.delete(message.id);
-      if (message.failure) answer?.reject(fromWire(message.failure));
-      else answer?.resolve(message.result);
-    }
+    else if (message.kind === "answer") answered(message);
+    else if (message.kind === "began") {
+      if (pid !== 0) options.replaced?.(message.pid);
+      pid = message.pid;
+    } else if (message.kind === "ended") ended(message.reason);
+    else options.mishap?.(message);
   });
+  function answered({ id, result, failure }: Extract<FromDaemon, { kind: "answer" }>): void {
+    const answer = answers.get(id);
+    answers.delete(id);
+    if (failure) answer?.reject(fromWire(failure));
+    else answer?.resolve(result);
+  }
   function ended(reason: string): void {
     gone = new HobError("unavailable", `the FUSE daemon has ended: ${reason}`);
     ready.reject(gone);
@@ -71,27 +76,24 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
     answers.clear();
     closed.resolve(reason);
   }
-  child.on("error", (error) => ended(error.message));
-  child.on("exit", (code, signal) => ended(signal ? `it was ended by ${signal}` : `it exited with code ${code}`));
+  holder.on("error", (error) => ended(error.message));
 
   function call<M extends Method>(method: M, args: Parameters<FuseServer[M]>): Promise<unknown> {
     if (gone) return Promise.reject(gone);
     const id = nextId++;
     return new Promise((resolve, reject) => {
       answers.set(id, { resolve, reject });
-      send({ kind: "call", id, method, args } as ToDaemon);
+      send({ kind: "call", id, method, args } as Call);
     });
   }
 
   async function dispose(): Promise<void> {
-    if (child.connected) child.disconnect();
-    const kill = setTimeout(() => child.kill("SIGKILL"), END_TIMEOUT_MS);
+    if (!gone) send({ kind: "end" });
     await closed.promise;
-    clearTimeout(kill);
+    await holder.terminate();
+    rmSync(run, { recursive: true, force: true });
   }
 
-  const { store, logFile, passthrough = true, workers = 0, view = process.env["HOB_IMAGE_VIEW"] ?? "" } = options;
-  send({ kind: "start", options: { store, logFile, passthrough, workers, view } });
   const started = await ready.promise.catch(async (error) => {
     await dispose();
     throw error;
@@ -100,7 +102,10 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
     passthrough: started.passthrough,
     idmap: started.idmap,
     view: started.view,
-    pid: child.pid as number,
+    get pid() {
+      return pid;
+    },
+    replace: () => send({ kind: "replace" }),
     mountImage: async (...args) => void (await call("mountImage", args)),
     mountBlobs: async (...args) => void (await call("mountBlobs", args)),
     mountSnapshots: async (...args) => void (await call("mountSnapshots", args)),

@@ -1,4 +1,5 @@
-// ⑤ Entry of the FUSE daemon: a child of the agent, told what to do over Node's IPC. It ends, unmounting all, when that channel closes.
+// ⑤ Entry of the FUSE daemon: a child of the agent, told what to do over Node's IPC. It ends, unmounting all, when that channel closes. When it is
+// killed, its mounts stay, and another takes over (holder.ts).
 
 import { openContentFolder } from "../base/content-folder.ts";
 import { HobError } from "../base/errors.ts";
@@ -6,9 +7,10 @@ import { openLog } from "../base/log.ts";
 import { chooseView } from "./erofs/choice.ts";
 import { sweepNames } from "./erofs/names.ts";
 import { probeTiered } from "./erofs/probe.ts";
-import { type DaemonOptions, type FromDaemon, fromWire, type ToDaemon, toWire } from "./ipc.ts";
+import { type Before, type DaemonOptions, type FromDaemon, fromWire, type ToDaemon, toWire } from "./ipc.ts";
 import { createMounts, type Mounts } from "./mounts.ts";
 import { probeFuse } from "./probe.ts";
+import type { Keeper } from "./records.ts";
 
 // Measured on two cores, whole trees read by one and by four readers: a second thread gains nothing while reads bypass us. Where they
 // do not, it keeps answering while the first waits for the disk.
@@ -33,31 +35,57 @@ function fetchFromAgent(digest: string, chunk?: number): Promise<void> {
   });
 }
 
-async function start(options: DaemonOptions): Promise<void> {
-  const log = openLog("fusefs", options.logFile);
-  const store = openContentFolder(options.store, { durable: false });
+/** What this machine can do: found out by the first daemon, and known to those after it. */
+async function findOut(options: DaemonOptions): Promise<Before["ready"]> {
   const probe = await probeFuse(`${options.store}/tmp`);
   if (!probe.fuse) throw new HobError("precondition", probe.reason);
-  const passthrough = options.passthrough && probe.passthrough;
+  const used = options.passthrough && probe.passthrough;
   const view = chooseView(options.view, options.view === "tree" ? "" : probeTiered(`${options.store}/tmp`));
-  await sweepNames(store);
+  const reason = used ? "" : options.passthrough ? probe.reason : "it was switched off";
+  return { kind: "ready", passthrough: { used, reason }, idmap: probe.idmap, view };
+}
+
+async function start({ options, before }: Extract<ToDaemon, { kind: "start" }>): Promise<void> {
+  const log = openLog("fusefs", options.logFile);
+  const store = openContentFolder(options.store, { durable: false });
+  const ready = before?.ready ?? (await findOut(options));
+  if (!before) await sweepNames(store);
   const failed = (error: Error): void => {
     log.fatal({ error: error.stack }, "a worker died");
-    void end(1);
+    process.kill(process.pid, "SIGKILL"); // mounts stay, for the daemon after us
   };
-  mounts = createMounts({
+  const passthrough = ready.passthrough.used;
+  const serving = createMounts({
     store,
     fetch: fetchFromAgent,
     passthrough,
-    view: view.kind,
+    view: ready.view.kind,
     workers: options.workers || defaultWorkers(passthrough),
+    run: options.run,
+    keeper,
     log,
     failed,
   });
-  const reason = options.passthrough ? probe.reason : "it was switched off";
-  log.info({ passthrough, reason, idmap: probe.idmap, kernel: probe.kernel, view }, "ready");
-  send({ kind: "ready", passthrough: { used: passthrough, reason: passthrough ? "" : reason }, idmap: probe.idmap, view });
+  if (before) await serving.takeOver(before);
+  mounts = serving;
+  log.info({ ...ready, tookOver: before?.mounts.length }, "ready");
+  send(ready);
 }
+
+let nextHold = 1;
+const holding = new Map<number, () => void>();
+const keeper: Keeper = {
+  hold(mount, obstacle) {
+    const id = nextHold++;
+    return new Promise((resolve) => {
+      holding.set(id, resolve);
+      send({ kind: "hold", id, mount, obstacle });
+    });
+  },
+  letGo: (mount) => send({ kind: "letGo", mount }),
+  keep: (key, value) => send({ kind: "keep", key, value }),
+  forget: (key) => send({ kind: "forget", key }),
+};
 
 async function end(code: number): Promise<void> {
   setTimeout(() => process.kill(process.pid, "SIGKILL"), EXIT_TIMEOUT_MS).unref();
@@ -68,6 +96,7 @@ async function end(code: number): Promise<void> {
 async function call(message: Extract<ToDaemon, { kind: "call" }>): Promise<void> {
   try {
     if (!mounts) throw new HobError("internal", `${message.method} was called before the FUSE daemon was ready`);
+    if (message.again && mounts.isDone(message)) return send({ kind: "answer", id: message.id });
     const method = mounts[message.method] as (...args: unknown[]) => Promise<unknown>;
     send({ kind: "answer", id: message.id, result: await method(...message.args) });
   } catch (error) {
@@ -85,13 +114,17 @@ function fetched({ digest, chunk, failure }: Extract<ToDaemon, { kind: "fetched"
 process.on("message", (message: ToDaemon) => {
   if (message.kind === "call") void call(message);
   else if (message.kind === "fetched") fetched(message);
-  else {
-    start(message.options).catch((error) => {
+  else if (message.kind === "held") {
+    holding.get(message.id)?.();
+    holding.delete(message.id);
+  } else {
+    start(message).catch((error) => {
       send({ kind: "refused", failure: toWire(error) });
     });
   }
 });
 process.on("disconnect", () => void end(0));
+if (!process.connected) void end(0); // while we were being loaded
 // The terminal's signals reach the whole foreground group: the agent decides when we end.
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => {});

@@ -1,11 +1,12 @@
 // ⑤ The daemon's mounts: makes them, tells the workers what they show, and takes them down. All on the daemon's main thread.
 
-import { closeSync } from "node:fs";
-import { open, stat, writeFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { closeSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type ContentFolder, sha256 } from "../base/content-folder.ts";
-import { HobError, systemError } from "../base/errors.ts";
+import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { hasPiece } from "../base/partial-blob.ts";
 import { checkBlob, checkChunk } from "./arrivals.ts";
 import { closeBackings } from "./blobs.ts";
 import { createDeferrals } from "./deferrals.ts";
@@ -13,20 +14,27 @@ import type { ImageView } from "./erofs/choice.ts";
 import { mountNames } from "./erofs/names.ts";
 import { decodeManifest } from "./image/decode.ts";
 import { header, viewManifest } from "./image/manifest.ts";
-import type { Method } from "./ipc.ts";
+import type { Before, Call, HeldMount, Method } from "./ipc.ts";
+import { forgetName, resendRequests } from "./notify.ts";
 import { newReadLog, seenReads } from "./read-log.ts";
+import { type Container, type Counters, containersOf, type Keeper, readRecords, recordKeys, rootsOf } from "./records.ts";
 import type { FuseServer } from "./server.ts";
 import { cloneSession, openSession } from "./session.ts";
+import { readShared } from "./shared-file.ts";
 import { createSnapshots } from "./snapshots.ts";
-import { detach, write } from "./syscalls.ts";
+import { detach } from "./syscalls.ts";
 import { ROOT_NODE } from "./tree-roots.ts";
-import { NOTIFY_INVAL_ENTRY } from "./wire/constants.ts";
-import { notifyInvalEntryOut, outHeader } from "./wire/structs.ts";
-import type { FromWorker, NeededChunk, SharedBinding, Shows } from "./worker-messages.ts";
+import type { FormerRoots, FromWorker, NeededChunk, SharedBinding, Shows } from "./worker-messages.ts";
 import { startWorkerThreads } from "./workers.ts";
 
 /** What the agent asks of the daemon, as ipc.ts carries it. */
-export type Mounts = Pick<FuseServer, Method> & { close(): Promise<void> };
+export interface Mounts extends Pick<FuseServer, Method> {
+  /** Goes on where a daemon before us was killed. Once, before any call. */
+  takeOver(before: Before): Promise<void>;
+  /** Whether a call is done that a daemon before us may have done. What it left half done is cleared away. */
+  isDone(call: Call): boolean;
+  close(): Promise<void>;
+}
 
 export interface MountsOptions {
   store: ContentFolder;
@@ -34,15 +42,11 @@ export interface MountsOptions {
   passthrough: boolean;
   view: ImageView["kind"];
   workers: number;
+  /** A folder for what we leave to the daemon after us, beside what the keeper is told. */
+  run: string;
+  keeper: Keeper;
   log: Log;
   failed(error: Error): void;
-}
-
-interface Container {
-  number: number;
-  snapshots: Map<string, number>; // name → binding
-  /** Of removed ones too: the kernel may remember names for ever, and a snapshot that comes back must be what it remembers. */
-  bindings: Map<string, number>;
 }
 
 interface Mount {
@@ -71,40 +75,21 @@ interface BlobsMount extends Mount {
   readonly images: Map<string, number>; // digest → binding
 }
 
-/** An image's mount has this one only; those of snapshots, and of the folder of blobs, are counted from there. */
+/** An image's mount has this one only; all others are counted from there. */
 const IMAGE_BINDING = 0;
 
 const inodeCount = (manifest: SharedArrayBuffer): number => new DataView(manifest).getUint32(header.inodeCount, true);
 
-/** A file as memory that several threads see, without a copy on the way: manifests are large, and many. */
-async function readShared(path: string): Promise<SharedArrayBuffer> {
-  try {
-    await using handle = await open(path);
-    const shared = new SharedArrayBuffer((await handle.stat()).size);
-    const target = new Uint8Array(shared);
-    for (let at = 0; at < target.length; ) {
-      const { bytesRead } = await handle.read(target, at, target.length - at, at);
-      if (bytesRead === 0) throw new Error("it became shorter while it was read");
-      at += bytesRead;
-    }
-    return shared;
-  } catch (error) {
-    throw systemError(`reading blob ${basename(path).slice(0, 12)}`, error);
-  }
-}
-
 export function createMounts(options: MountsOptions): Mounts {
-  const { store, log } = options;
+  const { store, log, keeper } = options;
   const mounts = new Map<number, Mount>();
   const manifests = new Map<string, WeakRef<SharedArrayBuffer>>();
-  const snapshots = createSnapshots();
+  const snapshots = createSnapshots(options.run);
   const named = new Map<string, string>(); // by mount point of names and attributes, which the kernel serves by itself: the image
   const tiered = new Map<string, Shown>(); // by image
   let snapshotsMount: SnapshotsMount | undefined;
   let blobsMount: BlobsMount | undefined;
-  let nextMount = 1;
-  let nextContainer = 0;
-  let nextBinding = IMAGE_BINDING + 1;
+  let next: Counters = { mount: 1, container: 0, binding: IMAGE_BINDING + 1 };
 
   const workers = startWorkerThreads({ count: options.workers, store: store.root, heard, failed: options.failed });
   const deferrals = createDeferrals({
@@ -115,6 +100,14 @@ export function createMounts(options: MountsOptions): Mounts {
       snapshotsMount?.id === mount && snapshotsMount.containers.get(container)?.snapshots.has(snapshot) === true,
     log,
   });
+
+  /** The number, which is never given again. */
+  function number(what: keyof Counters): number {
+    const given = next[what];
+    next = { ...next, [what]: given + 1 };
+    keeper.keep(recordKeys.counters, next);
+    return given;
+  }
 
   function heard(message: FromWorker): void {
     if (message.kind === "deferred") deferrals.add(message, message.need);
@@ -131,48 +124,75 @@ export function createMounts(options: MountsOptions): Mounts {
     if (mount.live > 0) return;
     mounts.delete(id);
     if (mount === snapshotsMount) snapshotsMount = undefined;
-    if (mount === blobsMount) blobsMount = undefined;
+    else if (mount === blobsMount) blobsMount = undefined;
     deferrals.mountEnded(id);
     for (const fd of mount.fds) closeSync(fd);
+    for (const high of mount.backings.keys()) rmSync(backingFile(id, high), { force: true });
+    keeper.letGo(id);
+    keeper.forget(recordKeys.detached(id));
     if (!mount.detached) log.warn({ mountPoint: mount.mountPoint }, "a mount was taken down by somebody else");
   }
 
   async function fetchBlob(digest: string): Promise<void> {
+    if (store.has(digest)) return; // it arrived while this was on its way here
     await options.fetch(digest);
     await checkBlob(store, digest);
   }
 
   async function fetchChunk(digest: string, chunk: NeededChunk): Promise<void> {
+    if (store.has(digest) || (await hasPiece(store.root, digest, chunk.index))) return;
     await options.fetch(digest, chunk.index);
     await checkChunk(store, digest, chunk);
   }
 
-  /** `image`: the manifest of an image's mount. */
-  function attach(mountPoint: string, shows: Shows, image?: SharedArrayBuffer): Mount {
+  /** `image`: digest of an image's manifest, or "". */
+  async function attach(mountPoint: string, shows: Shows, image = ""): Promise<Mount> {
     const { passthrough } = options;
+    const manifest = image === "" ? undefined : await imageManifest(image);
     const session = openSession(mountPoint, { passthrough, dynamic: shows === "snapshots" });
-    const mount: Mount = {
-      id: nextMount++,
-      mountPoint,
-      fds: [session.fd],
-      backings: new Map(),
-      live: workers.count,
-      detached: false,
-    };
-    while (mount.fds.length < workers.count) mount.fds.push(cloneSession(session.fd));
-    mounts.set(mount.id, mount);
-    const binding = image && { ...backed(mount, IMAGE_BINDING, image), reads: newReadLog() };
-    if (binding) mount.shown = { manifest: image, reads: binding.reads };
-    for (const [worker, fd] of mount.fds.entries())
-      workers.send(worker, { kind: "mount", mount: mount.id, fd, passthrough, shows, image: binding });
+    const fds = [session.fd];
+    while (fds.length < workers.count) fds.push(cloneSession(session.fd));
+    const mount = adopt({ id: number("mount"), mountPoint, shows, image, fds }, false);
+    await keeper.hold({ id: mount.id, mountPoint, shows, image, fds }, session.resend ? "" : "the kernel is older than 6.9");
+    serve(mount, shows, manifest ? [showImage(mount, manifest)] : []);
     return mount;
   }
+
+  function adopt({ id, mountPoint, fds }: HeldMount, detached: boolean): Mount {
+    const mount: Mount = { id, mountPoint, fds, backings: new Map(), live: workers.count, detached };
+    mounts.set(id, mount);
+    return mount;
+  }
+
+  function serve({ id, fds }: Mount, shows: Shows, bindings: SharedBinding[], roots?: FormerRoots): void {
+    const { passthrough } = options;
+    const message = { kind: "mount" as const, mount: id, passthrough, shows, bindings, ...(roots ? { roots } : {}) };
+    for (const [worker, fd] of fds.entries()) workers.send(worker, { ...message, fd });
+  }
+
+  const backingFile = (mount: number, high: number): string => join(options.run, `${mount}-${high}.backing`);
 
   /** The manifest with a table of its own for the backing files of its inodes. */
   function backed(mount: Mount, high: number, manifest: SharedArrayBuffer): SharedBinding {
     const backing = new SharedArrayBuffer(inodeCount(manifest) * 4);
+    const file = backingFile(mount.id, high);
+    // A daemon before us has left it: the kernel still has the backing files of handles that are open.
+    if (existsSync(file)) readFileSync(file).copy(Buffer.from(backing));
     mount.backings.set(high, new Int32Array(backing));
-    return { high, manifest, backing, reads: undefined };
+    return { high, manifest, backing, backingFile: file, reads: undefined };
+  }
+
+  /** With a log of what is read of it; a daemon that takes over begins anew. */
+  function showImage(mount: Mount, manifest: SharedArrayBuffer): SharedBinding {
+    const reads = newReadLog();
+    mount.shown = { manifest, reads };
+    return { ...backed(mount, IMAGE_BINDING, manifest), reads };
+  }
+
+  function showTiered(mount: Mount, high: number, digest: string, manifest: SharedArrayBuffer): SharedBinding {
+    const reads = newReadLog();
+    tiered.set(digest, { manifest, reads });
+    return { ...backed(mount, high, manifest), reads };
   }
 
   async function imageManifest(digest: string): Promise<SharedArrayBuffer> {
@@ -192,18 +212,18 @@ export function createMounts(options: MountsOptions): Mounts {
     const manifest = await imageManifest(digest);
     if (!blobsMount) throw new HobError("precondition", `mounting ${mountPoint}: the folder of blobs is not mounted`);
     if (!blobsMount.images.has(digest)) {
-      const high = IMAGE_BINDING + 1 + blobsMount.images.size;
+      const high = number("binding");
       blobsMount.images.set(digest, high);
-      const reads = newReadLog();
-      workers.broadcast({ kind: "bind", mount: blobsMount.id, binding: { ...backed(blobsMount, high, manifest), reads } });
-      tiered.set(digest, { manifest, reads });
+      keeper.keep(recordKeys.image(digest), high);
+      workers.broadcast({ kind: "bind", mount: blobsMount.id, binding: showTiered(blobsMount, high, digest, manifest) });
     }
     await mountNames(store, digest, viewManifest(manifest, 0, manifest.byteLength), mountPoint);
     named.set(mountPoint, digest);
+    keeper.keep(recordKeys.named(mountPoint), digest);
   }
 
   async function mountTree(digest: string, mountPoint: string): Promise<void> {
-    attach(mountPoint, "image", await imageManifest(digest));
+    await attach(mountPoint, "image", digest);
     if (!options.passthrough) await lengthenReadahead(mountPoint);
   }
 
@@ -221,22 +241,11 @@ export function createMounts(options: MountsOptions): Mounts {
     throw new HobError("precondition", `${operation}: the snapshots are not mounted`);
   }
 
-  /** The kernel forgets that name and all below it. `parent`: lower half of a node id, tree-roots.ts. */
-  function invalidate(mount: SnapshotsMount, parent: number, child: string): void {
-    const name = Buffer.from(`${child}\0`, "utf8");
-    const message = Buffer.alloc(outHeader.sizeof + notifyInvalEntryOut.sizeof + name.length);
-    message.writeUInt32LE(message.length, outHeader.len);
-    message.writeInt32LE(NOTIFY_INVAL_ENTRY, outHeader.error);
-    message.writeUInt32LE(parent, outHeader.sizeof + notifyInvalEntryOut.parent);
-    message.writeUInt32LE(name.length - 1, outHeader.sizeof + notifyInvalEntryOut.namelen);
-    name.copy(message, outHeader.sizeof + notifyInvalEntryOut.sizeof);
-    write(mount.fds[0] as number, message, message.length); // ENOENT: the kernel never asked for it
-  }
-
   function forget(mount: SnapshotsMount, snapshot: string, high: number): void {
     workers.broadcast({ kind: "unbind", mount: mount.id, high });
     closeBackings(mount.fds[0] as number, mount.backings.get(high) as Int32Array);
     mount.backings.delete(high);
+    rmSync(backingFile(mount.id, high), { force: true });
     snapshots.release(snapshot);
   }
 
@@ -247,36 +256,91 @@ export function createMounts(options: MountsOptions): Mounts {
   }
 
   async function unmount(mountPoint: string): Promise<void> {
-    if (named.delete(mountPoint)) return void detach(mountPoint);
+    if (named.delete(mountPoint)) {
+      detach(mountPoint);
+      keeper.forget(recordKeys.named(mountPoint));
+      return;
+    }
     const mount = mountAt(mountPoint, "unmounting");
     mount.detached = true;
-    if (mount === snapshotsMount) snapshotsMount = undefined;
-    if (mount === blobsMount) blobsMount = undefined;
+    keeper.keep(recordKeys.detached(mount.id), true);
+    if (mount === snapshotsMount) {
+      snapshotsMount = undefined;
+      for (const key of recordKeys.ofSnapshots) keeper.forget(key);
+    } else if (mount === blobsMount) {
+      blobsMount = undefined;
+      keeper.forget(recordKeys.image(""));
+    }
     const failed = detach(mountPoint);
     if (failed !== 0) log.warn({ mountPoint, errno: failed }, "the mount was gone already");
   }
 
+  async function takeOver({ mounts: held, records }: Before): Promise<void> {
+    const former = readRecords(records);
+    next = former.counters;
+    for (const { mountPoint, image } of former.named) named.set(mountPoint, image);
+    // Workers begin with all that a mount shows: until then nobody reads from it.
+    const digests = new Set([...held.map(({ image }) => image), ...former.images.map(({ digest }) => digest)]);
+    const images = new Map<string, SharedArrayBuffer>();
+    for (const digest of digests) if (digest !== "") images.set(digest, await imageManifest(digest));
+    const manifestOf = (digest: string): SharedArrayBuffer => images.get(digest) as SharedArrayBuffer;
+    for (const record of held) {
+      const { shows, image } = record;
+      const mount = adopt(record, former.detached.has(record.id));
+      const bindings: SharedBinding[] = image === "" ? [] : [showImage(mount, manifestOf(image))];
+      let roots: FormerRoots | undefined;
+      if (shows === "blobs" && !mount.detached) {
+        const highs = new Map(former.images.map(({ digest, high }) => [digest, high]));
+        blobsMount = Object.assign(mount, { images: highs });
+        for (const [digest, high] of highs) bindings.push(showTiered(mount, high, digest, manifestOf(digest)));
+      } else if (shows === "snapshots" && !mount.detached) {
+        snapshotsMount = Object.assign(mount, { containers: containersOf(former) });
+        roots = rootsOf(former);
+        for (const { snapshot, high } of roots.snapshots)
+          bindings.push(backed(mount, high, snapshots.acquire(snapshot, "", [], [])));
+      }
+      const failed = resendRequests(mount.fds[0] as number);
+      if (failed !== 0) log.warn({ mountPoint: mount.mountPoint, errno: failed }, "a mount has ended meanwhile");
+      serve(mount, shows, bindings, roots);
+    }
+  }
+
+  function isDone({ method, args }: Call): boolean {
+    const [first = "", second = ""] = args as string[];
+    if (method === "unmount") return !isMounted(first);
+    if (method !== "mountImage" && method !== "mountBlobs" && method !== "mountSnapshots") return false; // they look for themselves
+    const mountPoint = method === "mountImage" ? second : first;
+    if (!isMounted(mountPoint)) detach(mountPoint);
+    return isMounted(mountPoint);
+  }
+
+  const isMounted = (mountPoint: string): boolean =>
+    named.has(mountPoint) || [...mounts.values()].some((mount) => mount.mountPoint === mountPoint && !mount.detached);
+
   return {
+    takeOver,
+    isDone,
     async mountImage(digest, mountPoint) {
       await (options.view === "tiered" ? mountTiered(digest, mountPoint) : mountTree(digest, mountPoint));
       log.info({ digest, mountPoint, view: options.view }, "image mounted");
     },
     async mountBlobs(mountPoint) {
       if (blobsMount) throw new HobError("precondition", `mounting ${mountPoint}: blobs are mounted at ${blobsMount.mountPoint}`);
-      blobsMount = Object.assign(attach(mountPoint, "blobs"), { images: new Map<string, number>() });
+      blobsMount = Object.assign(await attach(mountPoint, "blobs"), { images: new Map<string, number>() });
       if (!options.passthrough) await lengthenReadahead(mountPoint);
     },
     async mountSnapshots(mountPoint) {
       if (snapshotsMount)
         throw new HobError("precondition", `mounting ${mountPoint}: snapshots are mounted at ${snapshotsMount.mountPoint}`);
-      snapshotsMount = Object.assign(attach(mountPoint, "snapshots"), { containers: new Map<string, Container>() });
+      snapshotsMount = Object.assign(await attach(mountPoint, "snapshots"), { containers: new Map<string, Container>() });
     },
     async addContainer(container) {
       const mount = theSnapshots(`adding container ${container}`);
       if (mount.containers.has(container)) return;
-      const number = nextContainer++;
-      mount.containers.set(container, { number, snapshots: new Map(), bindings: new Map() });
-      workers.broadcast({ kind: "addContainer", mount: mount.id, container, number });
+      const given = number("container");
+      keeper.keep(recordKeys.container(container), given);
+      mount.containers.set(container, { number: given, snapshots: new Map(), bindings: new Map() });
+      workers.broadcast({ kind: "addContainer", mount: mount.id, container, number: given });
     },
     async addSnapshot(container, snapshot, base, changed, removed) {
       const mount = theSnapshots(`adding snapshot ${snapshot.slice(0, 12)}`);
@@ -284,7 +348,8 @@ export function createMounts(options: MountsOptions): Mounts {
       if (!entry) throw new HobError("notFound", `adding snapshot ${snapshot.slice(0, 12)}: there is no container ${container}`);
       if (entry.snapshots.has(snapshot)) return;
       const manifest = snapshots.acquire(snapshot, base, changed, removed);
-      const high = entry.bindings.get(snapshot) ?? nextBinding++;
+      const high = entry.bindings.get(snapshot) ?? number("binding");
+      keeper.keep(recordKeys.snapshot(container, snapshot), { high, shown: true });
       entry.bindings.set(snapshot, high);
       entry.snapshots.set(snapshot, high);
       workers.broadcast({ kind: "bind", mount: mount.id, binding: backed(mount, high, manifest) });
@@ -297,6 +362,7 @@ export function createMounts(options: MountsOptions): Mounts {
       const high = entry?.snapshots.get(snapshot);
       if (!entry || high === undefined) return;
       entry.snapshots.delete(snapshot);
+      keeper.keep(recordKeys.snapshot(container, snapshot), { high, shown: false });
       workers.broadcast({ kind: "removeSnapshot", mount: mount.id, container, snapshot });
       // Its name is not invalidated: that takes the directory's lock, which a lookup holds that waits for us to add another snapshot.
       forget(mount, snapshot, high);
@@ -306,9 +372,11 @@ export function createMounts(options: MountsOptions): Mounts {
       const entry = mount.containers.get(container);
       if (!entry) return;
       mount.containers.delete(container);
+      keeper.forget(recordKeys.snapshot(container, ""));
+      keeper.forget(recordKeys.container(container));
       workers.broadcast({ kind: "removeContainer", mount: mount.id, container });
       for (const [snapshot, high] of entry.snapshots) forget(mount, snapshot, high);
-      invalidate(mount, ROOT_NODE, container);
+      forgetName(mount.fds[0] as number, ROOT_NODE, container);
     },
     unmount,
     async reads(mountPoint) {

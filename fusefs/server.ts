@@ -16,6 +16,7 @@ export interface FuseServer extends AsyncDisposable {
   /** Whether reads of local blobs bypass the daemon, and if not, why ("the kernel is older than 6.9"). */
   readonly passthrough: { used: boolean; reason: string };
   readonly idmap: boolean;
+  /** Of the present daemon: another takes over from one that dies. */
   readonly pid: number;
   /** How `mountImage` shows images. */
   readonly view: ImageView;
@@ -45,7 +46,9 @@ export interface FuseServer extends AsyncDisposable {
    */
   reads(mountPoint: string): Promise<SeenRead[]>;
   stats(): Promise<FuseStats>;
-  /** Resolves when the daemon has ended, with the reason; every mount of it answers ENOTCONN from then on. */
+  /** Puts another daemon in the place of this one, from the files that are installed now. Who reads waits for some tens of milliseconds. */
+  replace(): void;
+  /** Resolves when no daemon takes over any more, with the reason; every mount answers ENOTCONN from then on. */
   readonly closed: Promise<string>;
 }
 
@@ -58,6 +61,12 @@ export interface FuseServerOptions {
    */
   fetch(digest: string, chunk?: number): Promise<void>;
   logFile: string;
+  /** A folder of this server alone, made and removed by it: what a daemon leaves to the one that takes over from it. */
+  run: string;
+  /** Another daemon takes over, with this pid. */
+  replaced?(pid: number): void;
+  /** A daemon died and another one takes over; or why none could. */
+  mishap?(what: { kind: "died" | "obstacle"; reason: string }): void;
   /** False: every read goes through the daemon, whatever the kernel can do. Default true. */
   passthrough?: boolean;
   /** Default HOB_IMAGE_VIEW, and without that the best that this machine can do. */

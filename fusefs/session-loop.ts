@@ -1,5 +1,6 @@
 // ⑤ A worker's loop: waits for any of its mounts, reads one request, answers it. Three system calls a request, nothing allocated.
 
+import { openBackingTable } from "./backing-table.ts";
 import { createBlobFiles } from "./blobs.ts";
 import { viewManifest } from "./image/manifest.ts";
 import { createReadLog } from "./read-log.ts";
@@ -19,8 +20,8 @@ export const COUNT_SLOTS = OPCODE_LIMIT + 1;
 
 const WAKE_TAG = 0xffff_ffff;
 
-const viewBinding = ({ high, manifest, backing, reads }: SharedBinding): Binding => ({
-  ...{ high, manifest: viewManifest(manifest, 0, manifest.byteLength), backing: new Int32Array(backing) },
+const viewBinding = ({ high, manifest, backing, backingFile, reads }: SharedBinding): Binding => ({
+  ...{ high, manifest: viewManifest(manifest, 0, manifest.byteLength), backing: openBackingTable(backing, backingFile) },
   reads: reads && createReadLog(reads),
 });
 
@@ -63,12 +64,14 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
     typeof row?.answer === "string" && row.answer !== "silent" ? handlers[row.answer] : undefined,
   );
 
+  /** Without the uppermost bit, which says that the request was sent again (FUSE_UNIQUE_RESEND). */
   const uniqueOf = (buffer: Buffer): number =>
-    buffer.readUInt32LE(inHeader.unique) + buffer.readUInt32LE(inHeader.unique + 4) * 0x1_0000_0000;
+    buffer.readUInt32LE(inHeader.unique) + (buffer.readUInt32LE(inHeader.unique + 4) & 0x7fff_ffff) * 0x1_0000_0000;
 
   function end(mount: ServedMount): void {
     if (!mounts.delete(mount.id)) return;
     queue.remove(mount.fd);
+    for (const binding of mount.bindings) binding?.backing.close();
     for (const [key, deferred] of waiting) if (deferred.mount === mount) waiting.delete(key);
     link.send({ kind: "ended", worker: data.worker, mount: mount.id });
   }
@@ -152,9 +155,12 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
       return;
     }
     if (message.kind === "mount") {
-      const { mount: id, fd, passthrough, shows, image } = message;
-      const bindings = image ? [viewBinding(image)] : [undefined];
+      const { mount: id, fd, passthrough, shows } = message;
+      const bindings: (Binding | undefined)[] = [];
+      for (const binding of message.bindings) bindings[binding.high] = viewBinding(binding);
       const roots = shows === "snapshots" ? createRoots() : undefined;
+      for (const { name, number } of message.roots?.containers ?? []) roots?.addContainer(name, number);
+      for (const { container, snapshot, high } of message.roots?.snapshots ?? []) roots?.addSnapshot(container, snapshot, high);
       mounts.set(id, { id, fd, passthrough, roots, isBlobFolder: shows === "blobs", bindings });
       const failed = queue.add(fd, id, epoll.in | epoll.exclusive);
       if (failed !== 0) link.send({ kind: "fault", worker: data.worker, text: `watching mount ${id}: errno ${failed}` });
@@ -163,12 +169,17 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
     const mount = mounts.get(message.mount);
     if (!mount) return; // it ended while the message was on its way
     if (message.kind === "bind") mount.bindings[message.binding.high] = viewBinding(message.binding);
-    else if (message.kind === "unbind") delete mount.bindings[message.high];
+    else if (message.kind === "unbind") unbind(mount, message.high);
     else if (message.kind === "addContainer") mount.roots?.addContainer(message.container, message.number);
     else if (message.kind === "removeContainer") mount.roots?.removeContainer(message.container);
     else if (message.kind === "addSnapshot") mount.roots?.addSnapshot(message.container, message.snapshot, message.high);
     else if (message.kind === "removeSnapshot") mount.roots?.removeSnapshot(message.container, message.snapshot);
     else resumptions.push({ key: `${message.mount}:${message.unique}`, failed: message.errno });
+  }
+
+  function unbind(mount: ServedMount, high: number): void {
+    mount.bindings[high]?.backing.close();
+    delete mount.bindings[high];
   }
 
   function takeMessages(): void {

@@ -18,6 +18,8 @@ export interface Session {
   /** What the kernel offers; whether BACKING_OPEN then works is another question (probe.ts). */
   readonly kernelPassthrough: boolean;
   readonly idmap: boolean;
+  /** Whether what a dead daemon has read can be sent to another (Linux 6.9). */
+  readonly resend: boolean;
 }
 
 export interface SessionOptions {
@@ -75,7 +77,7 @@ export function cloneSession(fd: number): number {
 // The kernel queues INIT while it mounts; 5 s is for a machine that is out of breath.
 const INIT_TIMEOUT_MS = 5000;
 
-function answerInit(fd: number, options: SessionOptions): { kernelPassthrough: boolean; idmap: boolean } {
+function answerInit(fd: number, options: SessionOptions): Omit<Session, "fd"> {
   const request = Buffer.alloc(REQUEST_BYTES);
   if (!waitReadable(fd, INIT_TIMEOUT_MS)) throw new HobError("unavailable", "starting FUSE: the kernel did not say anything");
   const bytes = read(fd, request);
@@ -119,5 +121,5 @@ function answerInit(fd: number, options: SessionOptions): { kernelPassthrough: b
   if (write(fd, reply, reply.length) !== reply.length) {
     throw new HobError("unavailable", `starting FUSE: the kernel refused our answer to INIT (errno ${lastErrno()})`);
   }
-  return { kernelPassthrough, idmap };
+  return { kernelPassthrough, idmap, resend: (offered2 & initFlag2.hasResend) !== 0 };
 }

@@ -1,5 +1,7 @@
 // ⑤ Project snapshots as trees: a snapshot is a base and what differs from it, and becomes a manifest like any image's.
 
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { HobError } from "../base/errors.ts";
 import type { FileEntry } from "../proto/gen/hob/v1/common.ts";
 import { encodeManifest, TIMELESS_SECONDS } from "./image/encode.ts";
@@ -66,6 +68,7 @@ function share(bytes: Uint8Array): SharedArrayBuffer {
 
 // Bases that no container shows any more, kept for the next delta.
 const KEPT_UNUSED = 32;
+const SUFFIX = ".manifest";
 
 export interface Snapshots {
   /** The manifest of a snapshot, for one more user. HobError `precondition` when `base` was never here, or long ago. */
@@ -73,8 +76,13 @@ export interface Snapshots {
   release(snapshot: string): void;
 }
 
-export function createSnapshots(): Snapshots {
+/** Each manifest is a file in `folder` too, as SNAPSHOT.manifest: what a daemon before us has left there is known here, and used by nobody yet. */
+export function createSnapshots(folder: string): Snapshots {
   const known = new Map<string, { manifest: SharedArrayBuffer; users: number }>();
+  for (const file of readdirSync(folder).filter((name) => name.endsWith(SUFFIX))) {
+    known.set(file.slice(0, -SUFFIX.length), { manifest: share(readFileSync(join(folder, file))), users: 0 });
+  }
+  const fileOf = (name: string): string => join(folder, `${name}${SUFFIX}`);
   // A save's base is the save before it: its files are at hand. Those of any other are read back from its manifest.
   let newest: { name: string; files: Files } = { name: "", files: new Map() };
 
@@ -92,7 +100,10 @@ export function createSnapshots(): Snapshots {
 
   function forgetUnused(): void {
     const unused = [...known].filter(([, { users }]) => users === 0); // oldest first
-    for (const [name] of unused.slice(0, Math.max(0, unused.length - KEPT_UNUSED))) known.delete(name);
+    for (const [name] of unused.slice(0, Math.max(0, unused.length - KEPT_UNUSED))) {
+      known.delete(name);
+      rmSync(fileOf(name), { force: true });
+    }
   }
 
   return {
@@ -100,7 +111,11 @@ export function createSnapshots(): Snapshots {
       let snapshot = known.get(name);
       if (!snapshot) {
         const files = applyDelta(filesOfBase(name, base), changed, removed);
-        snapshot = { manifest: share(manifestOf(files)), users: 0 };
+        const bytes = manifestOf(files);
+        // Whole or not there: a daemon that is killed here has told nobody of it.
+        writeFileSync(`${fileOf(name)}.new`, bytes, { mode: 0o600 });
+        renameSync(`${fileOf(name)}.new`, fileOf(name));
+        snapshot = { manifest: share(bytes), users: 0 };
         known.set(name, snapshot);
         newest = { name, files };
       }

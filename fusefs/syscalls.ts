@@ -1,6 +1,8 @@
 // ⑤ The system calls that Node lacks, through koffi. Each returns what libc returns; errors are errno numbers, read at once.
 
+import { getSystemErrorName } from "node:util";
 import koffi from "koffi";
+import { HobError } from "../base/errors.ts";
 import { epoll, MNT_DETACH } from "./wire/constants.ts";
 
 const libc = koffi.load(null); // what the process itself is linked against: glibc or musl
@@ -8,8 +10,10 @@ const libc = koffi.load(null); // what the process itself is linked against: gli
 // koffi has no ssize_t. open and ioctl are variadic in C; on x86-64 and arm64 Linux their arguments travel as if they were not.
 const rawRead = libc.func("int64_t read(int fd, void *buffer, size_t bytes)");
 const rawWrite = libc.func("int64_t write(int fd, const void *buffer, size_t bytes)");
+const rawPwrite = libc.func("int64_t pwrite(int fd, const void *buffer, size_t bytes, int64_t offset)");
+const rawPidfd = libc.func("long syscall(long number, int first, int second, unsigned int flags)");
 const rawPread = libc.func("int64_t pread(int fd, void *buffer, size_t bytes, int64_t offset)");
-const rawOpen = libc.func("int open(const char *path, int flags)");
+const rawOpen = libc.func("int open(const char *path, int flags, unsigned int mode)");
 const rawClose = libc.func("int close(int fd)");
 const rawIoctl = libc.func("int ioctl(int fd, unsigned long request, void *argument)");
 const rawMount = libc.func(
@@ -28,7 +32,8 @@ export const lastErrno = (): number => koffi.errno();
 export const read = (fd: number, buffer: Buffer): number => rawRead(fd, buffer, buffer.length);
 export const write = (fd: number, buffer: Buffer, bytes: number): number => rawWrite(fd, buffer, bytes);
 export const pread = (fd: number, buffer: Buffer, bytes: number, offset: number): number => rawPread(fd, buffer, bytes, offset);
-export const open = (path: string, flags: number): number => rawOpen(path, flags);
+export const pwrite = (fd: number, buffer: Buffer, offset: number): number => rawPwrite(fd, buffer, buffer.length, offset);
+export const open = (path: string, flags: number, mode = 0): number => rawOpen(path, flags, mode);
 export const close = (fd: number): number => rawClose(fd);
 export const ioctl = (fd: number, request: number, argument: Buffer): number => rawIoctl(fd, request, argument);
 
@@ -80,6 +85,29 @@ export function createEpoll(): Epoll {
       rawClose(fd);
     },
   };
+}
+
+// The same numbers on every architecture: include/uapi/asm-generic/unistd.h.
+const PIDFD_OPEN = 434;
+const PIDFD_GETFD = 438;
+
+/** Descriptors of another process, as descriptors of ours to the same open files. HobError `unavailable` when the system does not give them. */
+export function copyDescriptors(pid: number, fds: readonly number[]): number[] {
+  const checked = (result: number, call: string): number => {
+    if (result >= 0) return result;
+    throw new HobError("unavailable", `${call} of process ${pid}: ${getSystemErrorName(-koffi.errno())}`);
+  };
+  const pidfd = checked(rawPidfd(PIDFD_OPEN, pid, 0, 0), "pidfd_open");
+  const copies: number[] = [];
+  try {
+    for (const fd of fds) copies.push(checked(rawPidfd(PIDFD_GETFD, pidfd, fd, 0), "pidfd_getfd"));
+    return copies;
+  } catch (error) {
+    for (const copy of copies) rawClose(copy);
+    throw error;
+  } finally {
+    rawClose(pidfd);
+  }
 }
 
 /** Whether `fd` becomes readable within the time. */

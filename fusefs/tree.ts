@@ -1,6 +1,7 @@
 // ⑤ Answers requests about a mount: an immutable tree (an image), the snapshots of many containers, or the folder of blobs. No state but what it shows.
 
 import { isDigest } from "../base/content-folder.ts";
+import type { BackingTable } from "./backing-table.ts";
 import { findBlob, isBlobFolder, prefixFolder } from "./blob-folder.ts";
 import type { BlobFiles } from "./blobs.ts";
 import { digestOf, entryInode, findEntry, type Manifest, sizeOf, targetOf, typeOf, UNCHUNKED_BYTES } from "./image/manifest.ts";
@@ -18,7 +19,7 @@ import type { Need } from "./worker-messages.ts";
 export interface Binding {
   readonly high: number;
   readonly manifest: Manifest;
-  readonly backing: Int32Array;
+  readonly backing: BackingTable;
   readonly reads: ReadLog | undefined;
 }
 
@@ -264,7 +265,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     readdir: (mount, request) => list(mount, request, false),
     readdirplus: (mount, request) => list(mount, request, true),
     interrupt(mount, { buffer }) {
-      context.interrupt(mount, buffer.readUInt32LE(BODY) + buffer.readUInt32LE(BODY + 4) * 0x1_0000_0000);
+      context.interrupt(mount, buffer.readUInt32LE(BODY) + (buffer.readUInt32LE(BODY + 4) & 0x7fff_ffff) * 0x1_0000_0000);
       return NO_REPLY;
     },
   };

@@ -18,13 +18,29 @@ export interface SharedBinding {
   backing: SharedArrayBuffer;
   /** Of an image: read-log.ts. */
   reads: SharedArrayBuffer | undefined;
+  /** What is entered in `backing` is written there too. */
+  backingFile: string;
+}
+
+/** Containers and snapshots that a mount shows from its beginning. */
+export interface FormerRoots {
+  containers: { name: string; number: number }[];
+  snapshots: { container: string; snapshot: string; high: number }[];
 }
 
 export type Shows = "image" | "snapshots" | "blobs";
 
 export type ToWorker =
-  /** An image comes in the same message: no request may find the mount without it. */
-  | { kind: "mount"; mount: number; fd: number; passthrough: boolean; shows: Shows; image: SharedBinding | undefined }
+  /** What it shows comes in the same message: no request may find the mount without it. */
+  | {
+      kind: "mount";
+      mount: number;
+      fd: number;
+      passthrough: boolean;
+      shows: Shows;
+      bindings: SharedBinding[];
+      roots?: FormerRoots;
+    }
   | { kind: "bind"; mount: number; binding: SharedBinding }
   | { kind: "unbind"; mount: number; high: number }
   | { kind: "addContainer"; mount: number; container: string; number: number }

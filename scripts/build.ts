@@ -16,6 +16,7 @@ const result = await build({
   entryPoints: [
     "cli/main.ts",
     "fusefs/daemon.ts",
+    "fusefs/holder.ts",
     "fusefs/worker.ts",
     "fusefs/image/store-worker.ts",
     "project/describe/typescript-evaluate.ts",

@@ -61,7 +61,13 @@ async function start(debian: Debian, link: Link, folder: string, socket: string,
     }),
   );
   const fuse: FuseServer = stack.use(
-    await startFuseServer({ store: store.root, fetch: room.images.fetch, logFile: join(folder, "fuse.log"), view: "tree" }),
+    await startFuseServer({
+      store: store.root,
+      fetch: room.images.fetch,
+      logFile: join(folder, "fuse.log"),
+      run: join(folder, "fuse"),
+      view: "tree",
+    }),
   );
   await after(500); // the room knows by then how far control is
   const before = link.received();

@@ -60,7 +60,13 @@ export async function showViews(
 
 export function startServer(folder: string, tree: Pick<MeasuredTree, "store">, view: "tree" | "tiered"): Promise<FuseServer> {
   const fetch = (digest: string): Promise<void> => Promise.reject(new Error(`${digest} should be in the store`));
-  return startFuseServer({ store: tree.store.root, fetch, view, logFile: join(folder, `${view}.log`) });
+  return startFuseServer({
+    store: tree.store.root,
+    fetch,
+    view,
+    logFile: join(folder, `${view}.log`),
+    run: join(folder, `${view}.run`),
+  });
 }
 
 /** The rival's mount, or undefined, and why was said. */

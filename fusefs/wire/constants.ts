@@ -28,6 +28,8 @@ export const fuseIoctl = { clone: 0x8004e500, backingOpen: 0x4010e501, backingCl
 
 /** fuse.h, enum fuse_notify_code: in the place of an error, with unique 0. */
 export const NOTIFY_INVAL_ENTRY = 3;
+/** The kernel sends all again that was read and not answered, through whichever descriptor (Linux 6.9). */
+export const NOTIFY_RESEND = 7;
 
 /** include/uapi/linux/fs.h, asm-generic/errno*.h: the same on every architecture that Node runs on. */
 export const errno = {

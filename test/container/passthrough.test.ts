@@ -49,7 +49,9 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
     copySdk(join(installRoot, "sdk"), folders.sdk);
     const store = openContentFolder(join(folder, "store"), { durable: false });
     const fetch = (digest: string) => Promise.reject(new Error(`${digest} should be in the store`));
-    const fuse = undo.use(await startFuseServer({ store: store.root, fetch, view, logFile: join(folder, "fuse.log") }));
+    const fuse = undo.use(
+      await startFuseServer({ store: store.root, fetch, view, logFile: join(folder, "fuse.log"), run: join(folder, "run") }),
+    );
     const image = await captureHostImage({ store, node: process.execPath, progress: () => {} });
     if (view === "tiered") {
       await fuse.mountBlobs(folders.blobs);

@@ -91,4 +91,40 @@ describe.skipIf(!rootWithContainers())("death", () => {
       await dev.next(`the result after the death of ${role}`, (line) => line.event === "call" && line["value"] === answer);
     }
   });
+
+  test("kill -9 of the fuse daemon, again and again, is missed by no call", { timeout: 120_000 }, async () => {
+    const reading = [
+      "import os, time, hob",
+      "app = hob.App('death')",
+      "@app.function()",
+      "def read():",
+      "    folder = os.path.dirname(os.__file__)",
+      "    paths = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]",
+      "    for turn in range(12):",
+      "        for path in paths[turn::12][:80]:",
+      "            open(path, 'rb').read()",
+      "        print('turn', turn)",
+      "        time.sleep(0.1)",
+      "    return ANSWER",
+      "",
+    ].join("\n");
+    using place = makeWorkplace({ "app.py": reading.replace("ANSWER", "1") });
+    await using dev = startDev(place.project, ["--pin", "read", "--args", "[]"], place.environment);
+    const fuse = () => processesOf(place).filter(({ command }) => roles.fuse.test(command));
+    for (const answer of [1, 2]) {
+      if (answer > 1) place.save("app.py", reading.replace("ANSWER", String(answer)));
+      for (const turn of [1, 4, 7]) {
+        await dev.next(`turn ${turn}`, (line) => line.event === "log" && line["text"] === `turn ${turn}`);
+        const [before] = fuse();
+        kill(place, "fuse");
+        await untilEmpty("the daemon that was killed", () =>
+          fuse()
+            .filter(({ pid }) => pid === before?.pid)
+            .map(({ command }) => command),
+        );
+      }
+      const { line } = await dev.next("its result", (seen) => seen.event === "call" && seen["function"] === "read");
+      expect(line).toMatchObject({ ok: true, value: answer });
+    }
+  });
 });

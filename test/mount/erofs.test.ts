@@ -215,6 +215,7 @@ describe.skipIf(!hasTiered)("a tiered image", () => {
     await using mounted = await startMounted({ view: "tiered" });
     const digest = await mounted.store.put(Buffer.from("here"));
     const root = await mounted.show(await putImage(mounted.store, [file("a", digest, 4), file("b", "0".repeat(64), 4)]), "root");
+    await rm(join(mounted.folder, "run"), { recursive: true }); // no other can take over
     process.kill(mounted.server.pid, "SIGKILL");
     await mounted.server.closed;
     await until("the daemon is gone", () => !isAlive(mounted.server.pid));

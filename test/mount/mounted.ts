@@ -43,7 +43,7 @@ export async function startMounted(options: Partial<FuseServerOptions> = {}): Pr
   const store = openContentFolder(join(folder, "store"), { durable: false });
   const fetch = (digest: string): Promise<void> => Promise.reject(new Error(`nobody has blob ${digest}`));
   const forced = { logFile: join(folder, "fusefs.log"), view: "tree" as const, ...options };
-  const server = await startFuseServer({ store: store.root, fetch, ...forced });
+  const server = await startFuseServer({ store: store.root, fetch, run: join(folder, "run"), ...forced });
   const overlays = new AsyncDisposableStack();
   let blobs = "";
 

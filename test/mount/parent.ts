@@ -14,6 +14,7 @@ const server = await startFuseServer({
   view: "tree",
   fetch: () => Promise.reject(new Error("no")),
   logFile: join(folder, "log"),
+  run: join(folder, "run"),
 });
 await mkdir(join(folder, "image"));
 await server.mountImage(digest, join(folder, "image"));

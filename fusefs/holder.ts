@@ -1,0 +1,155 @@
+// ⑤ Entry of a thread of the agent that outlives the FUSE daemon: it starts the daemon, keeps the kernel's descriptors, and starts another when one dies.
+// A thread of its own, for the agent's main thread may itself wait for a file of a mount whose daemon has just died.
+
+import { type ChildProcess, fork } from "node:child_process";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import { parentPort, workerData } from "node:worker_threads";
+import { sentenceOf } from "../base/errors.ts";
+import { entryFile } from "../base/install.ts";
+import type { Before, Call, DaemonOptions, FromDaemon, FromHolder, HeldMount, ToDaemon, ToHolder } from "./ipc.ts";
+import { close, copyDescriptors } from "./syscalls.ts";
+
+if (!parentPort) throw new Error("fusefs/holder runs as a worker thread of the agent");
+const port = parentPort;
+const options = workerData as DaemonOptions;
+
+// The daemon needs milliseconds, and ends itself after 2 s: this is for one that is stuck in the kernel.
+const END_TIMEOUT_MS = 5000;
+/** One that lived as long is started again whatever was before; of those that did not, so many. */
+const SETTLED_MS = 1000;
+const DEATHS_ALLOWED = 20;
+/** What a process has before what it inherits: stdin, stdout, stderr, and Node's channel. */
+const INHERITED = 4;
+
+const held = new Map<number, HeldMount>(); // with descriptors of ours
+const records = new Map<string, unknown>();
+const pending = new Map<number, Call>();
+let child: ChildProcess | undefined;
+let ready: Before["ready"] | undefined; // what the first daemon found
+let serves = false; // the present one
+let bornMs = 0;
+let deaths = 0;
+let ending = false;
+/** Why the daemon's death would be the end of its mounts; "" when it would not. */
+let obstacle = "";
+
+const tell = (message: FromHolder): void => port.postMessage(message);
+
+function send(message: ToDaemon): void {
+  if (child?.connected) child.send(message);
+}
+
+function launch(): void {
+  const mounts = [...held.values()];
+  let next = INHERITED;
+  const inherited = mounts.map((mount) => ({ ...mount, fds: mount.fds.map(() => next++) }));
+  if (options.logFile !== "-") mkdirSync(dirname(options.logFile), { recursive: true, mode: 0o700 });
+  const stderr = options.logFile === "-" ? 2 : openSync(options.logFile, "a", 0o600);
+  // "ignore", not pipes: nothing of the daemon may keep a terminal or a pipe of the agent's caller open.
+  const stdio = ["ignore" as const, "ignore" as const, stderr, "ipc" as const, ...mounts.flatMap(({ fds }) => fds)];
+  // A small young generation: the daemon makes little that it throws away, and its memory is to be as small as that.
+  const execArgv = ["--max-semi-space-size=2"];
+  const born = fork(entryFile("fusefs/daemon"), [], { stdio, execArgv, cwd: "/" });
+  if (stderr !== 2) closeSync(stderr);
+  child = born;
+  bornMs = performance.now();
+  born.on("message", (message: FromDaemon) => heard(message));
+  // Of what it has said before it died all is heard before another begins: its end is the end of both process and channel.
+  let reason = "";
+  born.on("exit", (code, signal) => {
+    reason = signal ? `it was ended by ${signal}` : `it exited with code ${code}`;
+    if (!born.connected) died(reason);
+  });
+  born.on("disconnect", () => {
+    if (reason !== "") died(reason);
+  });
+  born.on("error", (error) => {
+    if (born.pid === undefined) died(error.message); // it never began; otherwise it is a message that came too late for it
+  });
+  tell({ kind: "began", pid: born.pid ?? 0 });
+  const before = ready && { ready, mounts: inherited, records: [...records] };
+  send({ kind: "start", options, ...(before ? { before } : {}) });
+}
+
+function heard(message: FromDaemon): void {
+  if (message.kind === "hold") hold(message);
+  else if (message.kind === "letGo") letGo(message.mount);
+  else if (message.kind === "keep") records.set(message.key, message.value);
+  else if (message.kind === "forget") {
+    records.delete(message.key);
+    if (message.key.endsWith("/")) for (const key of records.keys()) if (key.startsWith(message.key)) records.delete(key);
+  } else if (message.kind === "ready") {
+    serves = true;
+    if (!ready) tell(message);
+    ready ??= message;
+    // What the one before was asked may be done or not.
+    for (const call of pending.values()) send({ ...call, again: true });
+  } else if (message.kind === "refused" && ready) {
+    obstacle = message.failure.message;
+    child?.disconnect(); // it ends
+  } else {
+    if (message.kind === "answer") pending.delete(message.id);
+    tell(message);
+  }
+}
+
+/** The daemon waits with its mount for this: from here on the mount does not end with it. */
+function hold({ id, mount, obstacle: named }: Extract<FromDaemon, { kind: "hold" }>): void {
+  const before = obstacle;
+  obstacle ||= named;
+  try {
+    if (obstacle === "") held.set(mount.id, { ...mount, fds: copyDescriptors(child?.pid ?? 0, mount.fds) });
+  } catch (error) {
+    obstacle = sentenceOf(error);
+  }
+  if (obstacle !== before) tell({ kind: "obstacle", reason: obstacle });
+  send({ kind: "held", id });
+}
+
+function letGo(mount: number): void {
+  for (const fd of held.get(mount)?.fds ?? []) close(fd);
+  held.delete(mount);
+}
+
+function died(reason: string): void {
+  child = undefined;
+  deaths = performance.now() - bornMs < SETTLED_MS ? deaths + 1 : 0;
+  const wasServing = serves;
+  serves = false;
+  if (ending || !ready || obstacle !== "" || deaths > DEATHS_ALLOWED || (!wasServing && deaths > 2)) {
+    finish(wasServing || obstacle === "" ? reason : `${reason}: ${obstacle}`);
+  } else {
+    tell({ kind: "died", reason });
+    launch();
+  }
+}
+
+function finish(reason: string): void {
+  for (const mount of [...held.keys()]) letGo(mount);
+  tell({ kind: "ended", reason });
+  port.close();
+}
+
+function end(): void {
+  ending = true;
+  if (!child) return;
+  if (child.connected) child.disconnect();
+  const stuck = child;
+  setTimeout(() => stuck.kill("SIGKILL"), END_TIMEOUT_MS).unref();
+}
+
+port.on("message", (message: ToHolder) => {
+  if (message.kind === "end") end();
+  else if (message.kind === "replace") child?.kill("SIGKILL");
+  else if (message.kind === "call") {
+    pending.set(message.id, message);
+    if (serves) send(message);
+  } else send(message);
+});
+
+try {
+  launch();
+} catch (error) {
+  finish(sentenceOf(error));
+}
