@@ -247,8 +247,13 @@ describe.skipIf(cannotRun)("the agent", () => {
     await agent.heard("container", ({ container, gone }) => gone && container?.id === load.container);
   });
 
-  it("survives the FUSE daemon: its containers end, calls ask for another try, and the pool is warm again", async () => {
+  it("survives the FUSE daemon: another takes over, or its containers end, calls ask for another try, and the pool is warm again", async () => {
     const { load, call } = await specialised();
+    const former = agent.fusePid();
+    process.kill(former, "SIGKILL");
+    await expect.poll(() => agent.fusePid(), { timeout: 10_000 }).not.toBe(former);
+    expect(await call("double", 3)).toBe(6);
+    rmSync(join(agent.options.run, "fuse"), { recursive: true }); // the next one finds nothing to go on with
     const hanging = expect(call("hang")).rejects.toMatchObject({ failure: { kind: "infrastructure" } });
     await agent.heard("logs", ({ lines }) =>
       lines.some(({ container, text }) => container === load.container && text === "hanging"),
