@@ -24,6 +24,7 @@ import { unmount } from "./container/system-calls.ts";
 import { createContent } from "./content.ts";
 import { createDispatcher } from "./dispatch.ts";
 import { openFetchRoom } from "./fetch/room.ts";
+import { createForerunners } from "./forerunners.ts";
 import { openGpus } from "./gpu/gpus.ts";
 import { createImages } from "./images.ts";
 import { openMachineLoad } from "./machine-load.ts";
@@ -176,6 +177,12 @@ export async function openNode(host: NodeHost): Promise<Node> {
     container: (id) => containers.get(id),
     show: dispatcher.show,
   });
+  const forerunners = stack.use(
+    createForerunners({
+      ...{ folder: paths.forerunner, sdk: paths.sdk, contents, log },
+      isOwn: (image) => images.list().some(({ digest, source }) => digest === image && source === "host"),
+    }),
+  );
   const containerHost: ContainerHost = {
     key: options.key,
     folders: paths,
@@ -188,6 +195,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       return contents();
     },
     connect: connectRunner,
+    forerunner: forerunners.of,
     gpus,
     clock,
     log,
@@ -294,6 +302,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     keeper.hold(true);
     try {
       await endContainers(`the FUSE daemon ended: ${reason}`);
+      await forerunners.forget();
       images.forgetMounts();
       unmount(paths.snapshots);
       unmount(paths.blobs);

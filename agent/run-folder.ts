@@ -16,17 +16,13 @@ const agentFolders = {
   network: "net",
   builds: "builds",
   fuse: "fuse",
+  forerunner: "forerunner",
 } as const;
 
 export type AgentPaths = Record<keyof typeof agentFolders, string>;
 
 export function agentPaths(run: string): AgentPaths {
-  const { containers, runc, sdk, images, blobs, snapshots, network, builds, fuse } = agentFolders;
-  return {
-    ...{ containers: join(run, containers), runc: join(run, runc), sdk: join(run, sdk) },
-    ...{ images: join(run, images), blobs: join(run, blobs), snapshots: join(run, snapshots), network: join(run, network) },
-    ...{ builds: join(run, builds), fuse: join(run, fuse) },
-  };
+  return Object.fromEntries(Object.entries(agentFolders).map(([what, name]) => [what, join(run, name)])) as AgentPaths;
 }
 
 /** Who uses a run folder: the agent, and the FUSE daemon that it has started. */

@@ -11,7 +11,7 @@ import { openMeter, removeCgroups, swapLimitAvailable } from "../container/cgrou
 import { cgroupParent } from "../container/container.ts";
 import { awaitEnd, type Ended, endOf, kill, openFilesLimit } from "../container/process.ts";
 import { mountRoot, mountWritable } from "../container/root.ts";
-import { createProcess, forgetContainer, openStart, type RuncPlace } from "../container/runc.ts";
+import { createProcess, forgetContainer, type RuncPlace } from "../container/runc.ts";
 import { rangeSize, type Slot, type Slots } from "../container/slots.ts";
 import { type ContainerUser, runtimeSpec } from "../container/spec.ts";
 import type { Network } from "../network/network.ts";
@@ -206,7 +206,7 @@ export async function runStep(
       stream.on("data", (bytes: Buffer) => output(index === 0 ? "stdout" : "stderr", bytes));
     const closed = created.output.map((stream) => new Promise<void>((resolve) => stream.once("close", resolve)));
     const exited = endOf(created.init);
-    using _started = openStart(place);
+    using _begun = created.begin();
     if (signal.aborted) stop();
     const first = await Promise.race([exited, cut.promise]);
     if (typeof first === "string") kill(created.init);

@@ -14,9 +14,10 @@ import type { GpuEdit } from "../gpu/gpus.ts";
 import type { Launch } from "../runner/image-runtime.ts";
 import type { Runner, RunnerEvents } from "../runner/runner.ts";
 import { type Meter, openMeter, removeCgroups, swapLimitAvailable } from "./cgroup.ts";
+import { type Forerunner, takePlace } from "./forerunner.ts";
 import { awaitEnd, kill, openFilesLimit } from "./process.ts";
 import { mountProject, mountRoot, mountWritable } from "./root.ts";
-import { type Created, createProcess, forgetContainer, openStart, type RuncPlace } from "./runc.ts";
+import { type Created, createProcess, forgetContainer, type RuncPlace } from "./runc.ts";
 import type { Slots } from "./slots.ts";
 import { runtimeSpec, writableBytes } from "./spec.ts";
 import { type ContainerState, type EndedBy, type Move, transition } from "./state.ts";
@@ -34,6 +35,8 @@ export interface ContainerHost {
   fuse: Pick<FuseServer, "idmap" | "addContainer" | "removeContainer">;
   /** Connects to the runner of that language at the other end of its fd 3. */
   connect(socket: Duplex, events: RunnerEvents): Promise<Runner>;
+  /** The process of which the container's runner is to be a fork; undefined where runc starts the runner itself. */
+  forerunner(wish: ContainerWish): Forerunner | undefined;
   /** Devices for the container alone, with the edits that give them to it; held until `release`. */
   gpus: { acquire(id: string, request: string, signal: AbortSignal): Promise<GpuEdit>; release(id: string): void };
   clock: Clock;
@@ -105,8 +108,13 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
     );
     const project = mountProject(folder, join(host.folders.snapshots, id), mapped, undo);
 
-    step = "runc create";
+    step = "runner";
     signal.throwIfAborted();
+    const forerunner = host.forerunner(wish);
+    const made = await forerunner?.make(slot.userFd);
+    if (made) undo.defer(() => forerunner?.drop(made));
+
+    step = "runc create";
     const place: RuncPlace = { root: host.folders.runc, bundle: folder, id };
     const spec = runtimeSpec({
       ...{ id, root, resourceClass, slot, scratch: join(writable, "tmp") },
@@ -115,19 +123,23 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
       nameFile: slot.network === "internet" ? host.nameFile : undefined,
       agentPid: process.pid,
       ...{ command: launch.command, user: launch.user, cwd: "/", capabilities: [] },
+      firstPid: made?.pid,
       swapLimit: swapLimitAvailable(),
       openFilesMost: openFilesLimit(),
     });
     undo.defer(() => forgetContainer(place));
-    const created = await createProcess(place, withGpus(spec as Configuration));
-    const { init } = created;
+    let created = await createProcess(place, withGpus(spec as Configuration));
     undo.defer(() => removeCgroups(Object.values(created.cgroups)));
     undo.defer(async () => {
       created.socket.destroy();
-      kill(init);
-      const end = await awaitEnd(init);
+      kill(created.init);
+      const end = await awaitEnd(created.init);
       host.log.debug({ id, ...end }, "init ended");
     });
+    if (forerunner && made) {
+      step = "runner's entry";
+      created = await takePlace(forerunner, made, created, place);
+    }
     for (const stream of created.output) {
       stream.setEncoding("utf8").on("data", (text: string) => host.log.warn({ id, text: text.trimEnd() }, "runner output"));
     }
@@ -135,7 +147,7 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
     undo.defer(() => meter[Symbol.dispose]());
 
     signal.throwIfAborted(); // after the last wait: from here on the container's own end undoes everything
-    return live({ host, wish, place, created, meter, life: undo.move() });
+    return live({ host, wish, created, meter, life: undo.move() });
   } catch (error) {
     throw systemError(`making container ${id} (${step})`, error);
   }
@@ -144,14 +156,13 @@ export async function createContainer(host: ContainerHost, wish: ContainerWish, 
 interface Made {
   host: ContainerHost;
   wish: ContainerWish;
-  place: RuncPlace;
   created: Created;
   meter: Meter;
   life: AsyncDisposableStack;
 }
 
 /** The life of a container that runc has made. */
-function live({ host, wish, place, created, meter, life }: Made): Container {
+function live({ host, wish, created, meter, life }: Made): Container {
   const { id, image, resourceClass, launch } = wish;
   const { init } = created;
   let state: ContainerState = { name: "creating" };
@@ -187,7 +198,7 @@ function live({ host, wish, place, created, meter, life }: Made): Container {
       move({ name: "start" });
       const connecting = host.connect(created.socket, wish.events);
       connecting.catch(() => {}); // awaited below, after what may fail before it
-      using _started = openStart(place);
+      using _begun = created.begin();
       const connected = await raceAbort(connecting, signal);
       life.defer(() => connected[Symbol.asyncDispose]());
       runner = connected;

@@ -9,7 +9,7 @@ import { attachMount, cloneMount, closeDescriptor, idmapMount, makeFileSystem, m
  * Mounts a tmpfs of at most `bytes` at FOLDER/rw with what overlayfs writes to, which belongs to the range, or it comes up read-only,
  * and with the container's /tmp: one bound for both.
  */
-export function mountWritable(folder: string, slot: Slot, bytes: number, undo: AsyncDisposableStack): string {
+export function mountWritable(folder: string, slot: Pick<Slot, "uidBase">, bytes: number, undo: AsyncDisposableStack): string {
   const target = join(folder, "rw");
   mkdirSync(target, { mode: 0o711 });
   mount("tmpfs", target, `size=${bytes},mode=0711,uid=${slot.uidBase},gid=${slot.uidBase}`);
@@ -83,4 +83,29 @@ export function mountProject(folder: string, source: string, slot: Slot | undefi
   }
   undo.defer(() => unmount(target));
   return target;
+}
+
+/** The image for a process of the node's own: as containers see it, with `folders` of the node in it and with /proc; what is written is kept nowhere. */
+export function mountPlainRoot(
+  folder: string,
+  image: ImageLayers,
+  folders: Record<string, string>,
+  undo: AsyncDisposableStack,
+): string {
+  const writable = mountWritable(folder, { uidBase: 0 }, 1 << 20, undo);
+  const root = mountRoot(folder, image, writable, undefined, undo);
+  for (const [target, source] of Object.entries(folders)) {
+    mkdirSync(join(root, target), { recursive: true });
+    const clone = cloneMount(source);
+    try {
+      attachMount(clone, join(root, target));
+    } finally {
+      closeDescriptor(clone);
+    }
+    undo.defer(() => unmount(join(root, target)));
+  }
+  mkdirSync(join(root, "proc"), { recursive: true });
+  mount("proc", join(root, "proc"), "");
+  undo.defer(() => unmount(join(root, "proc")));
+  return root;
 }

@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, constants, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex, Readable } from "node:stream";
@@ -17,6 +17,8 @@ export interface Created {
   socket: Duplex;
   /** What the runner itself writes to its stdout and stderr. */
   output: Readable[];
+  /** Lets the process go on. What it returns is kept until the runner is heard. */
+  begin(): Disposable;
 }
 
 export interface RuncPlace {
@@ -88,16 +90,21 @@ export async function createProcess(place: RuncPlace, spec: unknown): Promise<Cr
   }
   const state = readRuncState(join(root, id));
   if (!state) throw new HobError("internal", `runc create ${id}: it succeeded but left no state.json`);
-  return { ...state, socket, output };
+  return { ...state, socket, output, begin: () => openStart(place) };
 }
 
-/**
- * Lets the created process go on: it waits for a reader of its fifo (0.2 ms, where `runc start` takes 4.5). The returned descriptor must
- * stay open until the process has written, so until the runner is heard.
- */
-export function openStart({ root, id }: RuncPlace): Disposable {
+/** The process waits for a reader of its fifo (0.2 ms, where `runc start` takes 4.5), which must be there until it has written. */
+function openStart({ root, id }: RuncPlace): Disposable {
   const fd = openSync(join(root, id, "exec.fifo"), constants.O_RDONLY | constants.O_NONBLOCK);
   return { [Symbol.dispose]: () => closeSync(fd) };
+}
+
+/** In runc's records the container has this first process from now on, and runs: `runc exec` joins it. */
+export function replaceInit({ root, id }: RuncPlace, init: ProcessId): void {
+  const file = join(root, id, "state.json");
+  const state = JSON.parse(readFileSync(file, "utf8")) as RuncState;
+  writeFileSync(file, JSON.stringify({ ...state, init_process_pid: init.pid, init_process_start: init.startTime }));
+  rmSync(join(root, id, "exec.fifo"));
 }
 
 /** Makes runc forget a container whose processes are dead: what `runc delete` does, without starting a process for it. */

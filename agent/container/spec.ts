@@ -18,6 +18,8 @@ export interface SpecInput {
   slot: Slot;
   /** The agent's pid, through which runc finds the slot's namespaces. */
   agentPid: number;
+  /** The process whose pid namespace the container gets; one of its own without. */
+  firstPid?: number | undefined;
   command: { args: readonly string[]; env: Readonly<Record<string, string>> };
   cwd: string;
   user: ContainerUser;
@@ -41,6 +43,7 @@ const MiB = 2 ** 20;
 /** Processes and threads of one container. */
 export const pidsLimit = 1024;
 const openFilesWished = 65_536;
+export const oomScoreAdj = 500; // containers before the agent and its FUSE daemon
 const cpuPeriodUs = 100_000;
 const shmBytes = 64 * MiB;
 const writableBytesMost = 1024 * MiB;
@@ -52,6 +55,8 @@ const writableBytesMost = 1024 * MiB;
 export function writableBytes({ memoryBytes }: Pick<ResourceClass, "memoryBytes">): number {
   return memoryBytes > 0 ? Math.min(Math.floor(memoryBytes / 2), writableBytesMost) : writableBytesMost;
 }
+
+export const openFilesOf = (most: number): number => Math.min(openFilesWished, most);
 
 const maskedPaths = [
   ...["acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi", "kallsyms"].map(
@@ -67,7 +72,7 @@ export function runtimeSpec(input: SpecInput): unknown {
   const namespaceOf = (fd: number): string => `/proc/${input.agentPid}/fd/${fd}`;
   const mapping = [{ containerID: 0, hostID: slot.uidBase, size: rangeSize }];
   const { capabilities } = input;
-  const openFiles = Math.min(openFilesWished, input.openFilesMost);
+  const openFiles = openFilesOf(input.openFilesMost);
   const bind = (destination: string, source: string, access = "ro"): object => ({
     destination,
     source,
@@ -97,7 +102,7 @@ export function runtimeSpec(input: SpecInput): unknown {
         { type: "RLIMIT_NOFILE", hard: openFiles, soft: openFiles },
         { type: "RLIMIT_CORE", hard: 0, soft: 0 },
       ],
-      oomScoreAdj: 500, // containers before the agent and its FUSE daemon
+      oomScoreAdj,
     },
     root: { path: input.root, readonly: false },
     hostname: `hob-${input.id}`,
@@ -122,7 +127,8 @@ export function runtimeSpec(input: SpecInput): unknown {
       namespaces: [
         { type: "user", path: namespaceOf(slot.userFd) },
         { type: "network", path: namespaceOf(slot.networkFd) },
-        ...["pid", "ipc", "uts", "mount", "cgroup"].map((type) => ({ type })),
+        { type: "pid", ...(input.firstPid === undefined ? {} : { path: `/proc/${input.firstPid}/ns/pid` }) },
+        ...["ipc", "uts", "mount", "cgroup"].map((type) => ({ type })),
       ],
       cgroupsPath: input.cgroupsPath,
       resources: {

@@ -75,6 +75,7 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
         contents: view === "tiered" ? [store.root, folders.blobs] : [],
         fuse,
         connect: connectRunner,
+        forerunner: () => undefined,
         gpus: { acquire: () => Promise.resolve((config) => config), release() {} },
         clock: systemClock,
         log: silentLog,
