@@ -8,7 +8,6 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { openContentFolder } from "../base/content-folder.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { startFuseServer } from "../fusefs/connect.ts";
 import type { FuseServer } from "../fusefs/server.ts";
 import type { AgentCommand, Pool, ResolveImage } from "../proto/gen/hob/v1/agents.ts";
 import type { Progress } from "../proto/gen/hob/v1/calls.ts";
@@ -18,20 +17,21 @@ import type { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
 import { createBuilds } from "./build/builds.ts";
 import { openBuildsFolder } from "./build/leftovers.ts";
 import { type Container, type ContainerHost, cgroupParent, createContainer } from "./container/container.ts";
-import { identify } from "./container/process.ts";
 import { createSlots } from "./container/slots.ts";
 import { unmount } from "./container/system-calls.ts";
+import { containerInfo, creatingInfo } from "./container-info.ts";
 import { createContent } from "./content.ts";
 import { createDispatcher } from "./dispatch.ts";
 import { openFetchRoom } from "./fetch/room.ts";
 import { createForerunners } from "./forerunners.ts";
+import { startFuseDaemon } from "./fuse-daemon.ts";
 import { openGpus } from "./gpu/gpus.ts";
 import { createImages } from "./images.ts";
 import { openMachineLoad } from "./machine-load.ts";
 import type { AgentOptions } from "./main.ts";
 import { openNetwork } from "./network/network.ts";
 import type { Message } from "./outbox.ts";
-import { type AgentPaths, writeOwner } from "./run-folder.ts";
+import type { AgentPaths } from "./run-folder.ts";
 import { connectRunner } from "./runner/connect.ts";
 import { launchOf } from "./runner/image-runtime.ts";
 import { createShells } from "./shell/shells.ts";
@@ -112,22 +112,8 @@ export async function openNode(host: NodeHost): Promise<Node> {
   let state: "ready" | "preparing" = "ready";
 
   async function startFuse(): Promise<FuseServer> {
-    const server = await startFuseServer({
-      store: options.store,
-      fetch: fetching.images.fetch,
-      logFile: join(options.state, "fuse.log"),
-      run: paths.fuse,
-      replaced: (pid) => ownedBy(pid),
-      mishap: ({ kind, reason }) =>
-        kind === "died"
-          ? log.error({ reason }, "the FUSE daemon died; another takes over")
-          : log.warn({ reason }, "a death of the FUSE daemon would be the end of all containers"),
-    });
-    ownedBy(server.pid);
-    if (!server.idmap)
-      log.warn("images cannot be shown in a container's uid range here (Linux 6.12): their files belong to nobody in it");
-    await server.mountSnapshots(paths.snapshots);
-    if (server.view.kind === "tiered") await server.mountBlobs(paths.blobs);
+    const { store: folder, state: logs, run, key } = options;
+    const server = await startFuseDaemon({ store: folder, logs, run, key, paths, fetch: fetching.images.fetch, log });
     void server.closed.then((reason) => (ending.signal.aborted ? undefined : replaceFuse(reason)));
     return server;
   }
@@ -139,11 +125,6 @@ export async function openNode(host: NodeHost): Promise<Node> {
   writeFileSync(hostsFile, "127.0.0.1 localhost\n::1 localhost\n", { mode: 0o644 });
   const agentNode = { path: options.node, bytes: statSync(options.node).size };
   /** For who sweeps after us. */
-  function ownedBy(fusePid: number): void {
-    const [agent, daemon] = [identify(process.pid), identify(fusePid)];
-    if (agent && daemon) writeOwner(options.run, { key: options.key, agent, fuse: daemon });
-  }
-
   const images = createImages({
     ...{
       store,
@@ -318,18 +299,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     }
   }
 
-  function infoOf(container: Container): ContainerInfo {
-    const { id, image, resourceClass, startedAtMs } = container;
-    const usage = container.meter.sample(clock.now());
-    return {
-      ...{ id, image, resourceClass, startedAtMs, ...usage },
-      state: container.state.name === "gone" ? "stopping" : container.state.name,
-      app: container.state.name === "specialised" ? container.state.app : "",
-      snapshots: dispatcher.snapshotsOf(id),
-      calls: dispatcher.callsOf(id),
-      gpus: gpus.of(id),
-    };
-  }
+  const infoOf = (container: Container): ContainerInfo => containerInfo(container, { dispatcher, gpus, now: clock.now });
 
   function info(): NodeInfo {
     return {
@@ -419,9 +389,4 @@ export async function openNode(host: NodeHost): Promise<Node> {
       await clearContainers(options.key, paths.runc);
     },
   };
-}
-
-function creatingInfo(id: string, image: string, resourceClass: ResourceClass, startedAtMs: number): ContainerInfo {
-  const nothing = { app: "", snapshots: [], calls: [], memoryBytes: 0, cpuCores: 0, pids: 0, gpus: [] };
-  return { ...{ id, image, resourceClass, startedAtMs }, ...nothing, state: "starting" };
 }

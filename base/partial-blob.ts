@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { constants, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ContentFolder, Digest } from "./content-folder.ts";
-import { HobError, systemError } from "./errors.ts";
+import { errnoOf, HobError, systemError } from "./errors.ts";
 
 /** Bytes of a piece; a blob's last one is shorter. */
 export const PIECE_BYTES = 4 << 20;
@@ -41,7 +41,8 @@ export async function openPartialBlobs(store: ContentFolder, options: { durable:
     const mark = join(folder, "boot");
     const before = await readFile(mark).catch(() => undefined);
     if (!before?.equals(boot)) {
-      await rm(folder, { recursive: true, force: true });
+      // Without a mark it is new: another process that opens it at the same time may have put something there already.
+      if (before) await rm(folder, { recursive: true, force: true });
       await mkdir(folder, { recursive: true, mode: 0o700 });
       await writeFile(mark, boot, { mode: 0o600 });
     }
@@ -119,7 +120,9 @@ export async function openPartialBlobs(store: ContentFolder, options: { durable:
         // Whoever writes the last pieces at the same time sees all of them.
         let done = completing.get(digest);
         if (!done) {
-          done = complete(digest);
+          done = complete(digest).catch((error) => {
+            if (errnoOf(error) !== "ENOENT" || !store.has(digest)) throw error; // else another process has done it
+          });
           completing.set(digest, done);
           const settle = (): void => void completing.delete(digest);
           done.then(settle, settle);

@@ -1,6 +1,6 @@
 // ⑤ A container's file systems on the node: a bounded writable layer, the image below it in the container's own uid range.
 
-import { chmodSync, chownSync, constants, mkdirSync, openSync } from "node:fs";
+import { chmodSync, chownSync, constants, mkdirSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Slot } from "./slots.ts";
 import { attachMount, cloneMount, closeDescriptor, idmapMount, makeFileSystem, mount, unmount } from "./system-calls.ts";
@@ -47,6 +47,10 @@ export function mountRoot(
 ): string {
   const target = join(folder, "root");
   mkdirSync(target, { mode: 0o711 });
+  const upper = join(writable, "upper");
+  const { mode, uid, gid } = statSync(image); // the root's own come from the upper layer
+  if (slot) chownSync(upper, slot.uidBase + uid, slot.uidBase + gid); // without a mapping the image belongs to nobody, but not this
+  chmodSync(upper, mode & 0o7777);
   using closing = new DisposableStack();
   const lower = cloneMount(image);
   closing.defer(() => closeDescriptor(lower));
@@ -59,7 +63,7 @@ export function mountRoot(
   const overlay = makeFileSystem("overlay", [
     ["lowerdir+", lower],
     ...blobs,
-    ["upperdir", join(writable, "upper")],
+    ["upperdir", upper],
     ["workdir", join(writable, "work")],
     ["redirect_dir", "on"],
     ["metacopy", "on"],

@@ -116,11 +116,13 @@ describe.skipIf(!probe.fuse)("an image of a folder", () => {
   });
 
   it.skipIf(!probe.idmap).each(views)(
-    "gives capabilities to the programs that have them, inside the user namespace of a container (%s)",
+    "gives capabilities to the programs that have them, inside the user namespace of a container, and its root is the image's (%s)",
     async (view) => {
       await using mounted = await startMounted({ view });
       const source = await mounted.point("source");
       await makeTree(source);
+      chmodSync(source, 0o751);
+      chownSync(source, 5, 7);
       const image = await putImage(mounted.store, await captureFolder(source, mounted.store));
       const layers = await mounted.layers(image, "image");
       chmodSync(mounted.folder, 0o711);
@@ -142,6 +144,7 @@ describe.skipIf(!probe.fuse)("an image of a folder", () => {
       expect(status("/bin/cat")).toMatch(/CapEff:\t0+\n/);
       expect(status(join(root, "cat"))).toMatch(/CapEff:\t0+2000\n/);
       expect(statSync(join(root, "su"))).toMatchObject({ mode: 0o106755, uid: 100_000, gid: 100_042 });
+      expect(statSync(root)).toMatchObject({ mode: 0o40751, uid: 100_005, gid: 100_007 });
     },
   );
 

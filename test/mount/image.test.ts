@@ -213,13 +213,14 @@ describe.skipIf(!probe.fuse).each(modes)("a blob that is not local (%o)", (mode)
   });
 
   // The tiered view reads the store's files as they are: fusefs looks at none of them.
-  it.skipIf(mode.view === "tiered")("gives EIO when its file in the store is damaged", async () => {
-    await using mounted = await startMounted(mode);
-    await mounted.store.put(content);
-    await writeFile(mounted.store.path(digest), "cut off");
-    const mountPoint = await mountOne(mounted, digest, content.length);
-    await expect(readFile(join(mountPoint, "wanted"))).rejects.toThrow("EIO");
-  });
+  if (mode.view === "tree")
+    it("gives EIO when its file in the store is damaged", async () => {
+      await using mounted = await startMounted(mode);
+      await mounted.store.put(content);
+      await writeFile(mounted.store.path(digest), "cut off");
+      const mountPoint = await mountOne(mounted, digest, content.length);
+      await expect(readFile(join(mountPoint, "wanted"))).rejects.toThrow("EIO");
+    });
 });
 
 describe.skipIf(!probe.fuse)("an image that cannot be mounted", () => {

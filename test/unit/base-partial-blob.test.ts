@@ -50,6 +50,15 @@ it("is thrown away when its pieces make another content, and refuses a piece tha
   await expect(partial.put(blob, 3, piece(2))).rejects.toThrow("piece 3 of blob");
 });
 
+// In the field: whoever opened a new store second removed what the first had put there meanwhile, and it was fetched again.
+it("keeps what is put while others open the same store", async () => {
+  await using place = await workplace();
+  await rm(join(place.store.root, "partial"), { recursive: true });
+  const put = async (index: number): Promise<boolean> =>
+    (await openPartialBlobs(place.store, { durable: false })).put(blob, index, piece(index));
+  expect(await Promise.all([put(0), put(1), put(2)])).toContain(true);
+});
+
 it("goes on where it was, but not with what another boot has left", async () => {
   await using place = await workplace();
   const { store, partial } = place;
