@@ -79,7 +79,11 @@ function openLook(state: string): () => Sample {
   const agent = parentOf(fuse);
   const control = parentOf(agent);
   const runners = readdirSync("/proc").filter(
-    (pid) => /^\d+$/.test(pid) && parentOf(pid) === agent && read(`/proc/${pid}/cmdline`).includes("_runner"),
+    (pid) =>
+      /^\d+$/.test(pid) &&
+      parentOf(pid) === agent &&
+      read(`/proc/${pid}/cmdline`).includes("_runner") &&
+      read(`/proc/${pid}/cgroup`).includes("/hob-"), // the forerunner is in no container's
   );
   const busiest = runners.toSorted((a, b) => cgroupMemory(b) - cgroupMemory(a))[0];
   if (!busiest) throw new Error("memory: the pool has no runner");
