@@ -75,37 +75,39 @@ it("has every blob whole or not at all after 200 writers were killed, and the ne
   expect(await blobsOf(store)).toEqual(blobs);
 });
 
-it("says that the disk is full, keeps what it has, leaves nothing half written, and goes on when there is room", async (context) => {
-  const root = join(folder, "tight");
-  mkdirSync(root);
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", root], { stdio: "ignore" });
-  } catch {
-    return context.skip("a small file system takes root to mount");
-  }
-  try {
-    const store = openContentFolder(root, { durable: true });
-    const kept = [await store.put(Buffer.alloc(900_000, "one")), await store.put(Buffer.from("two"))];
-    const full = { kind: "exhausted", remedy: expect.stringContaining("free some space") };
-    await expect(store.put(Buffer.alloc(3 << 20, "big"))).rejects.toMatchObject({
-      ...full,
-      message: expect.stringContaining("the disk is full"),
-    });
-    await expect(
-      storeContent(
-        store,
-        Array.from({ length: 30 }, (_, i) => Buffer.alloc(100_000, `${i}`)),
-      ),
-    ).rejects.toMatchObject(full);
-    expect(await blobsOf(store)).toEqual(kept.toSorted());
-    for (const digest of kept) expect(sha256(store.read(digest))).toBe(digest);
-    expect(readdirSync(join(root, "tmp"))).toEqual([]);
-    await store.remove(kept[0] as string);
-    expect(store.has(await store.put(Buffer.alloc(1_500_000, "fits now")))).toBe(true);
-  } finally {
-    execFileSync("umount", [root]);
-  }
-});
+const canMount = process.getuid?.() === 0;
+if (!canMount) console.warn("skipped: a full disk is made with a small tmpfs, which needs root");
+
+it.skipIf(!canMount)(
+  "says that the disk is full, keeps what it has, leaves nothing half written, and goes on when there is room",
+  async () => {
+    const root = join(folder, "tight");
+    mkdirSync(root);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", root]);
+    try {
+      const store = openContentFolder(root, { durable: true });
+      const kept = [await store.put(Buffer.alloc(900_000, "one")), await store.put(Buffer.from("two"))];
+      const full = { kind: "exhausted", remedy: expect.stringContaining("free some space") };
+      await expect(store.put(Buffer.alloc(3 << 20, "big"))).rejects.toMatchObject({
+        ...full,
+        message: expect.stringContaining("the disk is full"),
+      });
+      await expect(
+        storeContent(
+          store,
+          Array.from({ length: 30 }, (_, i) => Buffer.alloc(100_000, `${i}`)),
+        ),
+      ).rejects.toMatchObject(full);
+      expect(await blobsOf(store)).toEqual(kept.toSorted());
+      for (const digest of kept) expect(sha256(store.read(digest))).toBe(digest);
+      expect(readdirSync(join(root, "tmp"))).toEqual([]);
+      await store.remove(kept[0] as string);
+      expect(store.has(await store.put(Buffer.alloc(1_500_000, "fits now")))).toBe(true);
+    } finally {
+      execFileSync("umount", [root]);
+    }
+  },
+);
 
 it("is under lease from the first one that lives; a blob that is put again counts as new", async () => {
   const root = join(folder, "leased");
