@@ -1,56 +1,31 @@
 // ⑤ A runner that is a fork is the same container as one that runc starts: seen from outside, from inside, and in what it may do.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cgroupFolders, removeCgroups } from "../../agent/container/cgroup.ts";
 import { type Container, createContainer } from "../../agent/container/container.ts";
 import { type Forerunner, startForerunner } from "../../agent/container/forerunner.ts";
 import { identify, isRunning } from "../../agent/container/process.ts";
 import { mountPlainRoot } from "../../agent/container/root.ts";
 import { createSlots } from "../../agent/container/slots.ts";
 import { rootUser } from "../../agent/container/spec.ts";
-import { makeAgentFolders, makeRunFolder } from "../../agent/run-folder.ts";
 import { runnerCommand } from "../../agent/runner/command.ts";
 import { connectRunner } from "../../agent/runner/connect.ts";
-import { copySdk } from "../../agent/sdk-copy.ts";
 import { systemClock } from "../../base/clock.ts";
-import { openContentFolder, sha256 } from "../../base/content-folder.ts";
+import { sha256 } from "../../base/content-folder.ts";
 import { installRoot } from "../../base/install.ts";
 import { silentLog } from "../../base/log.ts";
-import { startFuseServer } from "../../fusefs/connect.ts";
-import { captureHostImage } from "../../fusefs/image/host.ts";
 import { rootWithContainers } from "../drive/requirements.ts";
+import { layFoundation } from "./foundation.ts";
 
 const key = "forerun0";
 const within = (ms: number): AbortSignal => AbortSignal.timeout(ms);
 
 /** Everything that an agent's containers stand on, and a forerunner beside it. */
 async function stage(undo: AsyncDisposableStack) {
-  const folder = mkdtempSync(join(tmpdir(), "hob-forerunner-"));
-  undo.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const run = mkdtempSync("/run/hob-forerunner-");
-  undo.defer(() => rmSync(run, { recursive: true, force: true }));
-  makeRunFolder(run);
-  const folders = makeAgentFolders(run);
-  copySdk(join(installRoot, "sdk"), folders.sdk);
-  const store = openContentFolder(join(folder, "store"), { durable: false });
-  const fetch = (digest: string) => Promise.reject(new Error(`${digest} should be in the store`));
-  const fuse = undo.use(
-    await startFuseServer({ store: store.root, fetch, view: "tree", run: folders.fuse, logFile: join(folder, "fuse.log") }),
-  );
-  const image = await captureHostImage({ store, node: process.execPath, progress: () => {} });
-  const imageMount = join(folders.images, image.digest);
-  mkdirSync(imageMount, { recursive: true });
-  await fuse.mountImage(image.digest, imageMount);
-  undo.defer(() => fuse.unmount(imageMount));
-  await fuse.mountSnapshots(folders.snapshots);
-  undo.defer(() => fuse.unmount(folders.snapshots));
-  const slots = undo.use(createSlots(key));
-  undo.defer(async () => removeCgroups(await cgroupFolders(`hob-${key}`)));
-  const root = mountPlainRoot(folders.forerunner, { image: imageMount, contents: [] }, { "/hob": folders.sdk }, undo);
+  const { folders, store, fuse, image, imageMount, slots, contents } = await layFoundation(key, "tree", undo);
+  const root = mountPlainRoot(folders.forerunner, { image: imageMount, contents }, { "/hob": folders.sdk }, undo);
   const complaints: string[] = [];
   const forerunner = undo.use(
     startForerunner({ root, env: runnerCommand("python").env, failed: (reason) => complaints.push(reason) }),
@@ -59,7 +34,7 @@ async function stage(undo: AsyncDisposableStack) {
   async function make(id: string, of: Forerunner | undefined): Promise<Container> {
     const host = {
       key,
-      contents: [],
+      contents,
       folders,
       slots,
       nameFile: "",

@@ -1,26 +1,18 @@
 // ⑤ What the kernel does with reads inside a real container: for a blob that is in the store they never reach the FUSE daemon.
 
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { cgroupFolders, removeCgroups } from "../../agent/container/cgroup.ts";
 import { createContainer } from "../../agent/container/container.ts";
-import { createSlots } from "../../agent/container/slots.ts";
 import { rootUser } from "../../agent/container/spec.ts";
-import { makeAgentFolders, makeRunFolder } from "../../agent/run-folder.ts";
 import { runnerCommand } from "../../agent/runner/command.ts";
 import { connectRunner } from "../../agent/runner/connect.ts";
-import { copySdk } from "../../agent/sdk-copy.ts";
 import { systemClock } from "../../base/clock.ts";
-import { openContentFolder, sha256 } from "../../base/content-folder.ts";
-import { installRoot } from "../../base/install.ts";
+import { sha256 } from "../../base/content-folder.ts";
 import { silentLog } from "../../base/log.ts";
-import { startFuseServer } from "../../fusefs/connect.ts";
 import { probeTiered } from "../../fusefs/erofs/probe.ts";
-import { captureHostImage } from "../../fusefs/image/host.ts";
 import { probeFuse } from "../../fusefs/probe.ts";
 import { rootWithContainers } from "../drive/requirements.ts";
+import { layFoundation } from "./foundation.ts";
 
 const probe = await probeFuse();
 if (!probe.passthrough) process.stderr.write(`skipped: ${probe.reason}\n`);
@@ -40,31 +32,7 @@ def sweep():
 describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's reads", () => {
   it.each(views)("of image and project files that are in the store cause no READ request at all (%s)", async (view) => {
     await using undo = new AsyncDisposableStack();
-    const folder = mkdtempSync(join(tmpdir(), "hob-passthrough-"));
-    undo.defer(() => rmSync(folder, { recursive: true, force: true }));
-    const run = mkdtempSync("/run/hob-passthrough-");
-    undo.defer(() => rmSync(run, { recursive: true, force: true }));
-    makeRunFolder(run);
-    const folders = makeAgentFolders(run);
-    copySdk(join(installRoot, "sdk"), folders.sdk);
-    const store = openContentFolder(join(folder, "store"), { durable: false });
-    const fetch = (digest: string) => Promise.reject(new Error(`${digest} should be in the store`));
-    const fuse = undo.use(
-      await startFuseServer({ store: store.root, fetch, view, logFile: join(folder, "fuse.log"), run: join(folder, "run") }),
-    );
-    const image = await captureHostImage({ store, node: process.execPath, progress: () => {} });
-    if (view === "tiered") {
-      await fuse.mountBlobs(folders.blobs);
-      undo.defer(() => fuse.unmount(folders.blobs));
-    }
-    const imageMount = join(folders.images, image.digest);
-    mkdirSync(imageMount, { recursive: true });
-    await fuse.mountImage(image.digest, imageMount);
-    undo.defer(() => fuse.unmount(imageMount));
-    await fuse.mountSnapshots(folders.snapshots);
-    undo.defer(() => fuse.unmount(folders.snapshots));
-    const slots = undo.use(createSlots("passthru"));
-    undo.defer(async () => removeCgroups(await cgroupFolders("hob-passthru")));
+    const { folders, store, fuse, image, imageMount, slots, contents } = await layFoundation("passthru", view, undo);
 
     const container = await createContainer(
       {
@@ -72,7 +40,7 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
         folders,
         slots,
         nameFile: "",
-        contents: view === "tiered" ? [store.root, folders.blobs] : [],
+        contents,
         fuse,
         connect: connectRunner,
         forerunner: () => undefined,
