@@ -1,7 +1,7 @@
-// The screen in a real terminal: every key, every state, every way to leave.
+// The screen in a real terminal: every key, every state.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { buildStage, openStage, removeStage, type Stage, type StageOptions } from "./terminal.ts";
+import { buildStage, openWhole, openWorked, removeStage, type Stage, type StageOptions } from "./terminal.ts";
 
 let stage = "";
 beforeAll(async () => {
@@ -9,18 +9,9 @@ beforeAll(async () => {
 });
 afterAll(removeStage);
 
-async function open(recording: string, options: Partial<StageOptions> = {}): Promise<Stage> {
-  const shown = openStage({ stage, recording, ...options });
-  await shown.until("a whole frame", (text) => text.includes("q quit") || text.includes("too small"));
-  return shown;
-}
-
-/** The screen with all of the recording taken in: the save's receipt comes last. */
-async function openWorking(options: Partial<StageOptions> = {}): Promise<Stage> {
-  const shown = await open("working", options);
-  await shown.until("the last save", (text) => text.includes("app.py → embed") && text.includes("64 dimensions"));
-  return shown;
-}
+const open = (recording: string, options: Partial<StageOptions> = {}): Promise<Stage> =>
+  openWhole({ stage, recording, ...options });
+const openWorking = (options: Partial<StageOptions> = {}): Promise<Stage> => openWorked(stage, options);
 
 const esc = "\x1b";
 const has =
@@ -347,55 +338,5 @@ describe("keys", () => {
     expect(shown.asked().at(-1)).toEqual(["cancel", "000000000000002b"]);
     shown.press("\x03");
     expect(await shown.exited).toBe(0);
-  });
-});
-
-describe("leaving", () => {
-  function expectRestored(shown: Stage): void {
-    expect(shown.xterm.buffer.active.type).toBe("normal");
-    expect(shown.raw().lastIndexOf("\x1b[?25h")).toBeGreaterThan(shown.raw().lastIndexOf("\x1b[?25l"));
-    expect(shown.raw().lastIndexOf("\x1b[?2004l")).toBeGreaterThan(shown.raw().lastIndexOf("\x1b[?2004h"));
-  }
-
-  test("q gives the terminal back", async () => {
-    using shown = await openWorking();
-    expect(shown.xterm.buffer.active.type).toBe("alternate");
-    shown.press("q");
-    expect(await shown.exited).toBe(0);
-    expectRestored(shown);
-    expect(shown.text().trim()).toBe("");
-  });
-
-  test.each([
-    ["SIGTERM", 143],
-    ["SIGINT", 130],
-    ["SIGHUP", 129],
-  ])("%s gives the terminal back and says so", async (signal, code) => {
-    using shown = await openWorking();
-    shown.kill(signal);
-    expect(await shown.exited).toBe(code);
-    expectRestored(shown);
-    expect(shown.text()).toContain(`hob was ended by ${signal}`);
-  });
-
-  test.each([
-    ["throw", "a fault of ours"],
-    ["reject", "a forgotten promise"],
-    ["draw", "hob's screen failed"],
-  ])("a fault of ours (%s) gives the terminal back, with a sentence and the log's place", async (fault, words) => {
-    using shown = await openWorking({ env: { HOB_STAGE_FAULT: fault } });
-    shown.press("j");
-    expect(await shown.exited).toBe(1);
-    expectRestored(shown);
-    expect(shown.text()).toContain(words);
-    expect(shown.text().replaceAll("\n", "")).toContain("screen.log");
-  });
-
-  test("the end of the workbench ends the screen with its sentence and exit code", async () => {
-    using shown = await openWorking({ env: { HOB_STAGE_FAULT: "end" } });
-    shown.press("j");
-    expect(await shown.exited).toBe(3);
-    expectRestored(shown);
-    expect(shown.text()).toContain("the pool ended: start hob again");
   });
 });

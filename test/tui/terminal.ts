@@ -173,3 +173,17 @@ export function openStage({ stage, recording, columns = 120, rows = 36, env = {}
     },
   };
 }
+
+/** Opened, with a whole frame shown. */
+export async function openWhole(options: StageOptions): Promise<Stage> {
+  const shown = openStage(options);
+  await shown.until("a whole frame", (text) => text.includes("q quit") || text.includes("too small"));
+  return shown;
+}
+
+/** The screen with all of the recording "working" taken in: the save's receipt comes last. */
+export async function openWorked(stage: string, options: Partial<StageOptions> = {}): Promise<Stage> {
+  const shown = await openWhole({ stage, recording: "working", ...options });
+  await shown.until("the last save", (text) => text.includes("app.py → embed") && text.includes("64 dimensions"));
+  return shown;
+}
