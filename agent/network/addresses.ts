@@ -16,20 +16,18 @@ export interface Region {
 
 const textOf = (address: number): string => [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff).join(".");
 
-/** Pools of one machine have different regions, unless `taken` (resolver addresses in use) leaves none. */
-export function regionOf(key: string, taken: ReadonlySet<string>): Region {
+/** Every region, the one that this pool would rather have first; none whose resolver's address somebody has (`taken`). */
+export function regionsOf(key: string, taken: ReadonlySet<string> = new Set()): Region[] {
   const start = Number.parseInt(key.slice(0, 8), 16) % regions || 0;
-  const at = (step: number): Region => {
-    const base = first + ((start + step) % regions) * regionSize;
-    return {
-      range: `${textOf(base)}/${prefixLength}`,
-      resolver: textOf(base + 1),
-      lease: (index) => textOf(base + 2 + index),
-    };
-  };
-  for (let step = 0; step < regions; step++) if (!taken.has(at(step).resolver)) return at(step);
-  return at(0);
+  const all = Array.from({ length: regions }, (_, step) => regionAt(first + ((start + step) % regions) * regionSize));
+  return all.filter(({ resolver }) => !taken.has(resolver));
 }
+
+const regionAt = (base: number): Region => ({
+  range: `${textOf(base)}/${prefixLength}`,
+  resolver: textOf(base + 1),
+  lease: (index) => textOf(base + 2 + index),
+});
 
 /** At most 15 bytes (IFNAMSIZ). */
 export const linkPrefix = (key: string): string => `h${key.slice(0, 8)}`;

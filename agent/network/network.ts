@@ -4,16 +4,17 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
-import { type HobError, sentenceOf } from "../../base/errors.ts";
+import { HobError, sentenceOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { inNetwork, raiseInterface } from "../container/system-calls.ts";
-import { linkName, linkPrefix, regionOf } from "./addresses.ts";
+import { linkName, linkPrefix, type Region, regionsOf } from "./addresses.ts";
+import { claimOwnTable, claimRegion, claimTable } from "./claims.ts";
 import { type ForwardProxy, startForwardProxy } from "./forward-proxy.ts";
 import { addAddress, addRoute, makePair, removeLink } from "./netlink.ts";
 import { deleteTable, loadRules, networkObstacle, tablesBelow } from "./nft.ts";
 import type { Reach } from "./reach.ts";
 import { startResolver } from "./resolver.ts";
-import { proxyPort, rules, tableName, tablePrefix } from "./rules.ts";
+import { keyOfTable, proxyPort, rules, tableName, tablePrefix } from "./rules.ts";
 import { findUplinks, forward, forwardNoMore, setting, type Uplinks } from "./uplinks.ts";
 
 export interface NetworkOptions {
@@ -42,16 +43,49 @@ const lookEveryMs = 10_000; // for an uplink that has changed: a laptop that lef
 
 /** Never rejects for want of a network: then containers have their loopback device, and `obstacle` says why. */
 export async function openNetwork(options: NetworkOptions): Promise<Network> {
-  const { key, log, run } = options;
   const nameFile = join(options.folder, "resolv.conf");
-  const obstacle = await networkObstacle();
-  if (obstacle) {
-    log.warn({ reason: obstacle.sentence }, "containers have no network");
+  const without = (obstacle: HobError): Network => {
+    options.log.warn({ reason: obstacle.sentence }, "containers have no network");
     const refuse = (): Promise<never> => Promise.reject(obstacle);
     return { obstacle, nameFile, attach: refuse, admit: refuse, [Symbol.asyncDispose]: async () => {} };
+  };
+  const obstacle = await networkObstacle();
+  if (obstacle) return without(obstacle);
+  const held = new AsyncDisposableStack();
+  try {
+    const region = await claimPlace(options.key, held);
+    return await serveNetwork(options, nameFile, region, held);
+  } catch (error) {
+    await held.disposeAsync();
+    if (error instanceof HobError && error.kind === "exhausted") return without(error);
+    throw error;
+  }
+}
+
+/** A table and a region that no other pool has, as long as `held` lasts; what dead pools have left here goes. */
+async function claimPlace(key: string, held: AsyncDisposableStack): Promise<Region> {
+  held.use(await claimOwnTable(key));
+  for (const name of await tablesBelow(tablePrefix)) {
+    if (name === tableName(key)) continue;
+    await using dead = await claimTable(keyOfTable(name));
+    if (!dead) continue;
+    await deleteTable(name); // its rules would refuse whoever has its addresses after it
+    await removeLinks(keyOfTable(name));
   }
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  const region = regionOf(key, new Set(addresses.map(({ address }) => address)));
+  const taken = new Set(addresses.map(({ address }) => address));
+  const { region, claim } = await claimRegion(regionsOf(key, taken));
+  held.use(claim);
+  return region;
+}
+
+async function serveNetwork(
+  options: NetworkOptions,
+  nameFile: string,
+  region: Region,
+  held: AsyncDisposableStack,
+): Promise<Network> {
+  const { key, log, run } = options;
   writeFileSync(nameFile, `nameserver ${region.resolver}\noptions timeout:5 attempts:2\n`, { mode: 0o644 });
   let uplinks: Uplinks | undefined;
   let resolver: Promise<Disposable> | undefined;
@@ -104,6 +138,7 @@ export async function openNetwork(options: NetworkOptions): Promise<Network> {
       clearInterval(looking);
       for (const service of [resolver, proxy]) (await service?.catch(() => undefined))?.[Symbol.dispose]();
       await clearNetwork(key, run);
+      await held.disposeAsync();
     },
   };
 }
@@ -133,6 +168,10 @@ export async function clearNetwork(key: string, run: string): Promise<void> {
   const tables = await tablesBelow(tablePrefix);
   if (tables.includes(tableName(key))) await deleteTable(tableName(key));
   if (tables.every((name) => name === tableName(key))) forwardNoMore(dirname(run));
+  await removeLinks(key);
+}
+
+async function removeLinks(key: string): Promise<void> {
   const deadline = performance.now() + goneWithinMs;
   while (linksOf(key).length > 0 && performance.now() < deadline) await after(5);
   for (const name of linksOf(key)) removeLink(name);

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { errnoOf, HobError, systemError } from "../../base/errors.ts";
-import { regionOf } from "./addresses.ts";
+import { type Region, regionsOf } from "./addresses.ts";
 import { rules } from "./rules.ts";
 
 /** Runs `nft` on these rules; rejects with its first complaint. `before` is a command that runs the rest of its line. */
@@ -42,7 +42,7 @@ export async function tablesBelow(prefix: string): Promise<string[]> {
 
 /** Tries a pool's rules in a network namespace that ends with the try. Says what is in the way; undefined when nothing is. */
 export async function networkObstacle(): Promise<HobError | undefined> {
-  const region = regionOf("0", new Set());
+  const [region] = regionsOf("0") as [Region];
   const script = rules({ key: "trial", region, uplinks: ["eth0"], neighbours: [], ownForwarding: true });
   try {
     await runNft(script, ["unshare", "--net"]);

@@ -4,6 +4,7 @@ import { linkPrefix, type Region } from "./addresses.ts";
 
 export const tablePrefix = "hob_";
 export const tableName = (key: string): string => `${tablePrefix}${key}`;
+export const keyOfTable = (name: string): string => name.slice(tablePrefix.length);
 
 /** Where builds find the agent's proxy, at the gateway's address. It hangs up on everybody else: forward-proxy.ts. */
 export const proxyPort = 3128;

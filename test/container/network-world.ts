@@ -8,7 +8,10 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { createSlots, type Slot } from "../../agent/container/slots.ts";
 import { inNetwork } from "../../agent/container/system-calls.ts";
+import { regionsOf } from "../../agent/network/addresses.ts";
 import { openNetwork } from "../../agent/network/network.ts";
+import { loadRules } from "../../agent/network/nft.ts";
+import { rules } from "../../agent/network/rules.ts";
 import { silentLog } from "../../base/log.ts";
 import { internet, servers } from "./internet.ts";
 
@@ -117,7 +120,10 @@ route add 198.18.0.0/15 via 192.0.2.2
   const nameServers = join(folder, "resolv.conf");
   writeFileSync(nameServers, `nameserver ${internet}\n`);
 
-  const pools = ["0badcafe", "0badcaff"].map((key) => ({ key, run: join(folder, key), folder: join(folder, key, "net") }));
+  // Both would rather have one region, which a third had that was killed.
+  const [wanted] = regionsOf("0badcafe");
+  await loadRules(rules({ key: "2badcafe", region: wanted!, uplinks: [], neighbours: [], ownForwarding: false }));
+  const pools = ["0badcafe", "1badcafe"].map((key) => ({ key, run: join(folder, key), folder: join(folder, key, "net") }));
   const containers: Slot[][] = [];
   const attachMs: number[] = [];
   {
@@ -165,7 +171,7 @@ route add 198.18.0.0/15 via 192.0.2.2
     );
     for (const child of children.slice(3)) child.kill("SIGKILL");
     await pool.disposeAsync();
-    const links = readFileSync("/proc/net/dev", "latin1").match(/h0badcaf\w+/g) ?? [];
+    const links = readFileSync("/proc/net/dev", "latin1").match(/h[01]badcaf\w+/g) ?? [];
     const tables = execFileSync("nft", ["list", "tables"], { encoding: "utf8" });
     const forwarding = readFileSync("/proc/sys/net/ipv4/conf/up0/forwarding", "latin1").trim();
     const left = [...links, tables.trim(), forwarding === "0" ? "" : "forwarding is still on"].filter(Boolean).join("; ");
