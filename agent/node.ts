@@ -9,8 +9,9 @@ import { openContentFolder } from "../base/content-folder.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { FuseServer } from "../fusefs/server.ts";
-import type { AgentCommand, Pool, ResolveImage } from "../proto/gen/hob/v1/agents.ts";
+import { type AgentCommand, InputsFinished, type Pool, type ResolveImage } from "../proto/gen/hob/v1/agents.ts";
 import type { Progress } from "../proto/gen/hob/v1/calls.ts";
+import { Failure } from "../proto/gen/hob/v1/common.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import type { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
@@ -366,6 +367,11 @@ export async function openNode(host: NodeHost): Promise<Node> {
       }
     },
     resolve: (order) => void (order.image && resolveImage(order)),
+    inputs({ batch, container }) {
+      const failure = Failure.fromPartial({ kind: "infrastructure", message: "this agent does not run maps" });
+      send({ $case: "inputs", value: InputsFinished.fromPartial({ batch, container, last: true, failure }) });
+    },
+    cancelInputs() {}, // nothing of a map runs here
   };
 
   await gpus.ready;

@@ -89,6 +89,7 @@ export function createAgents(parts: AgentsParts): Agents {
       const progress = builds.progress({ ...said, node: said.node || node.name });
       if (progress) sessions.progress(progress);
     },
+    inputs: (_node, { batch }) => log.warn({ batch }, "results of a map that control does not know"),
     image(node, message) {
       if (message.requested && imageKey(message.requested) !== hostImageKey) builds.resolved(node, message);
       else hostResolved(node, message);

@@ -14,6 +14,7 @@ import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/regist
 import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
 import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
 import { hostImageRef, imageKey } from "../proto/image.ts";
+import { toServiceError } from "../proto/status.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
 import { type Call, type Calls, createCalls } from "./calls.ts";
@@ -207,6 +208,8 @@ function callsService(plane: Plane, engine: Engine): CallsServer {
       callback(null, { calls: found });
     },
     logs: (stream) => plane.logs.serve(stream),
+    map: (stream) => void stream.emit("error", toServiceError(new HobError("unavailable", "this control does not run maps"))),
+    listMaps: (_call, callback) => callback(null, { maps: [] }),
   };
 }
 

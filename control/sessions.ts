@@ -205,7 +205,7 @@ export function createSessions(parts: SessionsParts): Sessions {
       left -= valueBytes(call);
       return left >= 0 ? call : { ...call, arguments: undefined, result: undefined };
     });
-    return { app, versions: registry.current(app), recent };
+    return { app, versions: registry.current(app), recent, maps: [] };
   }
 
   function handle(session: Session, message: ClientMessage["message"]): void {

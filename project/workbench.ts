@@ -260,6 +260,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       case "notice":
         emit({ kind: "notice", ...event.value, level: event.value.level as "info" | "warning" | "error" });
         return;
+      case "map":
+        return;
       case "opened":
         return; // the session's own matter
       default:

@@ -157,6 +157,7 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
       app,
       versions: [...versions].filter(([key]) => key.startsWith(`${app}/`)).map(([, version]) => version),
       recent: [],
+      maps: [],
     }));
     send({ $case: "watching", value: { apps: states } });
   }
@@ -187,6 +188,8 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
     },
     listCalls: (_call, done) => done(null, { calls: [] }),
     logs: (stream) => stream.end(),
+    map: (stream) => stream.end(),
+    listMaps: (_call, done) => done(null, { maps: [] }),
   };
   const content: ContentServer = {
     missing: ({ request }, done) => done(null, { digests: request.digests.filter((digest) => !blobs.has(digest)) }),

@@ -68,6 +68,7 @@ export interface AgentMessage {
     | { $case: "imageStep"; value: ImageStepBuilt }
     | { $case: "buildLog"; value: BuildLog }
     | { $case: "trace"; value: ImageTrace }
+    | { $case: "inputs"; value: InputsFinished }
     | undefined;
 }
 
@@ -172,6 +173,8 @@ export interface AgentCommand {
     | { $case: "resolve"; value: ResolveImage }
     | { $case: "rouse"; value: RouseContainers }
     | { $case: "shell"; value: OpenShell }
+    | { $case: "inputs"; value: DispatchInputs }
+    | { $case: "cancelInputs"; value: CancelInputs }
     | undefined;
 }
 
@@ -267,6 +270,48 @@ export interface StopContainer {
 
 export interface AgentShutdown {
   patienceMs: number;
+}
+
+/** Control → agent: a slice of a map for one container. With `load` set the two are one message, as in Dispatch. */
+export interface DispatchInputs {
+  /** "MAP/…": in place of a call's id wherever those are listed (AgentHello.calls, ContainerInfo.calls) */
+  batch: string;
+  map: string;
+  container: string;
+  app: string;
+  version:
+    | Version
+    | undefined;
+  /** MapInputs, rising and without gaps */
+  inputs: Buffer;
+  count: number;
+  /** of each input */
+  timeoutMs: number;
+  load: Load | undefined;
+}
+
+export interface CancelInputs {
+  batch: string;
+  container: string;
+}
+
+/** Agent → control: results as they come, a few times a second or every some hundred, each once; and once at the end, with or without results. */
+export interface InputsFinished {
+  batch: string;
+  container: string;
+  /** MapResults */
+  results: Buffer;
+  count: number;
+  /** what these results took, one after the other */
+  runMs: number;
+  /** the container is free again; inputs without a result by now are run again elsewhere */
+  last: boolean;
+  /** with `last`: why the rest has no results. "load": the map fails with it. An input that ends or hangs its process has this as its own result instead */
+  failure:
+    | Failure
+    | undefined;
+  /** 0 when nothing had to be loaded */
+  loadMs: number;
 }
 
 function createBaseAgentMessages(): AgentMessages {
@@ -428,6 +473,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "trace":
         ImageTrace.encode(message.message.value, writer.uint32(114).fork()).join();
         break;
+      case "inputs":
+        InputsFinished.encode(message.message.value, writer.uint32(242).fork()).join();
+        break;
     }
     return writer;
   },
@@ -557,6 +605,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "trace", value: ImageTrace.decode(reader, reader.uint32()) };
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.message = { $case: "inputs", value: InputsFinished.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -656,6 +712,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "trace": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "trace", value: ImageTrace.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "inputs": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "inputs", value: InputsFinished.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1599,6 +1661,12 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "shell":
         OpenShell.encode(message.command.value, writer.uint32(162).fork()).join();
         break;
+      case "inputs":
+        DispatchInputs.encode(message.command.value, writer.uint32(242).fork()).join();
+        break;
+      case "cancelInputs":
+        CancelInputs.encode(message.command.value, writer.uint32(250).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1704,6 +1772,22 @@ export const AgentCommand: MessageFns<AgentCommand> = {
             message.command = { $case: "shell", value: OpenShell.decode(reader, reader.uint32()) };
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.command = { $case: "inputs", value: DispatchInputs.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.command = { $case: "cancelInputs", value: CancelInputs.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1785,6 +1869,18 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "shell": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "shell", value: OpenShell.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "inputs": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "inputs", value: DispatchInputs.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "cancelInputs": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "cancelInputs", value: CancelInputs.fromPartial(object.command.value) };
         }
         break;
       }
@@ -2759,6 +2855,386 @@ export const AgentShutdown: MessageFns<AgentShutdown> = {
   fromPartial(object: DeepPartial<AgentShutdown>): AgentShutdown {
     const message = createBaseAgentShutdown();
     message.patienceMs = object.patienceMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseDispatchInputs(): DispatchInputs {
+  return {
+    batch: "",
+    map: "",
+    container: "",
+    app: "",
+    version: undefined,
+    inputs: Buffer.alloc(0),
+    count: 0,
+    timeoutMs: 0,
+    load: undefined,
+  };
+}
+
+export const DispatchInputs: MessageFns<DispatchInputs> = {
+  encode(message: DispatchInputs, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.batch !== "") {
+      writer.uint32(10).string(message.batch);
+    }
+    if (message.map !== "") {
+      writer.uint32(18).string(message.map);
+    }
+    if (message.container !== "") {
+      writer.uint32(26).string(message.container);
+    }
+    if (message.app !== "") {
+      writer.uint32(34).string(message.app);
+    }
+    if (message.version !== undefined) {
+      Version.encode(message.version, writer.uint32(42).fork()).join();
+    }
+    if (message.inputs.length !== 0) {
+      writer.uint32(50).bytes(message.inputs);
+    }
+    if (message.count !== 0) {
+      writer.uint32(56).uint32(message.count);
+    }
+    if (message.timeoutMs !== 0) {
+      writer.uint32(64).uint32(message.timeoutMs);
+    }
+    if (message.load !== undefined) {
+      Load.encode(message.load, writer.uint32(74).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DispatchInputs {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDispatchInputs();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.batch = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.map = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.app = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.version = Version.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.inputs = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.timeoutMs = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.load = Load.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DispatchInputs>): DispatchInputs {
+    return DispatchInputs.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DispatchInputs>): DispatchInputs {
+    const message = createBaseDispatchInputs();
+    message.batch = object.batch ?? "";
+    message.map = object.map ?? "";
+    message.container = object.container ?? "";
+    message.app = object.app ?? "";
+    message.version = (object.version !== undefined && object.version !== null)
+      ? Version.fromPartial(object.version)
+      : undefined;
+    message.inputs = object.inputs ?? Buffer.alloc(0);
+    message.count = object.count ?? 0;
+    message.timeoutMs = object.timeoutMs ?? 0;
+    message.load = (object.load !== undefined && object.load !== null) ? Load.fromPartial(object.load) : undefined;
+    return message;
+  },
+};
+
+function createBaseCancelInputs(): CancelInputs {
+  return { batch: "", container: "" };
+}
+
+export const CancelInputs: MessageFns<CancelInputs> = {
+  encode(message: CancelInputs, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.batch !== "") {
+      writer.uint32(10).string(message.batch);
+    }
+    if (message.container !== "") {
+      writer.uint32(18).string(message.container);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelInputs {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelInputs();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.batch = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CancelInputs>): CancelInputs {
+    return CancelInputs.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelInputs>): CancelInputs {
+    const message = createBaseCancelInputs();
+    message.batch = object.batch ?? "";
+    message.container = object.container ?? "";
+    return message;
+  },
+};
+
+function createBaseInputsFinished(): InputsFinished {
+  return {
+    batch: "",
+    container: "",
+    results: Buffer.alloc(0),
+    count: 0,
+    runMs: 0,
+    last: false,
+    failure: undefined,
+    loadMs: 0,
+  };
+}
+
+export const InputsFinished: MessageFns<InputsFinished> = {
+  encode(message: InputsFinished, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.batch !== "") {
+      writer.uint32(10).string(message.batch);
+    }
+    if (message.container !== "") {
+      writer.uint32(18).string(message.container);
+    }
+    if (message.results.length !== 0) {
+      writer.uint32(26).bytes(message.results);
+    }
+    if (message.count !== 0) {
+      writer.uint32(32).uint32(message.count);
+    }
+    if (message.runMs !== 0) {
+      writer.uint32(41).double(message.runMs);
+    }
+    if (message.last !== false) {
+      writer.uint32(48).bool(message.last);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(58).fork()).join();
+    }
+    if (message.loadMs !== 0) {
+      writer.uint32(65).double(message.loadMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InputsFinished {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInputsFinished();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.batch = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.results = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.runMs = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.last = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.loadMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<InputsFinished>): InputsFinished {
+    return InputsFinished.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InputsFinished>): InputsFinished {
+    const message = createBaseInputsFinished();
+    message.batch = object.batch ?? "";
+    message.container = object.container ?? "";
+    message.results = object.results ?? Buffer.alloc(0);
+    message.count = object.count ?? 0;
+    message.runMs = object.runMs ?? 0;
+    message.last = object.last ?? false;
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? Failure.fromPartial(object.failure)
+      : undefined;
+    message.loadMs = object.loadMs ?? 0;
     return message;
   },
 };

@@ -25,6 +25,7 @@ import {
 import { Arguments, Failure, LogLine, Step, Value, Version } from "./common.ts";
 import { FleetSample } from "./fleet.ts";
 import { ImageBuild } from "./images.ts";
+import { ListMapsRequest, ListMapsResponse, MapEvents, MapInfo, MapRequest } from "./maps.ts";
 import { Publish, Published, Reloaded, StartCall } from "./registry.ts";
 
 /** Calls: their durable state, results and logs; and the session of a workbench, one stream that carries the hot path. */
@@ -117,6 +118,9 @@ export interface SessionEvent {
     | //
     /** of an image that this session published, or of the watched apps */
     { $case: "image"; value: ImageBuild }
+    | //
+    /** of the watched apps, twice a second while something changes, and at its end */
+    { $case: "map"; value: MapInfo }
     | undefined;
 }
 
@@ -134,6 +138,7 @@ export interface AppState {
   app: string;
   versions: Version[];
   recent: CallInfo[];
+  maps: MapInfo[];
 }
 
 export interface CallUpdate {
@@ -992,6 +997,9 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "image":
         ImageBuild.encode(message.event.value, writer.uint32(82).fork()).join();
         break;
+      case "map":
+        MapInfo.encode(message.event.value, writer.uint32(242).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1089,6 +1097,14 @@ export const SessionEvent: MessageFns<SessionEvent> = {
             message.event = { $case: "image", value: ImageBuild.decode(reader, reader.uint32()) };
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.event = { $case: "map", value: MapInfo.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1164,6 +1180,12 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "image": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "image", value: ImageBuild.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "map": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "map", value: MapInfo.fromPartial(object.event.value) };
         }
         break;
       }
@@ -1307,7 +1329,7 @@ export const Watching: MessageFns<Watching> = {
 };
 
 function createBaseAppState(): AppState {
-  return { app: "", versions: [], recent: [] };
+  return { app: "", versions: [], recent: [], maps: [] };
 }
 
 export const AppState: MessageFns<AppState> = {
@@ -1320,6 +1342,9 @@ export const AppState: MessageFns<AppState> = {
     }
     for (const v of message.recent) {
       CallInfo.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.maps) {
+      MapInfo.encode(v!, writer.uint32(242).fork()).join();
     }
     return writer;
   },
@@ -1361,6 +1386,14 @@ export const AppState: MessageFns<AppState> = {
             message.recent.push(CallInfo.decode(reader, reader.uint32()));
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.maps.push(MapInfo.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1381,6 +1414,7 @@ export const AppState: MessageFns<AppState> = {
     message.app = object.app ?? "";
     message.versions = object.versions?.map((e) => Version.fromPartial(e)) || [];
     message.recent = object.recent?.map((e) => CallInfo.fromPartial(e)) || [];
+    message.maps = object.maps?.map((e) => MapInfo.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1993,6 +2027,24 @@ export const CallsService = {
     responseSerialize: (value: LogLines): Buffer => Buffer.from(LogLines.encode(value).finish()),
     responseDeserialize: (value: Buffer): LogLines => LogLines.decode(value),
   },
+  map: {
+    path: "/hob.v1.Calls/Map" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: MapRequest): Buffer => Buffer.from(MapRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): MapRequest => MapRequest.decode(value),
+    responseSerialize: (value: MapEvents): Buffer => Buffer.from(MapEvents.encode(value).finish()),
+    responseDeserialize: (value: Buffer): MapEvents => MapEvents.decode(value),
+  },
+  listMaps: {
+    path: "/hob.v1.Calls/ListMaps" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListMapsRequest): Buffer => Buffer.from(ListMapsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListMapsRequest => ListMapsRequest.decode(value),
+    responseSerialize: (value: ListMapsResponse): Buffer => Buffer.from(ListMapsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListMapsResponse => ListMapsResponse.decode(value),
+  },
 } as const;
 
 export interface CallsServer extends UntypedServiceImplementation {
@@ -2001,6 +2053,8 @@ export interface CallsServer extends UntypedServiceImplementation {
   listCalls: handleUnaryCall<ListCallsRequest, ListCallsResponse>;
   /** Past lines that match, oldest first, then, with follow, new ones as they come. */
   logs: handleServerStreamingCall<LogsRequest, LogLines>;
+  map: handleBidiStreamingCall<MapRequest, MapEvents>;
+  listMaps: handleUnaryCall<ListMapsRequest, ListMapsResponse>;
 }
 
 export interface CallsClient extends Client {
@@ -2026,6 +2080,24 @@ export interface CallsClient extends Client {
   /** Past lines that match, oldest first, then, with follow, new ones as they come. */
   logs(request: LogsRequest, options?: Partial<CallOptions>): ClientReadableStream<LogLines>;
   logs(request: LogsRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<LogLines>;
+  map(): ClientDuplexStream<MapRequest, MapEvents>;
+  map(options: Partial<CallOptions>): ClientDuplexStream<MapRequest, MapEvents>;
+  map(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<MapRequest, MapEvents>;
+  listMaps(
+    request: ListMapsRequest,
+    callback: (error: ServiceError | null, response: ListMapsResponse) => void,
+  ): ClientUnaryCall;
+  listMaps(
+    request: ListMapsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListMapsResponse) => void,
+  ): ClientUnaryCall;
+  listMaps(
+    request: ListMapsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListMapsResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const CallsClient = makeGenericClientConstructor(CallsService, "hob.v1.Calls") as unknown as {

@@ -207,7 +207,7 @@ export interface Failure {
 }
 
 export interface LogLine {
-  /** "" when it belongs to no call */
+  /** or a map; "" when it belongs to neither */
   call: string;
   app: string;
   function: string;
@@ -222,6 +222,8 @@ export interface LogLine {
   dropped: number;
   /** position in control's log; set by control */
   seq: number;
+  /** of a map: the index */
+  input?: number | undefined;
 }
 
 /** One step of what a save or a call cost. */
@@ -1829,7 +1831,18 @@ export const Failure: MessageFns<Failure> = {
 };
 
 function createBaseLogLine(): LogLine {
-  return { call: "", app: "", function: "", container: "", stream: "", timeMs: 0, text: "", dropped: 0, seq: 0 };
+  return {
+    call: "",
+    app: "",
+    function: "",
+    container: "",
+    stream: "",
+    timeMs: 0,
+    text: "",
+    dropped: 0,
+    seq: 0,
+    input: undefined,
+  };
 }
 
 export const LogLine: MessageFns<LogLine> = {
@@ -1860,6 +1873,9 @@ export const LogLine: MessageFns<LogLine> = {
     }
     if (message.seq !== 0) {
       writer.uint32(72).uint64(message.seq);
+    }
+    if (message.input !== undefined) {
+      writer.uint32(240).uint32(message.input);
     }
     return writer;
   },
@@ -1949,6 +1965,14 @@ export const LogLine: MessageFns<LogLine> = {
             message.seq = longToNumber(reader.uint64());
             continue;
           }
+          case 30: {
+            if (tag !== 240) {
+              break;
+            }
+
+            message.input = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1975,6 +1999,7 @@ export const LogLine: MessageFns<LogLine> = {
     message.text = object.text ?? "";
     message.dropped = object.dropped ?? 0;
     message.seq = object.seq ?? 0;
+    message.input = object.input ?? undefined;
     return message;
   },
 };
