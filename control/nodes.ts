@@ -38,6 +38,7 @@ export interface Node extends NodeView, SpreadNode {
   readonly images: Map<string, string>;
   readonly containers: Map<string, Container>;
   cores: number;
+  schedulable: boolean;
   sinceMs: number;
   peerAddress: string;
   /** The wish list sent last, as text. */
@@ -137,6 +138,7 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
         name: info.name,
         info,
         cores: info.cores,
+        schedulable: true,
         get memoryBytes() {
           return node.info.memoryBytes;
         },

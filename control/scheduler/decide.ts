@@ -40,6 +40,8 @@ export interface GroupView {
   readonly shells: number;
   /** Running calls that wait for calls which they made: their containers do not count against the limit. */
   readonly blocked: number;
+  /** Inputs of maps that are not in a lane yet: demand, beside the calls that wait. */
+  readonly waitingInputs: number;
   /** By priority: again after a loss, a person's, a running call's, all others. */
   readonly lanes: readonly { readonly size: number; [Symbol.iterator](): Iterator<QueuedCall> }[];
   /** Snapshots to be put in place before anybody calls. */
@@ -53,6 +55,8 @@ export interface NodeView {
   readonly cores: number;
   readonly memoryBytes: number; // 0: not known
   readonly memoryUsedBytes: number;
+  /** False while it is cordoned, drained or silent: nothing new begins there. */
+  readonly schedulable: boolean;
   /** Manifest digest by image key, as far as the node has resolved them. */
   readonly images: ReadonlyMap<string, string>;
 }
@@ -121,8 +125,10 @@ function tally(state: PoolState): Draft {
     const cap = (group.maxContainers || standard) + Math.ceil(group.blocked / group.concurrency);
     tallies.set(group.key, { group, open: [], containers: [], count: 0, cap, keep: 0, waiting });
   }
+  const closed = new Set(state.nodes.filter(({ schedulable }) => !schedulable).map(({ name }) => name));
   for (const container of state.containers) {
     if (container.state !== "warm" && container.state !== "specialised") continue;
+    if (closed.has(container.node)) continue;
     if (container.group === "") {
       if (container.state !== "warm" || container.inFlight > 0) continue;
       const key = genericKey(container.node, container.image, container.classKey);

@@ -19,6 +19,7 @@ export interface Group<Call extends QueuedCall> extends Mutable<Scaling> {
   readonly resourceClass: ResourceClass;
   blocked: number;
   shells: number;
+  waitingInputs: number;
   readonly lanes: readonly [Lane<Call>, Lane<Call>, Lane<Call>, Lane<Call>];
   readonly eager: Set<string>;
   newest: string;
@@ -100,6 +101,7 @@ export function createGroups<Call extends QueuedCall>(): Groups<Call> {
         minContainers: 0, // of current versions only
         blocked: 0,
         shells: 0,
+        waitingInputs: 0,
         lanes: [createLane(), createLane(), createLane(), createLane()],
         eager: new Set(),
         newest: "",

@@ -96,8 +96,8 @@ export function wishes({ nodes, demand }: PoolState, tallies: readonly GroupTall
     const list: PoolWish[] = [];
     for (const need of wanted) {
       const image = node.images.get(need.imageKey);
-      if (image === undefined) continue;
-      const able = nodes.filter((other) => other.images.has(need.imageKey)).length;
+      if (image === undefined || !node.schedulable) continue;
+      const able = nodes.filter((other) => other.schedulable && other.images.has(need.imageKey)).length;
       const lately = demand.get(kindKey(need.imageKey, need.classKey));
       const level = lately ? Math.round(levelAt(lately, nowMs)) : 0;
       const ready = readyOn(node, need, level / able);

@@ -200,7 +200,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
       const node = nodes.all.get(name)!;
       const wishes = withinDevices(wished, node, [...node.containers.values()]);
       const text = JSON.stringify(wishes);
-      if (text === node.pools || wishes.length === 0) continue;
+      if (text === node.pools || (wishes.length === 0 && node.schedulable)) continue;
       node.pools = text;
       const pools = wishes.map(({ classKey, ...wish }) => ({ ...wish, resourceClass: classOfKey(classKey) }));
       turn.toNode(() => node.send({ $case: "pools", value: { pools } }));

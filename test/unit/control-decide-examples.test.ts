@@ -132,3 +132,12 @@ test("what was taken lately stands ready again, warm as far as memory allows, qu
   expect(wish(0, 0.95)).toEqual([0, 0]);
   expect(wish(180_000, 0.1, typescript)).toEqual([2, 2 + 13]); // one alone would be more than a tenth
 });
+
+test("a node that is cordoned, drained or silent gets neither calls nor code nor waiting containers", () => {
+  const containers = [container("own"), container("generic", { group: "", state: "warm" })];
+  const pool = poolOf(containers, quiet({ lanes: oneCall, eager: new Set(["s2"]), minContainers: 2 }));
+  const plan = decide({ ...pool, nodes: [{ ...nodeOf("n1"), schedulable: false }, nodeOf("n2")] }, nowMs);
+  expect([...plan.dispatches, ...plan.loads]).toEqual([]);
+  expect(plan.pools.get("n1")).toEqual([]);
+  expect(plan.pools.get("n2")).not.toEqual([]);
+});

@@ -50,7 +50,7 @@ const anyPool: fc.Arbitrary<PoolState & { containers: Container[] }> = fc
       groups.map((group, index): [string, GroupView] => {
         const key = groupKeys[index]!;
         const lanes = group.lanes.map((wanted, priority) => laneOf(`${key}-${priority}`, wanted));
-        return [key, { ...group, key, imageKey: hostImageKey, lanes, eager: new Set(group.eager) }];
+        return [key, { ...group, waitingInputs: 0, key, imageKey: hostImageKey, lanes, eager: new Set(group.eager) }];
       }),
     ),
     containers: containers

@@ -31,7 +31,7 @@ export const large = classKeyOf({ cpu: 0, memoryBytes: 2 ** 31, language: "pytho
 export const nowMs = 1_000_000_000;
 
 export const nodeOf = (name: string, memoryUsed = 0): NodeView => ({
-  ...{ name, cores: 2, memoryBytes: 2 ** 30, memoryUsedBytes: memoryUsed * 2 ** 30 },
+  ...{ name, cores: 2, memoryBytes: 2 ** 30, memoryUsedBytes: memoryUsed * 2 ** 30, schedulable: true },
   images: new Map([[hostImageKey, `image of ${name}`]]),
 });
 
@@ -85,6 +85,7 @@ export const quiet = (more: Partial<GroupView>): GroupView => ({
   idleTimeoutMs: 0,
   blocked: 0,
   shells: 0,
+  waitingInputs: 0,
   lanes: [[], [], [], []].map((wanted) => laneOf("q", wanted)),
   eager: new Set(),
   newest: "s1",
