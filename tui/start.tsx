@@ -12,6 +12,7 @@ import type { Widgets } from "./screen/section.ts";
 import { createStore, type Store } from "./store.ts";
 import { perform } from "./terminal/effects.ts";
 import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal/guard.ts";
+import { createPainter, modesOnly } from "./terminal/painter.ts";
 
 export interface ScreenOptions {
   pool: string;
@@ -24,15 +25,7 @@ export interface ScreenOptions {
 
 const nowMs = (): number => systemClock.now();
 
-// High, because it delays keys as well as data; the store is what keeps data calm. Incremental: only changed cells are written.
-const inkOptions = {
-  alternateScreen: true,
-  incrementalRendering: true,
-  interactive: true,
-  maxFps: 250,
-  patchConsole: false,
-  exitOnCtrlC: false,
-} as const;
+const inkOptions = { alternateScreen: true, interactive: true, patchConsole: false, exitOnCtrlC: false } as const;
 
 /** Runs until the person quits, the workbench ends or a signal comes; returns the exit code. Throws where there is no terminal. */
 export async function startScreen(workbench: Workbench, options: ScreenOptions): Promise<number> {
@@ -53,12 +46,20 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
     try {
       if (state.view === "fleet" && !loading) loadWidgets();
       const { rows, viewports } = picture(state);
-      instance.rerender(<Screen rows={rows} onKey={onKey} onPaste={onPaste} onLend={onLend} />);
+      show(rows);
       return viewports;
     } catch (error) {
       ended.resolve(crashed(error));
       return state.viewports;
     }
+  }
+
+  const aloud = process.env["INK_SCREEN_READER"] === "true";
+  const painter = createPainter((text) => stdout.write(text));
+  let lent = false; // to a shell
+  function show(rows: readonly string[]): void {
+    if (aloud) instance.rerender(<Screen rows={rows} onKey={onKey} onPaste={onPaste} onLend={onLend} />);
+    else if (!lent) painter.paint(rows);
   }
 
   function loadWidgets(): void {
@@ -98,6 +99,7 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
   async function openShell(app: string, name: string): Promise<void> {
     const tell = (level: "info" | "error", text: string): void =>
       store.dispatch({ kind: "notice", level, text, timeMs: nowMs() });
+    lent = true;
     try {
       await lend?.(async () => {
         stdout.write(`hob: a shell for ${app}/${name}; its end, or ~. at the start of a line, brings the workbench back\r\n`);
@@ -107,20 +109,26 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
     } catch (error) {
       tell("error", sentenceOf(error));
     }
+    lent = false;
+    painter.forget();
     store.repaint();
   }
 
-  // Before Ink's own listener, so that Ink lays out rows that already have the new size.
   const onResize = (): void => {
     store.dispatch({ kind: "resize", columns: stdout.columns, rows: stdout.rows });
+    painter.forget();
     store.repaint();
   };
-  stdout.on("resize", onResize);
   const onLost = (error: Error): void => ended.resolve({ code: 129, sentence: `the terminal is gone: ${error.message}` });
   stdout.on("error", onLost);
 
   const first = picture(store.state);
-  const instance: Instance = render(<Screen rows={first.rows} onKey={onKey} onPaste={onPaste} onLend={onLend} />, inkOptions);
+  const instance: Instance = render(<Screen rows={first.rows} onKey={onKey} onPaste={onPaste} onLend={onLend} />, {
+    ...inkOptions,
+    stdout: aloud ? stdout : modesOnly(stdout),
+  });
+  stdout.on("resize", onResize);
+  show(first.rows);
   instance.waitUntilExit().then(
     () => ended.resolve({ code: 0, sentence: undefined }),
     (error: unknown) => ended.resolve(crashed(error)),

@@ -55,7 +55,11 @@ export function openScreen(file: string, argv: string[], options: ScreenOptions)
     const buffer = terminal.buffer.active;
     return Array.from(
       { length: terminal.rows },
-      (_, row) => buffer.getLine(buffer.viewportY + row)?.translateToString(true) ?? "",
+      (_, row) =>
+        buffer
+          .getLine(buffer.viewportY + row)
+          ?.translateToString(true)
+          .trimEnd() ?? "",
     );
   }
   const text = () => lines().join("\n");

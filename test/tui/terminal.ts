@@ -113,7 +113,11 @@ export function openStage({ stage, recording, columns = 120, rows = 36, env = {}
     const buffer = xterm.buffer.active;
     return Array.from(
       { length: xterm.rows },
-      (_, row) => buffer.getLine(buffer.viewportY + row)?.translateToString(true, 0, xterm.cols) ?? "",
+      (_, row) =>
+        buffer
+          .getLine(buffer.viewportY + row)
+          ?.translateToString(true, 0, xterm.cols)
+          .trimEnd() ?? "",
     );
   };
   const text = (): string => visible().join("\n");
