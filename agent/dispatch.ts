@@ -5,7 +5,7 @@ import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { FuseServer } from "../fusefs/server.ts";
 import type { AgentMessage, ChildFinished, Dispatch, Load } from "../proto/gen/hob/v1/agents.ts";
-import type { LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
+import { type LogLine, type SnapshotDelta, Value } from "../proto/gen/hob/v1/common.ts";
 import { greatestValueBytes } from "../proto/transport.ts";
 import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
@@ -109,7 +109,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         return;
       }
       children.set(child.id, id);
-      const args = { positional: asBuffer(positional), keywords: asBuffer(keywords) };
+      const args = { positional: asBuffer(positional), keywords: asBuffer(keywords), large: undefined };
       send({
         $case: "child",
         value: { id: child.id, app, function: child.function, version: "", arguments: args, parent, origin: child.origin },
@@ -159,7 +159,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       const { runMs, droppedBytes } = outcome;
       if (droppedBytes > state.dropped) sayInLog(id, call, "", Math.min(droppedBytes - state.dropped, 2 ** 32 - 1)); // with no line after it
       const bytes = outcome.result?.json.byteLength ?? 0;
-      const result = bytes > greatestValueBytes ? undefined : outcome.result;
+      const result = bytes > greatestValueBytes ? undefined : Value.create(outcome.result);
       const seen = bytes > greatestValueBytes ? tooLarge(version.function, bytes) : outcome.failure;
       const failed = seen && explainIn(inside, seen, before);
       if (!failed && meter.oomKills() > before.kills) sayInLog(id, call, memoryNote(memoryOf(inside.container)));

@@ -7,12 +7,13 @@ import { installRoot } from "../base/install.ts";
 import { poolPaths, runFolder, stateFolder } from "../base/paths.ts";
 import { buildId } from "./build.ts";
 import { socketPath } from "./control-address.ts";
+import { addLimitOptions, type LimitFlags, limitsOf } from "./control-limits.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { lingerMs } from "./linger.ts";
 import { whenListening } from "./listening.ts";
 import { startReporter } from "./start-report.ts";
 
-interface ControlFlags {
+interface ControlFlags extends LimitFlags {
   listen?: string;
   socket?: string;
   state?: string;
@@ -22,8 +23,7 @@ interface ControlFlags {
 }
 
 export function addControl(program: Command): void {
-  program
-    .command("control")
+  addLimitOptions(program.command("control"))
     .description("the control plane: content, registry, scheduler, calls")
     .option("--listen <address>", "address to listen on: unix:PATH")
     .option("--socket <path>", "the same, as a path")
@@ -67,6 +67,7 @@ async function serveEmbedded(flags: ControlFlags, ready: () => void): Promise<vo
       build: buildId(),
       lingerMs: lingerMs(flags.linger),
       agent: { argv: embeddedAgent() },
+      ...limitsOf(flags),
       log: openLog("control", join(state, "logs", "control.log")),
     },
     interrupt.signal,
@@ -92,6 +93,7 @@ async function serveByHand(flags: ControlFlags): Promise<void> {
       store: join(state, "blobs"),
       build: buildId(),
       lingerMs: Number.POSITIVE_INFINITY,
+      ...limitsOf(flags),
       log: openLog("control", "-"),
     },
     interrupt.signal,

@@ -45,8 +45,8 @@ function parse(bytes: Uint8Array): unknown {
 
 /** What is wrong with the arguments, as a sentence; undefined when they fit, or when only the runner can tell. */
 export function argumentsProblem(spec: FunctionSpec, given: Arguments | undefined): string | undefined {
-  const { positional = new Uint8Array(), keywords = new Uint8Array() } = given ?? {};
-  if (positional.byteLength + keywords.byteLength > checkedBytes) return undefined;
+  const { positional = new Uint8Array(), keywords = new Uint8Array(), large } = given ?? {};
+  if (large || positional.byteLength + keywords.byteLength > checkedBytes) return undefined;
   const list = positional.byteLength > 0 ? parse(positional) : [];
   if (!Array.isArray(list)) return `${spec.name}: the positional arguments are not a JSON array`;
   const named = keywords.byteLength > 0 ? parse(keywords) : {};

@@ -1,6 +1,6 @@
 // ⑦ The life of a call, and what follows an attempt. Pure.
 
-import type { Failure } from "../proto/gen/hob/v1/common.ts";
+import type { Failure, FunctionSpec } from "../proto/gen/hob/v1/common.ts";
 
 export type CallState = "queued" | "running" | "succeeded" | "failed" | "cancelled";
 export type CallEvent = "dispatch" | "again" | "succeed" | "fail" | "cancel";
@@ -30,13 +30,29 @@ export interface Spent {
   losses: number;
 }
 
-/** What follows an attempt that ended with `failure`; `retries` is the function's own policy. */
-export function afterFailure(failure: Failure, spent: Spent, retries: number): { event: CallEvent; spent: Spent } {
-  if (failure.kind === "cancelled") return { event: "cancel", spent };
+/** The function's own. */
+export type RetryPolicy = Pick<FunctionSpec, "retries" | "backoff">;
+
+interface Next {
+  event: CallEvent;
+  spent: Spent;
+  /** Before the next attempt. */
+  waitMs: number;
+}
+
+/** What follows an attempt that ended with `failure`. */
+export function afterFailure(failure: Failure, spent: Spent, policy: RetryPolicy): Next {
+  if (failure.kind === "cancelled") return { event: "cancel", spent, waitMs: 0 };
   if (failure.kind === "infrastructure") {
     const losses = spent.losses + 1;
-    return { event: losses > lossesAllowed ? "fail" : "again", spent: { ...spent, losses } };
+    return { event: losses > lossesAllowed ? "fail" : "again", spent: { ...spent, losses }, waitMs: 0 };
   }
-  if (final.has(failure.kind) || spent.retries >= retries) return { event: "fail", spent };
-  return { event: "again", spent: { ...spent, retries: spent.retries + 1 } };
+  if (final.has(failure.kind) || spent.retries >= policy.retries) return { event: "fail", spent, waitMs: 0 };
+  return { event: "again", spent: { ...spent, retries: spent.retries + 1 }, waitMs: backoffMs(policy.backoff, spent.retries) };
+}
+
+/** What the retry after `before` others waits. */
+function backoffMs(backoff: FunctionSpec["backoff"], before: number): number {
+  if (!backoff) return 0;
+  return Math.min(backoff.maxDelayMs, backoff.delayMs * Math.max(1, backoff.factor) ** before);
 }

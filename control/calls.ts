@@ -2,33 +2,21 @@
 
 import type { Clock } from "../base/clock.ts";
 import type { CallFinished, CallStarted } from "../proto/gen/hob/v1/agents.ts";
-import { CallInfo } from "../proto/gen/hob/v1/calls.ts";
-import { Failure, type Value, type Version } from "../proto/gen/hob/v1/common.ts";
+import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
+import { Failure, Value } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
+import { createAdmission } from "./admission.ts";
 import { argumentsProblem, unknownSentence } from "./arguments.ts";
+import { type Call, endAttempt, laneOf, lanes, newCall, outlives, toCall } from "./call.ts";
 import { afterEvent, afterFailure, type CallEvent, type CallState } from "./call-states.ts";
 import type { CallStore, StoredCall } from "./engine/engine.ts";
+import { attach, detach } from "./family.ts";
+import type { Limits } from "./limits.ts";
 import type { Container, Node, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
-import type { QueuedCall } from "./scheduler/decide.ts";
-import type { Group, Groups } from "./scheduler/groups.ts";
+import type { Groups } from "./scheduler/groups.ts";
 import type { Turn } from "./turn.ts";
-
-export interface Call extends QueuedCall, StoredCall {
-  readonly id: string;
-  snapshot: string;
-  version: Version | undefined;
-  group: Group<Call> | undefined;
-  container: Container | undefined;
-  parent: Call | undefined;
-  readonly children: Set<Call>;
-  /** Name of the node whose function made this call and hears its outcome; "" when none does. */
-  asker: string;
-  dispatchedAtMs: number;
-  /** Running before this control began; the node has not said yet whether it still is. */
-  orphan: boolean;
-  announced: boolean;
-}
+import { createWaits } from "./waits.ts";
 
 interface CallsParts {
   store: CallStore;
@@ -37,13 +25,14 @@ interface CallsParts {
   groups: Groups<Call>;
   nodes: Nodes;
   clock: Clock;
+  limits: Limits;
   /** Says what became of a call to whoever listens. */
   announce(info: CallInfo): void;
   /** A call has got its result. */
   finished(call: CallInfo): void;
 }
 
-export interface Calls {
+export interface Calls extends Disposable {
   readonly queued: number;
   readonly running: number;
   active(id: string): Call | undefined;
@@ -66,16 +55,13 @@ export interface Calls {
   giveUpOrphans(): void;
 }
 
-const lanes = { again: 0, person: 1, child: 2, other: 3 } as const;
-const personal = new Set(["key", "save", "cli"]);
-const laneOf = (call: Call): number => (call.parent ? lanes.child : personal.has(call.info.origin) ? lanes.person : lanes.other);
-
-/** A function does not wait for what it spawned: that outlives it. */
-const outlives = (call: Call): boolean => call.info.origin === "spawn";
+const noRetries = { retries: 0, backoff: undefined };
 
 export function createCalls(parts: CallsParts): Calls {
   const { store, turn, registry, groups, nodes, clock } = parts;
   const active = new Map<string, Call>();
+  const admission = createAdmission(parts.limits);
+  const waits = createWaits(clock, (call) => enqueue(call, lanes.again));
   let lastNumber = store.lastNumber();
   let running = 0;
 
@@ -99,40 +85,6 @@ export function createCalls(parts: CallsParts): Calls {
     return true;
   }
 
-  function create(request: StartCall, asker: string): Call {
-    const parent = request.parent ? active.get(request.parent) : undefined;
-    const info = CallInfo.fromPartial({
-      id: request.id,
-      number: ++lastNumber,
-      app: request.app || parent?.info.app || "",
-      function: request.function,
-      version: request.version,
-      state: "queued",
-      arguments: request.arguments ?? {},
-      queuedAtMs: clock.now(),
-      parent: request.parent,
-      origin: request.origin,
-    });
-    return toCall({ info, retries: 0, losses: 0 }, asker);
-  }
-
-  function toCall(stored: StoredCall, asker: string): Call {
-    return {
-      ...stored,
-      id: stored.info.id,
-      snapshot: stored.info.snapshot,
-      version: undefined,
-      group: undefined,
-      container: undefined,
-      parent: undefined,
-      children: new Set(),
-      asker,
-      dispatchedAtMs: 0,
-      orphan: false,
-      announced: false,
-    };
-  }
-
   function findProblem(call: Call): string | undefined {
     const { app, function: name, version } = call.info;
     call.version = registry.version(app, name, version);
@@ -143,28 +95,19 @@ export function createCalls(parts: CallsParts): Calls {
     return `${name} has no version ${version.slice(0, 12)} any more: call the current one`;
   }
 
-  function attach(call: Call): void {
-    const parent = call.info.parent ? active.get(call.info.parent) : undefined;
-    if (!parent || outlives(call)) return;
-    call.parent = parent;
-    parent.children.add(call);
-    if (parent.children.size === 1 && parent.info.state === "running" && parent.group) parent.group.blocked++;
-  }
-
-  function detach(call: Call): void {
-    const { parent } = call;
-    if (!parent?.children.delete(call)) return;
-    call.parent = undefined;
-    if (parent.children.size === 0 && parent.info.state === "running" && parent.group) parent.group.blocked--;
-  }
-
   function enqueue(call: Call, lane: number): void {
     call.group = groups.of(call.info.app, call.version!);
     call.group.lanes[lane]!.push(call);
     turn.wake();
   }
 
+  function enqueueWhenDue(call: Call, lane: number): void {
+    if (call.info.againAtMs > clock.now()) waits.add(call, call.info.againAtMs);
+    else enqueue(call, lane);
+  }
+
   function dequeue(call: Call): void {
+    if (waits.drop(call)) return;
     for (const lane of call.group?.lanes ?? []) if (lane.remove(call)) return;
   }
 
@@ -174,20 +117,22 @@ export function createCalls(parts: CallsParts): Calls {
       turn.toClient(() => parts.announce({ ...known }));
       return;
     }
-    const call = create(request, asker);
+    const parent = active.get(request.parent);
+    const app = request.app || parent?.info.app || "";
+    const call = newCall(request, { number: lastNumber + 1, app, atMs: clock.now() }, asker);
     if (turn.stuck) {
-      lastNumber--;
-      const failure = Failure.fromPartial({
-        kind: "infrastructure",
-        message: `${call.info.function} was not called: ${turn.stuck.sentence}`,
-      });
-      const refused = { ...call.info, state: "failed", failure, finishedAtMs: clock.now() };
-      parts.announce(refused);
-      nodes.all.get(asker)?.send({ $case: "childFinished", value: { call: refused } });
+      refuse(call, "infrastructure", `${call.info.function} was not called: ${turn.stuck.sentence}`);
       return;
     }
+    const full = admission.refuse(call, outlives(call) ? undefined : parent);
+    if (full) {
+      refuse(call, "exhausted", full.sentence);
+      return;
+    }
+    lastNumber++;
     active.set(call.id, call);
-    attach(call);
+    admission.enter(call);
+    attach(call, parent);
     const problem = findProblem(call);
     if (problem) {
       fail(call, "arguments", problem);
@@ -199,11 +144,20 @@ export function createCalls(parts: CallsParts): Calls {
     enqueue(call, laneOf(call));
   }
 
+  /** It is not accepted, and not recorded. */
+  function refuse(call: Call, kind: string, message: string): void {
+    const failure = Failure.fromPartial({ kind, message });
+    const refused = { ...call.info, state: "failed", failure, finishedAtMs: clock.now() };
+    parts.announce(refused);
+    nodes.all.get(call.asker)?.send({ $case: "childFinished", value: { call: refused } });
+  }
+
   function finish(call: Call, event: CallEvent, outcome: { result?: Value; failure?: Failure }): void {
     if (call.info.state === "queued") dequeue(call);
     endChildren(call);
     if (!move(call, event)) return;
     active.delete(call.id);
+    admission.leave(call);
     call.info.result = outcome.result;
     call.info.failure = outcome.failure;
     call.info.finishedAtMs = clock.now();
@@ -240,7 +194,7 @@ export function createCalls(parts: CallsParts): Calls {
 
   /** The attempt ended without a result: what follows is the policy's to say. */
   function attemptFailed(call: Call, failure: Failure): void {
-    const next = afterFailure(failure, call, call.version?.spec?.retries ?? 0);
+    const next = afterFailure(failure, call, call.version?.spec ?? noRetries);
     Object.assign(call, next.spent);
     if (next.event !== "again") {
       finish(call, next.event, { failure });
@@ -248,12 +202,9 @@ export function createCalls(parts: CallsParts): Calls {
     }
     endChildren(call);
     if (!move(call, "again")) return;
-    call.container = undefined;
-    call.orphan = false;
-    call.info.container = "";
-    call.info.startedAtMs = 0;
+    endAttempt(call, failure, clock.now(), next.waitMs);
     changed(call);
-    enqueue(call, lanes.again);
+    enqueueWhenDue(call, lanes.again);
   }
 
   function lose(call: Call, message: string): void {
@@ -283,7 +234,7 @@ export function createCalls(parts: CallsParts): Calls {
     info.container = message.container;
     info.node = node.name;
     if (message.failure) attemptFailed(call, message.failure);
-    else finish(call, "succeed", { result: message.result ?? { json: Buffer.from("null") } });
+    else finish(call, "succeed", { result: message.result ?? Value.create({ json: Buffer.from("null") }) });
   }
 
   function adopt(call: Call, node: Node): void {
@@ -321,6 +272,7 @@ export function createCalls(parts: CallsParts): Calls {
     const call = toCall(stored, "");
     store.restored(call);
     active.set(call.id, call);
+    admission.enter(call);
     if (call.info.state === "running") running++;
     call.version = registry.version(call.info.app, call.info.function, call.info.version);
     if (!call.version) {
@@ -328,9 +280,9 @@ export function createCalls(parts: CallsParts): Calls {
       fail(call, "infrastructure", message);
       return;
     }
-    attach(call);
+    attach(call, active.get(call.info.parent));
     if (call.info.state === "running") call.orphan = true;
-    else enqueue(call, laneOf(call));
+    else enqueueWhenDue(call, call.info.againAtMs > 0 ? lanes.again : laneOf(call));
   }
 
   for (const stored of store.unfinished()) restore(stored);
@@ -356,6 +308,7 @@ export function createCalls(parts: CallsParts): Calls {
       call.container = container;
       call.dispatchedAtMs = clock.now();
       info.attempt++;
+      info.againAtMs = 0;
       info.container = container.id;
       info.node = container.node;
       container.calls.set(call.id, info.attempt);
@@ -375,6 +328,7 @@ export function createCalls(parts: CallsParts): Calls {
       }
     },
     nodeLinked,
+    [Symbol.dispose]: () => waits[Symbol.dispose](),
     giveUpOrphans() {
       for (const call of active.values()) if (call.orphan) lose(call, `node ${call.info.node} did not come back`);
     },

@@ -9,6 +9,7 @@ import { HobError } from "../base/errors.ts";
 import { type FetchAnswer, fileContent, memoryContent, serveFetch } from "../proto/fetch-serving.ts";
 import type { BlobPiece, ContentServer, FetchWant, GetRequest } from "../proto/gen/hob/v1/content.ts";
 import { toServiceError } from "../proto/status.ts";
+import { beyond, type Limits } from "./limits.ts";
 import type { Snapshots } from "./snapshots.ts";
 import type { Spread } from "./spread.ts";
 
@@ -72,11 +73,14 @@ export interface ContentParts {
   blobs: ContentFolder;
   snapshots: Pick<Snapshots, "has" | "content">;
   spread: Spread;
+  limits: Limits;
   /** The blob with the trace of an image's first start; "" when there is none. */
   trace(image: string): string;
 }
 
-export function createContent({ blobs, snapshots, spread, trace }: ContentParts): ContentServer {
+export function createContent({ blobs, snapshots, spread, trace, limits }: ContentParts): ContentServer {
+  let uploads = 0;
+
   async function answer(node: string, want: FetchWant): Promise<FetchAnswer> {
     const { digest } = want;
     const path = blobs.path(digest);
@@ -103,10 +107,17 @@ export function createContent({ blobs, snapshots, spread, trace }: ContentParts)
       callback(null, { digests });
     },
     put(stream, callback) {
-      putAll(blobs, stream[Symbol.asyncIterator]()).then(
-        (kept) => callback(null, kept),
-        (error) => callback(toServiceError(error)),
-      );
+      if (uploads >= limits.uploads) {
+        callback(toServiceError(beyond(limits, "uploads", "the blobs were not taken")));
+        return;
+      }
+      uploads++;
+      putAll(blobs, stream[Symbol.asyncIterator]())
+        .finally(() => uploads--)
+        .then(
+          (kept) => callback(null, kept),
+          (error) => callback(toServiceError(error)),
+        );
     },
     get(stream) {
       sendAll(stream, blobs, snapshots).then(

@@ -3,9 +3,11 @@
 import type { ServerWritableStream } from "@grpc/grpc-js";
 import type { LogLines, LogsRequest } from "../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
+import { toServiceError } from "../proto/status.ts";
 import type { Calls } from "./calls.ts";
 import type { Clients } from "./clients.ts";
 import type { LogQuery, LogStore } from "./engine/engine.ts";
+import { beyond, type Limits } from "./limits.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
 import type { Turn } from "./turn.ts";
 
@@ -27,7 +29,16 @@ function matcher(request: LogsRequest): (line: LogLine) => boolean {
   return (line) => (!app || line.app === app) && (!name || line.function === name) && (!call || line.call === call);
 }
 
-export function createLogs(store: LogStore, calls: Calls, turn: Turn, clients: Clients): Logs {
+interface LogsParts {
+  store: LogStore;
+  calls: Pick<Calls, "find">;
+  turn: Turn;
+  clients: Clients;
+  limits: Limits;
+}
+
+export function createLogs({ store, calls, turn, clients, limits }: LogsParts): Logs {
+  let readers = 0;
   const listeners = new Set<(lines: LogLine[]) => void>();
 
   function append(lines: LogLine[]): void {
@@ -49,6 +60,11 @@ export function createLogs(store: LogStore, calls: Calls, turn: Turn, clients: C
 
   function serve(stream: ServerWritableStream<LogsRequest, LogLines>): void {
     const { request } = stream;
+    if (readers >= limits["log-readers"]) {
+      stream.emit("error", toServiceError(beyond(limits, "log-readers", "the log was not read")));
+      return;
+    }
+    readers++;
     const leave = clients.enter();
     const matches = matcher(request);
     const query: LogQuery = {
@@ -75,12 +91,16 @@ export function createLogs(store: LogStore, calls: Calls, turn: Turn, clients: C
         write: (event) => stream.write(event),
         pack: (lines) => ({ lines }),
         weigh: () => 0, // there are no others than lines
-        overflow: () => stream.end(),
+        overflow: () => stream.end(), // only messages that are not lines overflow
       });
       stop = listen((lines) => live?.lines(lines.filter(matches)));
     }
 
+    let left = false;
     const close = () => {
+      if (left) return;
+      left = true;
+      readers--;
       stop();
       leave();
     };

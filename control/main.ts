@@ -17,7 +17,8 @@ import { hostImageRef, imageKey } from "../proto/image.ts";
 import { toServiceError } from "../proto/status.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
-import { type Call, type Calls, createCalls } from "./calls.ts";
+import type { Call } from "./call.ts";
+import { type Calls, createCalls } from "./calls.ts";
 import { type Clients, createClients } from "./clients.ts";
 import { type ContentParts, createContent } from "./content.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
@@ -28,6 +29,7 @@ import { createKept, type Kept } from "./images/kept.ts";
 import { createImageRecords } from "./images/records.ts";
 import { createImagesService } from "./images/service.ts";
 import { createSharing } from "./images/sharing.ts";
+import { type Limits, withLimits } from "./limits.ts";
 import { createLogs, type Logs } from "./logs.ts";
 import { createNodes } from "./nodes.ts";
 import { createPublishes } from "./publishes.ts";
@@ -42,7 +44,7 @@ import { createSnapshots, type Snapshots } from "./snapshots.ts";
 import { createSpread } from "./spread.ts";
 import { createTurn, type Turn } from "./turn.ts";
 
-const retention: Retention = { keepMs: 7 * 24 * 3_600_000, calls: 100_000, lines: 1_000_000 };
+const standardRetention: Retention = { keepMs: 7 * 24 * 3_600_000, calls: 100_000, lines: 1_000_000 };
 const trimMs = 30_000;
 const restMs = 2_000;
 const tickMs = 5_000; // for decisions that only time brings: containers that have been idle for long
@@ -60,6 +62,9 @@ export interface ControlOptions {
   lingerMs: number;
   /** Embedded: control starts it, keeps it alive, and ends it last but for itself. */
   agent?: { argv: string[] };
+  retention?: Partial<Retention>;
+  /** Others than the standard ones, by name: limits.ts. */
+  limits?: Partial<Limits>;
   log: Log;
 }
 
@@ -89,6 +94,7 @@ function wire(
   const { log, build } = options;
   const { clients, end } = ends;
   const clock = systemClock;
+  const limits = withLimits(options.limits);
   const embedded = isEmbedded(options);
   const registry = createRegistry(engine.records);
   const groups = createGroups<Call>();
@@ -108,6 +114,7 @@ function wire(
     groups,
     nodes,
     clock,
+    limits,
     announce: (info) => sessions.call(info),
     finished(info) {
       if (info.attempt > 0) fleet.callFinished(info.finishedAtMs - info.queuedAtMs);
@@ -141,7 +148,7 @@ function wire(
     ...{ turn, nodes, groups, registry, snapshots, calls, clock, log, wayOf, unloadable, secretsFor },
     imageFailure: builds.failureOf,
   });
-  const logs = createLogs(engine.logs, calls, turn, clients);
+  const logs = createLogs({ store: engine.logs, calls, turn, clients, limits });
   const sessions = createSessions({
     calls,
     callStore: engine.calls,
@@ -152,6 +159,7 @@ function wire(
     clients,
     turn,
     clock,
+    limits,
     log,
     build,
     rouse: nodes.rouse,
@@ -186,7 +194,7 @@ function wire(
     onStuck: (error) => sessions.notice("error", error.sentence),
   });
   const spread = createSpread(nodes.spread, clock.now);
-  const content: ContentParts = { blobs: engine.blobs, snapshots, spread, trace: images.trace };
+  const content: ContentParts = { blobs: engine.blobs, snapshots, spread, limits, trace: images.trace };
   return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells, kept, images: service, content };
 }
 
@@ -236,7 +244,8 @@ async function serve(options: ControlOptions, plane: Plane, engine: Engine): Pro
 }
 
 /** Old calls and lines are forgotten a slice at a time, and the WAL is written back when nothing runs, so that nobody waits for it. */
-function startHousekeeping(engine: Engine, idle: () => boolean, log: Log): Disposable {
+function startHousekeeping(engine: Engine, idle: () => boolean, { log, retention: wished }: ControlOptions): Disposable {
+  const retention = { ...standardRetention, ...wished };
   let timer: NodeJS.Timeout | undefined;
   const trim = () => {
     let more = false;
@@ -279,9 +288,10 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   const clients = stack.use(createClients(options.lingerMs, () => end("no client has been connected for its linger time")));
   const plane = wire(options, engine, snapshots, turn, { clients, end });
   stack.use(plane.fleet);
+  stack.use(plane.calls);
   stack.use(plane.kept);
   turn.settle();
-  stack.use(startHousekeeping(engine, () => plane.calls.queued + plane.calls.running === 0, log));
+  stack.use(startHousekeeping(engine, () => plane.calls.queued + plane.calls.running === 0, options));
   stack.use(await serve(options, plane, engine));
   const { agent } = options;
   const child = agent && stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.trouble(sentence), log));

@@ -13,7 +13,7 @@ export interface OutboxLimits {
   bytes: number;
 }
 
-const clientLimits: OutboxLimits = { lines: 5_000, characters: 4 << 20, events: 20_000, bytes: 64 << 20 };
+export const clientLimits: OutboxLimits = { lines: 5_000, characters: 4 << 20, events: 20_000, bytes: 64 << 20 };
 
 const linesInMessage = 500;
 const charactersInMessage = 512 << 10;

@@ -24,7 +24,8 @@ import type { Calls } from "./calls.ts";
 import type { Clients } from "./clients.ts";
 import type { CallStore, LogStore } from "./engine/engine.ts";
 import type { Fleet } from "./fleet.ts";
-import { createOutbox, type Outbox } from "./outbox.ts";
+import { beyond, type Limits } from "./limits.ts";
+import { clientLimits, createOutbox, type Outbox } from "./outbox.ts";
 import type { Publisher, Publishes } from "./publishes.ts";
 import type { Registry } from "./registry.ts";
 import type { Turn } from "./turn.ts";
@@ -64,6 +65,7 @@ interface SessionsParts {
   clients: Clients;
   turn: Turn;
   clock: Clock;
+  limits: Limits;
   log: Log;
   build: string;
   /** Builds of the app's images that run or have failed. */
@@ -83,6 +85,14 @@ function bytesOf({ event }: SessionEvent): number {
   if (event?.$case === "call") return valueBytes(event.value.call);
   if (event?.$case === "image") return event.value.lines.reduce((sum, { text }) => sum + text.length, 0);
   return event?.$case === "logs" ? event.value.lines.reduce((sum, { text }) => sum + text.length, 0) : 0;
+}
+
+/** The limits are the outbox's. */
+function unread(): HobError {
+  const { events, bytes } = clientLimits;
+  const limit = `${events.toLocaleString("en")} messages or ${bytes >> 20} MiB`;
+  const message = `this session was ended: it left more unread than the limit unread-events of ${limit}`;
+  return new HobError("exhausted", message, { remedy: "read what it asks for, or watch fewer apps" });
 }
 
 /** Steps on the way to a result that is milliseconds away: each alone would have the client work while its processor is wanted for the result. */
@@ -126,13 +136,14 @@ export function createSessions(parts: SessionsParts): Sessions {
 
   function open(stream: Stream, message: Open): Session {
     if (closed) throw closed;
+    if (sessions.size >= parts.limits.sessions) throw beyond(parts.limits, "sessions", "this session was not opened");
     checkBuild(message.build);
     const batch = createBatch<SessionEvent>((events) => stream.write({ events }));
     const outbox = createOutbox<SessionEvent>({
       write: (event) => batch.add(event, bytesOf(event), isPatient(session, event)),
       pack: (lines) => ({ event: { $case: "logs", value: { lines } } }),
       weigh: bytesOf,
-      overflow: () => session.fail(new HobError("exhausted", "this session was ended: it does not read what it asked to hear")),
+      overflow: () => session.fail(unread()),
     });
     const session: Session = {
       outbox,

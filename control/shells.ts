@@ -8,7 +8,7 @@ import type { Log } from "../base/log.ts";
 import { Failure, Version } from "../proto/gen/hob/v1/common.ts";
 import type { OpenShell, ShellInput, ShellOutput, ShellStart, ShellsServer } from "../proto/gen/hob/v1/shell.ts";
 import { toServiceError } from "../proto/status.ts";
-import type { Call } from "./calls.ts";
+import type { Call } from "./call.ts";
 import type { Clients } from "./clients.ts";
 import type { Container, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";

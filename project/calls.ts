@@ -82,5 +82,5 @@ export const newCallId = (): string => randomBytes(8).toString("hex");
 
 export function encodeArguments(positional: readonly unknown[], keywords: Readonly<Record<string, unknown>>): Arguments {
   const named = Object.keys(keywords).length > 0 ? Buffer.from(JSON.stringify(keywords)) : Buffer.alloc(0);
-  return { positional: Buffer.from(JSON.stringify(positional)), keywords: named };
+  return { positional: Buffer.from(JSON.stringify(positional)), keywords: named, large: undefined };
 }

@@ -59,7 +59,7 @@ export interface CallRequest {
 }
 
 export interface CallOutcome {
-  result?: Value;
+  result?: Pick<Value, "json">;
   failure?: Failure;
   runMs: number;
   droppedBytes: number;
@@ -106,7 +106,7 @@ export interface Runner extends AsyncDisposable {
   finish(): void;
   /** What serves will be asked something within milliseconds. */
   rouse(): void;
-  childFinished(id: string, outcome: { result?: Value; failure?: Failure }): void;
+  childFinished(id: string, outcome: { result?: Pick<Value, "json">; failure?: Failure }): void;
   /** Resolves when the connection has ended, with the reason. */
   readonly closed: Promise<string>;
 }

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { Server } from "@grpc/grpc-js";
 import { openContentFolder } from "../../base/content-folder.ts";
 import { createContent } from "../../control/content.ts";
+import { withLimits } from "../../control/limits.ts";
 import { ContentService } from "../../proto/gen/hob/v1/content.ts";
 import { channelOptions, serverCredentials } from "../../proto/transport.ts";
 
@@ -13,6 +14,7 @@ const service = createContent({
   blobs,
   snapshots: { has: blobs.has, content: () => undefined },
   spread: { elsewhere: () => undefined },
+  limits: withLimits(),
   trace: () => (existsSync(traceFile) ? readFileSync(traceFile, "utf8") : ""),
 });
 const server = new Server(channelOptions);

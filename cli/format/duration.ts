@@ -24,13 +24,19 @@ function pair(large: number, largeUnit: string, small: number, smallUnit: string
 
 const unitsMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 };
 
+/** Milliseconds of "90s", "10m", "2h", "1d"; undefined for what is none of these. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)$/.exec(text.trim());
+  return match ? Number(match[1]) * (unitsMs[match[2] ?? "s"] ?? 1000) : undefined;
+}
+
 /**
  * The moment that `text` names, in Unix milliseconds: "90s", "10m", "2h", "1d" before `nowMs`, or a date and time that
  * Date.parse reads. Throws a HobError of kind `usage` for anything else.
  */
 export function parseSince(text: string, nowMs: number): number {
-  const relative = /^(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)$/.exec(text.trim());
-  if (relative) return nowMs - Number(relative[1]) * (unitsMs[relative[2] ?? "s"] ?? 1000);
+  const ago = parseDuration(text);
+  if (ago !== undefined) return nowMs - ago;
   const absolute = Date.parse(text);
   if (!Number.isNaN(absolute)) return absolute;
   throw new HobError("usage", `--since "${text}" is no time`, { remedy: 'write for example 10m, 2h, 1d or "2026-01-31 14:00"' });

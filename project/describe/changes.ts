@@ -120,7 +120,11 @@ const specFields: readonly { name: string; tier: Tier; value(spec: FunctionSpec)
   { name: "buffer_containers", tier: "patch", value: (spec) => spec.bufferContainers },
   { name: "idle_timeout", tier: "patch", value: (spec) => spec.idleTimeoutMs },
   { name: "timeout", tier: "patch", value: (spec) => spec.timeoutMs },
-  { name: "retries", tier: "patch", value: (spec) => spec.retries },
+  {
+    name: "retries",
+    tier: "patch",
+    value: ({ retries, backoff }) => (backoff ? `${retries} ${Object.values(backoff)}` : retries),
+  },
   { name: "min_containers", tier: "patch", value: (spec) => spec.minContainers },
   { name: "max_containers", tier: "patch", value: (spec) => spec.maxContainers },
   { name: "module", tier: "fork", value: (spec) => `${spec.module} ${spec.qualname}` },

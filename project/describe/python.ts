@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { sha256 } from "../../base/content-folder.ts";
 import { HobError } from "../../base/errors.ts";
 import { installRoot } from "../../base/install.ts";
-import { FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
+import { type Backoff, FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
 import type { Diagnostic } from "../events.ts";
 import { dataDigest, type Snapshot } from "../snapshot.ts";
 import { type DescribedFunction, specText } from "./changes.ts";
@@ -74,6 +74,7 @@ export interface EvaluatedSpec {
   memory_bytes?: number | null;
   timeout_ms?: number | null;
   retries?: number | null;
+  backoff?: { delay_ms: number; factor: number; max_delay_ms: number } | null;
   min_containers?: number | null;
   max_containers?: number | null;
   gpu?: string | null;
@@ -270,6 +271,7 @@ export function toFunctionSpec(spec: EvaluatedSpec, declared: Partial<FunctionSp
     memoryBytes: spec.memory_bytes ?? 0,
     timeoutMs: spec.timeout_ms ?? 0,
     retries: spec.retries ?? 0,
+    ...(spec.backoff ? { backoff: backoffOf(spec.backoff) } : {}),
     minContainers: spec.min_containers ?? 0,
     maxContainers: spec.max_containers ?? 0,
     gpu: spec.gpu ?? "",
@@ -281,3 +283,7 @@ export function toFunctionSpec(spec: EvaluatedSpec, declared: Partial<FunctionSp
   });
   return { ...made, image }; // not a copy of it
 }
+
+const backoffOf = ({ delay_ms: delayMs, factor, max_delay_ms: maxDelayMs }: NonNullable<EvaluatedSpec["backoff"]>): Backoff => ({
+  ...{ delayMs, factor, maxDelayMs },
+});

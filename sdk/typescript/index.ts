@@ -5,4 +5,5 @@ export type { RemoteClass } from "./class.ts";
 export { ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError } from "./errors.ts";
 export type { Call, MapOptions, RemoteFunction } from "./function.ts";
 export { Image } from "./image.ts";
+export type { Retries } from "./retries.ts";
 export type { FunctionOptions, FunctionSpec } from "./spec.ts";

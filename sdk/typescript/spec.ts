@@ -1,6 +1,7 @@
 // ② What a function declares, checked: options to the plain object that `hob` reads.
 
 import { Image, type ImageDefinition } from "./image.ts";
+import { type BackoffSpec, type Retries, retryPolicy } from "./retries.ts";
 
 export interface FunctionOptions {
   /** The name under which it is called; by default that of the constant it is assigned to. */
@@ -14,8 +15,8 @@ export interface FunctionOptions {
   gpu?: string;
   /** Seconds, for each attempt. */
   timeout?: number;
-  /** Attempts beyond the first. */
-  retries?: number;
+  /** Attempts beyond the first, and what they wait: `2`, or `{ count: 3, delay: "1s", backoff: 2, maxDelay: "60s" }`. */
+  retries?: number | Retries;
   minContainers?: number;
   maxContainers?: number;
   /** Kept ready beyond those that are busy. */
@@ -38,6 +39,7 @@ export interface FunctionSpec {
   gpu: string;
   timeout_ms: number;
   retries: number;
+  backoff: BackoffSpec | null;
   min_containers: number;
   max_containers: number;
   buffer_containers: number;
@@ -94,7 +96,7 @@ export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
     memory_bytes: memoryBytes(options.memory ?? "512MiB"),
     gpu,
     timeout_ms: Math.round(number("timeout", options.timeout, "seconds", 30) * 1000),
-    retries: count("retries", options.retries ?? 0),
+    ...retryPolicy(options.retries ?? 0),
     min_containers: least,
     max_containers: most,
     buffer_containers: count("bufferContainers", options.bufferContainers ?? 0),

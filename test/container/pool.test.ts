@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CallsClient, LogsRequest } from "../../proto/gen/hob/v1/calls.ts";
+import { CallsClient, ListCallsRequest, LogsRequest } from "../../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
 import { type ContainerInfo, FleetClient, type FleetSample } from "../../proto/gen/hob/v1/fleet.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
@@ -172,7 +172,7 @@ describe.skipIf(cannotRun)("a pool", () => {
     control = await startControl(place, { lingerMs: Number.POSITIVE_INFINITY });
     const client = new CallsClient(unixAddress(place.socket), clientCredentials(), channelOptions);
     const { calls } = await new Promise<{ calls: { state: string; attempt: number }[] }>((resolve, reject) =>
-      client.listCalls({ app: "", function: "", limit: 1, id: call }, (error, answer) =>
+      client.listCalls(ListCallsRequest.fromPartial({ limit: 1, id: call }), (error, answer) =>
         error ? reject(error) : resolve(answer),
       ),
     );

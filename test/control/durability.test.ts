@@ -6,7 +6,7 @@ import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { CallsClient } from "../../proto/gen/hob/v1/calls.ts";
+import { CallsClient, ListCallsRequest } from "../../proto/gen/hob/v1/calls.ts";
 import { ContainerInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
 import {
@@ -160,7 +160,7 @@ test("a call that its node still runs when control comes back is not run again",
         call: id,
         container,
         attempt: 1,
-        result: { json: Buffer.from('"kept"') },
+        result: { json: Buffer.from('"kept"'), large: undefined },
         failure: undefined,
         loadMs: 0,
         runMs: 1,
@@ -227,7 +227,7 @@ test("a socket that somebody answers on is refused, one that nobody answers on i
 async function listCalls(socket: string) {
   const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);
   const calls = await new Promise<import("../../proto/gen/hob/v1/calls.ts").CallInfo[]>((resolve, reject) => {
-    const request = { app: "", function: "", limit: 1_000, id: "" };
+    const request = ListCallsRequest.fromPartial({ limit: 1_000 });
     client.listCalls(request, (error, response) => (error ? reject(error) : resolve(response.calls)));
   });
   client.close();

@@ -21,7 +21,7 @@ import {
   type ResolveImage,
 } from "../../proto/gen/hob/v1/agents.ts";
 import { CallsClient, type ClientMessage, type SessionEvent, type SessionEvents } from "../../proto/gen/hob/v1/calls.ts";
-import { type FileEntry, type ImageRef, Version } from "../../proto/gen/hob/v1/common.ts";
+import { type Backoff, type FileEntry, type ImageRef, Version } from "../../proto/gen/hob/v1/common.ts";
 import { ContainerInfo, NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { Publish, StartCall } from "../../proto/gen/hob/v1/registry.ts";
 import { hostImageKey, imageKey } from "../../proto/image.ts";
@@ -191,7 +191,7 @@ export function openSession(socket: string, open: { build?: string; calls?: stri
 export const newId = (): string => randomBytes(8).toString("hex");
 
 export function startCall(id: string, name: string, positional: unknown[] = [], more: Partial<StartCall> = {}): StartCall {
-  const args = { positional: Buffer.from(JSON.stringify(positional)), keywords: Buffer.alloc(0) };
+  const args = { positional: Buffer.from(JSON.stringify(positional)), keywords: Buffer.alloc(0), large: undefined };
   return { ...StartCall.create(), id, app: "shop", function: name, arguments: args, origin: "key", ...more };
 }
 
@@ -212,6 +212,7 @@ export function snapshotDigest(files: Source[]): string {
 interface FunctionWish {
   name: string;
   retries?: number;
+  backoff?: Backoff;
   language?: string;
   maxContainers?: number;
   minContainers?: number;
@@ -260,6 +261,8 @@ export interface TestAgent extends Disposable {
   /** The container ends, whatever runs in it. */
   lose(container: string): void;
   dispatchOf(call: string, attempt?: number): Promise<Dispatch>;
+  /** From now on it reads nothing more of what control sends. */
+  pause(): void;
   /** Its containers that wait, by language. */
   readonly containers: Map<string, ContainerInfo>;
 }
@@ -269,7 +272,7 @@ export interface AgentScript {
   calls?: string[];
   containers?: ContainerInfo[];
   /** What it does with a dispatch; the standard is to answer the load, and the call with its own first argument. */
-  dispatch?(agent: TestAgent, dispatch: Dispatch): void;
+  dispatch?(agent: TestAgent, dispatch: Dispatch): void | Promise<void>;
   load?(agent: TestAgent, load: Load): void;
   /** What it does when it is to build an image. */
   build?(agent: TestAgent, resolve: ResolveImage): void;
@@ -340,6 +343,7 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
       containers.delete(id);
       send({ $case: "container", value: { container, gone: true, reason: "it was killed" } });
     },
+    pause: () => void stream.pause(),
     async dispatchOf(call, attempt = 1) {
       const command = await commands.of(
         (item) => item.$case === "dispatch" && item.value.call === call && item.value.attempt === attempt,
@@ -366,7 +370,7 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
       else agent.loaded(command.value);
     } else if (command.$case === "dispatch") {
       if (command.value.load) specialise(command.value.load);
-      if (script.dispatch) script.dispatch(agent, command.value);
+      if (script.dispatch) void script.dispatch(agent, command.value);
       else answer(agent, command.value);
     } else if (command.$case === "shutdown") stream.end();
     commands.add(command);

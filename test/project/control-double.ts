@@ -71,7 +71,7 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
       const call2 = {
         ...call,
         state: "succeeded",
-        result: { json: Buffer.from(JSON.stringify(value)) },
+        result: { json: Buffer.from(JSON.stringify(value)), large: undefined },
         finishedAtMs: Date.now(),
         steps,
       };

@@ -37,6 +37,7 @@ describe("the python sdk", () => {
         gpu: "",
         timeout_ms: 2500,
         retries: 1,
+        backoff: null,
         min_containers: 0,
         max_containers: 3,
         ...{ buffer_containers: 0, concurrency: 1, idle_timeout_ms: 0, network: "internet", secrets: [] },
@@ -50,6 +51,17 @@ describe("the python sdk", () => {
     expect(
       evaluate("@app.function\ndef g(): ...\n@app.local()\ndef main(): ...", "[list(app.functions), list(app.local_entries)]"),
     ).toEqual([["g"], ["main"]]);
+  });
+
+  it("declares what retries wait, as the TypeScript SDK does", () => {
+    const spec = (retries: string) =>
+      evaluate(declared(`retries=${retries}`), "[app.functions['f'].spec[key] for key in ('retries', 'backoff')]");
+    expect(spec('hob.Retries(count=3, delay="1s", backoff=1.5, max_delay="2m")')).toEqual([
+      3,
+      { delay_ms: 1_000, factor: 1.5, max_delay_ms: 120_000 },
+    ]);
+    expect(spec("hob.Retries(2, 0.25)")).toEqual([2, { delay_ms: 250, factor: 2, max_delay_ms: 60_000 }]);
+    expect(spec("hob.Retries(2)")).toEqual([2, null]);
   });
 
   it("makes the marked methods of a class functions, and an object whose hooks run before the first local call", () => {
@@ -91,6 +103,15 @@ model = Model()`;
     ["timeout=-1", "ValueError: timeout=-1 is out of range; give a positive number of seconds"],
     ['cpu="two"', "TypeError: cpu='two' is not a number of cores; write for example cpu=0.5"],
     ["retries=1.5", "TypeError: retries=1.5 is not a whole number; write for example retries=2"],
+    [
+      'retries=hob.Retries(2, delay="soon")',
+      "TypeError: Retries(delay='soon') is not a time; write for example delay=\"1s\", or a number of seconds",
+    ],
+    ["retries=hob.Retries(101)", "ValueError: Retries(count=101) is out of range; give 0 to 100 further attempts"],
+    [
+      'retries=hob.Retries(2, delay="2m")',
+      "ValueError: Retries(delay='2m') is longer than max_delay='60s'; lower the one or raise the other",
+    ],
     [
       "min_containers=3, max_containers=2",
       "ValueError: min_containers=3 is more than max_containers=2; lower the one or raise the other",

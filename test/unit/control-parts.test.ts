@@ -49,13 +49,27 @@ test("a call that has finished never changes again, and a queued one is never ru
 
 test("retries are for what may go otherwise, losses are counted apart", () => {
   const none = { retries: 0, losses: 0 };
-  const after = (kind: string, spent = none) => afterFailure(Failure.fromPartial({ kind }), spent, 1);
-  expect(after("exception")).toEqual({ event: "again", spent: { retries: 1, losses: 0 } });
+  const after = (kind: string, spent = none) =>
+    afterFailure(Failure.fromPartial({ kind }), spent, { retries: 1, backoff: undefined });
+  expect(after("exception")).toEqual({ event: "again", spent: { retries: 1, losses: 0 }, waitMs: 0 });
   expect(after("exception", { retries: 1, losses: 0 }).event).toBe("fail");
   expect(after("load").event).toBe("fail");
   expect(after("cancelled").event).toBe("cancel");
-  expect(after("infrastructure", { retries: 1, losses: 2 })).toEqual({ event: "again", spent: { retries: 1, losses: 3 } });
+  expect(after("infrastructure", { retries: 1, losses: 2 })).toEqual({
+    event: "again",
+    spent: { retries: 1, losses: 3 },
+    waitMs: 0,
+  });
   expect(after("infrastructure", { retries: 0, losses: 3 }).event).toBe("fail");
+});
+
+test("a retry waits as its function says: each longer than the one before, up to the most; a loss waits for nothing", () => {
+  const policy = { retries: 9, backoff: { delayMs: 1_000, factor: 2, maxDelayMs: 5_000 } };
+  const waits = (kind: string) =>
+    [0, 1, 2, 3, 8].map((retries) => afterFailure(Failure.fromPartial({ kind }), { retries, losses: 0 }, policy).waitMs);
+  expect(waits("exception")).toEqual([1_000, 2_000, 4_000, 5_000, 5_000]);
+  expect(waits("timeout")).toEqual(waits("exception"));
+  expect(waits("infrastructure")).toEqual([0, 0, 0, 0, 0]);
 });
 
 const anyPath = fc
@@ -106,7 +120,11 @@ test("arguments are checked against a Python signature as Python would", () => {
   ];
   const spec = FunctionSpec.fromPartial({ name: "f", language: "python", parameters });
   const problem = (positional: unknown[], keywords: object) => {
-    const given = { positional: Buffer.from(JSON.stringify(positional)), keywords: Buffer.from(JSON.stringify(keywords)) };
+    const given = {
+      positional: Buffer.from(JSON.stringify(positional)),
+      keywords: Buffer.from(JSON.stringify(keywords)),
+      large: undefined,
+    };
     return argumentsProblem(spec, given);
   };
   expect(problem([1], { key: 1 })).toBeUndefined();

@@ -4,6 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { installRoot } from "../../base/install.ts";
+import { withLimits } from "../../control/limits.ts";
+import { clientLimits } from "../../control/outbox.ts";
 
 const documents = [
   "README.md",
@@ -41,6 +43,13 @@ describe("the documents", () => {
     expect(named.filter((name) => !new RegExp(`\\b${name}\\b`).test(commands))).toEqual([]);
     const run = [...text.matchAll(/npm run ([a-z]+)/g)].map((match) => match[1]!);
     expect(run.filter((name) => !(name in scripts))).toEqual([]);
+  });
+
+  it("docs/limits.md has every limit of control, with its standard value", () => {
+    const limits = withLimits();
+    const rows = read("docs/limits.md").matchAll(/^\| `([a-z-]+)` +\| ([\d,]+) +\|/gm);
+    const written = Object.fromEntries([...rows].map(([, name, value]) => [name, Number(value!.replaceAll(",", ""))]));
+    expect(written).toEqual({ ...limits, "unread-events": clientLimits.events });
   });
 
   it("every room of ARCHITECTURE.md's table is a folder, and the other way round", () => {

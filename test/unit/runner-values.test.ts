@@ -1,7 +1,7 @@
 // ⑥ The TypeScript SDK by itself: values on their way, declarations, functions without a pool.
 
 import { describe, expect, it } from "vitest";
-import { App, functionFromName, Image } from "../../sdk/typescript/index.ts";
+import { App, functionFromName, Image, type Retries } from "../../sdk/typescript/index.ts";
 import { decodeValue, encodeValue } from "../../sdk/typescript/values.ts";
 
 class Point {
@@ -70,6 +70,7 @@ describe("app.function", () => {
       gpu: "",
       timeout_ms: 2500,
       retries: 1,
+      backoff: null,
       min_containers: 0,
       max_containers: 3,
       buffer_containers: 0,
@@ -81,11 +82,28 @@ describe("app.function", () => {
     expect(app.describe().functions.map((spec) => spec.name)).toContain("made");
   });
 
+  it("declares what retries wait, as the Python SDK does", () => {
+    const spec = (retries: number | Retries) => {
+      const { retries: count, backoff } = app.function({ retries }, () => 1, "made").describe();
+      return [count, backoff];
+    };
+    expect(spec({ count: 3, delay: "1s", backoff: 1.5, maxDelay: "2m" })).toEqual([
+      3,
+      { delay_ms: 1_000, factor: 1.5, max_delay_ms: 120_000 },
+    ]);
+    expect(spec({ count: 2, delay: 0.25 })).toEqual([2, { delay_ms: 250, factor: 2, max_delay_ms: 60_000 }]);
+    expect(spec({ count: 2 })).toEqual([2, null]);
+  });
+
   it.each<[object, string]>([
     [{ memory: "512 megs" }, 'memory "512 megs" is not a size; write for example "512MiB"'],
     [{ memory: 5 }, "memory 5 is 5 bytes, too little for any runtime; give at least 16MiB"],
     [{ timeout: -1 }, "timeout -1 is not a positive number of seconds; write for example timeout: 30"],
     [{ retries: 1.5 }, "retries 1.5 is not a whole number of 0 or more"],
+    [{ retries: { count: 2, delay: "soon" } }, 'retries: delay "soon" is not a time; write for example delay: "1s"'],
+    [{ retries: { count: 101 } }, "retries: count 101 is out of range; give 0 to 100 further attempts"],
+    [{ retries: { count: 2, delay: "2m" } }, "retries: delay 2m is longer than maxDelay 60s"],
+    [{ retries: { count: 2, wait: 1 } }, 'retries: "wait" is not an option; there are count, delay, backoff, maxDelay'],
     [{ minContainers: 3, maxContainers: 2 }, "minContainers 3 is more than maxContainers 2; lower the one or raise the other"],
     [{ memry: "1GiB" }, '"memry" is not an option of a function'],
     [{ image: "debian" }, "image is not an image; write for example Image.host()"],

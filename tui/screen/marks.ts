@@ -25,6 +25,8 @@ export function callTime(call: CallInfo, nowMs: number): string {
   if (state === "succeeded") return ran === undefined ? "done" : duration(ran);
   if (state === "failed" || state === "cancelled")
     return ran === undefined ? callMarks[state].word : `${callMarks[state].word} after ${duration(ran)}`;
+  const waitS = Math.ceil((call.againAtMs - nowMs) / 1000);
+  if (state === "queued" && waitS > 0) return `again in ${waitS < 60 ? `${waitS} s` : duration(waitS * 1000)}`;
   const ms = nowMs - (call.startedAtMs || call.queuedAtMs); // 0 until the node has said that it began
   return ms < 1000 ? callMarks[state].word : `${callMarks[state].word} ${duration(Math.floor(ms / 1000) * 1000)}`;
 }

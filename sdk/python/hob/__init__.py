@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .errors import ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError
     from .function import Call, Function
     from .image import Image
+    from .retries import Retries
 
 __all__ = [
     "App",
@@ -21,12 +22,13 @@ __all__ = [
     "OutOfMemory",
     "ProcessEnded",
     "RemoteError",
+    "Retries",
     "enter",
     "exit",
     "method",
 ]
 
-_homes = {"App": "app", "Call": "function", "Function": "function", "Image": "image", "enter": "classes", "exit": "classes", "method": "classes"}
+_homes = {"App": "app", "Call": "function", "Function": "function", "Image": "image", "Retries": "retries", "enter": "classes", "exit": "classes", "method": "classes"}
 
 
 def __getattr__(name: str) -> object:

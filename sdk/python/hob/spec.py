@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from .image import Image
+from .retries import Retries, policy
 
 _size = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)\s*", re.IGNORECASE)
 _factors = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
@@ -25,7 +26,7 @@ class Options(TypedDict, total=False):
     memory: str | int  # the container's hard limit: "512MiB", or bytes
     gpu: str | None  # "any", a model ("H100"), each with a count ("H100:2")
     timeout: float | None  # of each attempt
-    retries: int  # attempts beyond the first
+    retries: int | Retries  # attempts beyond the first, and what they wait
     min_containers: int
     max_containers: int | None
     buffer_containers: int  # kept ready beyond those that are busy
@@ -53,6 +54,7 @@ def make_spec(name: str, options: Options) -> dict[str, Any]:
     least, most = _count("min_containers", options.get("min_containers", 0)), _count("max_containers", options.get("max_containers") or 0)
     if most and least > most:
         raise ValueError(f"min_containers={least} is more than max_containers={most}; lower the one or raise the other")
+    retries, backoff = policy(options.get("retries", 0))
     concurrency = _count("concurrency", options.get("concurrency", 1))
     if not 1 <= concurrency <= 64:
         raise ValueError(f"concurrency={concurrency} is out of range; give 1 to 64 calls at a time")
@@ -63,7 +65,8 @@ def make_spec(name: str, options: Options) -> dict[str, Any]:
         "memory_bytes": memory_bytes(options.get("memory", default_memory)),
         "gpu": gpu or "",
         "timeout_ms": round(_number("timeout", options.get("timeout"), "seconds", 30) * 1000),
-        "retries": _count("retries", options.get("retries", 0)),
+        "retries": retries,
+        "backoff": backoff,
         "min_containers": least,
         "max_containers": most,
         "buffer_containers": _count("buffer_containers", options.get("buffer_containers", 0)),

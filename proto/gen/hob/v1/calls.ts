@@ -55,6 +55,23 @@ export interface CallInfo {
   parent: string;
   origin: string;
   snapshot: string;
+  /** queued: not before then, for its last attempt has failed; 0: as soon as there is room */
+  againAtMs: number;
+  /** those that have ended without being the last word, at most the last 10 */
+  attempts: Attempt[];
+}
+
+/** A try that gave no result and was followed by another. */
+export interface Attempt {
+  number: number;
+  container: string;
+  node: string;
+  startedAtMs: number;
+  endedAtMs: number;
+  /** Failure.kind */
+  kind: string;
+  /** "ValueError: …", one line */
+  message: string;
 }
 
 export interface ClientMessage {
@@ -175,7 +192,16 @@ export interface ListCallsRequest {
   app: string;
   function: string;
   limit: number;
+  /** one call by its id */
   id: string;
+  /** one call by its number */
+  number: number;
+  /** only those in it */
+  state: string;
+  /** only those that were queued since */
+  sinceMs: number;
+  /** only those that this call has made */
+  parent: string;
 }
 
 export interface ListCallsResponse {
@@ -212,6 +238,8 @@ function createBaseCallInfo(): CallInfo {
     parent: "",
     origin: "",
     snapshot: "",
+    againAtMs: 0,
+    attempts: [],
   };
 }
 
@@ -273,6 +301,12 @@ export const CallInfo: MessageFns<CallInfo> = {
     }
     if (message.snapshot !== "") {
       writer.uint32(154).string(message.snapshot);
+    }
+    if (message.againAtMs !== 0) {
+      writer.uint32(161).double(message.againAtMs);
+    }
+    for (const v of message.attempts) {
+      Attempt.encode(v!, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -442,6 +476,22 @@ export const CallInfo: MessageFns<CallInfo> = {
             message.snapshot = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 161) {
+              break;
+            }
+
+            message.againAtMs = reader.double();
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.attempts.push(Attempt.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -484,6 +534,135 @@ export const CallInfo: MessageFns<CallInfo> = {
     message.parent = object.parent ?? "";
     message.origin = object.origin ?? "";
     message.snapshot = object.snapshot ?? "";
+    message.againAtMs = object.againAtMs ?? 0;
+    message.attempts = object.attempts?.map((e) => Attempt.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAttempt(): Attempt {
+  return { number: 0, container: "", node: "", startedAtMs: 0, endedAtMs: 0, kind: "", message: "" };
+}
+
+export const Attempt: MessageFns<Attempt> = {
+  encode(message: Attempt, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0) {
+      writer.uint32(8).uint32(message.number);
+    }
+    if (message.container !== "") {
+      writer.uint32(18).string(message.container);
+    }
+    if (message.node !== "") {
+      writer.uint32(26).string(message.node);
+    }
+    if (message.startedAtMs !== 0) {
+      writer.uint32(33).double(message.startedAtMs);
+    }
+    if (message.endedAtMs !== 0) {
+      writer.uint32(41).double(message.endedAtMs);
+    }
+    if (message.kind !== "") {
+      writer.uint32(50).string(message.kind);
+    }
+    if (message.message !== "") {
+      writer.uint32(58).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Attempt {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttempt();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.number = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.startedAtMs = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.endedAtMs = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Attempt>): Attempt {
+    return Attempt.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Attempt>): Attempt {
+    const message = createBaseAttempt();
+    message.number = object.number ?? 0;
+    message.container = object.container ?? "";
+    message.node = object.node ?? "";
+    message.startedAtMs = object.startedAtMs ?? 0;
+    message.endedAtMs = object.endedAtMs ?? 0;
+    message.kind = object.kind ?? "";
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -1736,7 +1915,7 @@ export const Notice: MessageFns<Notice> = {
 };
 
 function createBaseListCallsRequest(): ListCallsRequest {
-  return { app: "", function: "", limit: 0, id: "" };
+  return { app: "", function: "", limit: 0, id: "", number: 0, state: "", sinceMs: 0, parent: "" };
 }
 
 export const ListCallsRequest: MessageFns<ListCallsRequest> = {
@@ -1752,6 +1931,18 @@ export const ListCallsRequest: MessageFns<ListCallsRequest> = {
     }
     if (message.id !== "") {
       writer.uint32(34).string(message.id);
+    }
+    if (message.number !== 0) {
+      writer.uint32(40).uint64(message.number);
+    }
+    if (message.state !== "") {
+      writer.uint32(50).string(message.state);
+    }
+    if (message.sinceMs !== 0) {
+      writer.uint32(57).double(message.sinceMs);
+    }
+    if (message.parent !== "") {
+      writer.uint32(66).string(message.parent);
     }
     return writer;
   },
@@ -1801,6 +1992,38 @@ export const ListCallsRequest: MessageFns<ListCallsRequest> = {
             message.id = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.number = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.sinceMs = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.parent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1822,6 +2045,10 @@ export const ListCallsRequest: MessageFns<ListCallsRequest> = {
     message.function = object.function ?? "";
     message.limit = object.limit ?? 0;
     message.id = object.id ?? "";
+    message.number = object.number ?? 0;
+    message.state = object.state ?? "";
+    message.sinceMs = object.sinceMs ?? 0;
+    message.parent = object.parent ?? "";
     return message;
   },
 };

@@ -94,6 +94,15 @@ export interface FunctionSpec {
   secrets: string[];
   /** the class of which this is a method; "" for a plain function */
   className: string;
+  /** what a retry waits; without it none waits */
+  backoff: Backoff | undefined;
+}
+
+/** The first retry waits `delay_ms`, each further one `factor` times as long as the one before, none longer than `max_delay_ms`. */
+export interface Backoff {
+  delayMs: number;
+  factor: number;
+  maxDelayMs: number;
 }
 
 export interface FileEntry {
@@ -172,6 +181,8 @@ export interface PatchedUnit {
 /** A value on its way: JSON (UTF-8). bytes are {"$bytes": base64}, NaN and infinities {"$float": "nan" | "inf" | "-inf"}. */
 export interface Value {
   json: Buffer;
+  /** instead of `json`, where that is larger than 1 MiB */
+  large: LargeValue | undefined;
 }
 
 export interface Arguments {
@@ -179,6 +190,18 @@ export interface Arguments {
   positional: Buffer;
   /** JSON object, may be empty bytes */
   keywords: Buffer;
+  /** instead of both, one after the other, where they are larger than 1 MiB together */
+  large: LargeValue | undefined;
+}
+
+/** Of a call's arguments or result: a blob, which is the line "hobvalue CALL\n" and then the JSON. So it belongs to one call, and goes when that is forgotten. */
+export interface LargeValue {
+  /** digest */
+  blob: string;
+  /** of the JSON */
+  bytes: number;
+  /** of arguments: bytes that are the positional ones */
+  positional: number;
 }
 
 export interface Frame {
@@ -194,7 +217,7 @@ export interface Frame {
 
 /** Why a call did not give a result. */
 export interface Failure {
-  /** "exception" | "arguments" | "encoding" | "timeout" | "cancelled" | "memory" | "exit" | "signal" | "load" | "infrastructure" */
+  /** "exception" | "arguments" | "encoding" | "timeout" | "cancelled" | "memory" | "exit" | "signal" | "load" | "infrastructure" | "exhausted" */
   kind: string;
   /** exception class, e.g. "ValueError" */
   type: string;
@@ -610,6 +633,7 @@ function createBaseFunctionSpec(): FunctionSpec {
     network: "",
     secrets: [],
     className: "",
+    backoff: undefined,
   };
 }
 
@@ -683,6 +707,9 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
     }
     if (message.className !== "") {
       writer.uint32(186).string(message.className);
+    }
+    if (message.backoff !== undefined) {
+      Backoff.encode(message.backoff, writer.uint32(194).fork()).join();
     }
     return writer;
   },
@@ -884,6 +911,14 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
             message.className = reader.string();
             continue;
           }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.backoff = Backoff.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -926,6 +961,88 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
     message.network = object.network ?? "";
     message.secrets = object.secrets?.map((e) => e) || [];
     message.className = object.className ?? "";
+    message.backoff = (object.backoff !== undefined && object.backoff !== null)
+      ? Backoff.fromPartial(object.backoff)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseBackoff(): Backoff {
+  return { delayMs: 0, factor: 0, maxDelayMs: 0 };
+}
+
+export const Backoff: MessageFns<Backoff> = {
+  encode(message: Backoff, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.delayMs !== 0) {
+      writer.uint32(8).uint32(message.delayMs);
+    }
+    if (message.factor !== 0) {
+      writer.uint32(17).double(message.factor);
+    }
+    if (message.maxDelayMs !== 0) {
+      writer.uint32(24).uint32(message.maxDelayMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Backoff {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackoff();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.delayMs = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.factor = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.maxDelayMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Backoff>): Backoff {
+    return Backoff.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Backoff>): Backoff {
+    const message = createBaseBackoff();
+    message.delayMs = object.delayMs ?? 0;
+    message.factor = object.factor ?? 0;
+    message.maxDelayMs = object.maxDelayMs ?? 0;
     return message;
   },
 };
@@ -1503,13 +1620,16 @@ export const PatchedUnit: MessageFns<PatchedUnit> = {
 };
 
 function createBaseValue(): Value {
-  return { json: Buffer.alloc(0) };
+  return { json: Buffer.alloc(0), large: undefined };
 }
 
 export const Value: MessageFns<Value> = {
   encode(message: Value, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.json.length !== 0) {
       writer.uint32(10).bytes(message.json);
+    }
+    if (message.large !== undefined) {
+      LargeValue.encode(message.large, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1535,6 +1655,14 @@ export const Value: MessageFns<Value> = {
             message.json = Buffer.from(reader.bytes());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.large = LargeValue.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1553,12 +1681,15 @@ export const Value: MessageFns<Value> = {
   fromPartial(object: DeepPartial<Value>): Value {
     const message = createBaseValue();
     message.json = object.json ?? Buffer.alloc(0);
+    message.large = (object.large !== undefined && object.large !== null)
+      ? LargeValue.fromPartial(object.large)
+      : undefined;
     return message;
   },
 };
 
 function createBaseArguments(): Arguments {
-  return { positional: Buffer.alloc(0), keywords: Buffer.alloc(0) };
+  return { positional: Buffer.alloc(0), keywords: Buffer.alloc(0), large: undefined };
 }
 
 export const Arguments: MessageFns<Arguments> = {
@@ -1568,6 +1699,9 @@ export const Arguments: MessageFns<Arguments> = {
     }
     if (message.keywords.length !== 0) {
       writer.uint32(18).bytes(message.keywords);
+    }
+    if (message.large !== undefined) {
+      LargeValue.encode(message.large, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1601,6 +1735,14 @@ export const Arguments: MessageFns<Arguments> = {
             message.keywords = Buffer.from(reader.bytes());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.large = LargeValue.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1620,6 +1762,88 @@ export const Arguments: MessageFns<Arguments> = {
     const message = createBaseArguments();
     message.positional = object.positional ?? Buffer.alloc(0);
     message.keywords = object.keywords ?? Buffer.alloc(0);
+    message.large = (object.large !== undefined && object.large !== null)
+      ? LargeValue.fromPartial(object.large)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseLargeValue(): LargeValue {
+  return { blob: "", bytes: 0, positional: 0 };
+}
+
+export const LargeValue: MessageFns<LargeValue> = {
+  encode(message: LargeValue, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.blob !== "") {
+      writer.uint32(10).string(message.blob);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(16).uint64(message.bytes);
+    }
+    if (message.positional !== 0) {
+      writer.uint32(24).uint64(message.positional);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LargeValue {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLargeValue();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blob = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.positional = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LargeValue>): LargeValue {
+    return LargeValue.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LargeValue>): LargeValue {
+    const message = createBaseLargeValue();
+    message.blob = object.blob ?? "";
+    message.bytes = object.bytes ?? 0;
+    message.positional = object.positional ?? 0;
     return message;
   },
 };
