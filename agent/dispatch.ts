@@ -19,6 +19,9 @@ import { createSnapshotLists } from "./snapshots.ts";
 /** Of a container's memory, in files that its functions have written and left. */
 const filesShareMost = 0.4;
 
+/** Steps on the way to a result that is milliseconds away wait so long to be told with it: each alone would have control work while its processor is wanted. */
+const patienceMs = 5;
+
 type Message = NonNullable<AgentMessage["message"]>;
 
 export interface DispatchHost {
@@ -59,7 +62,7 @@ export interface Dispatcher {
 }
 
 export function createDispatcher(host: DispatchHost): Dispatcher {
-  const { content, send, clock } = host;
+  const { content, clock } = host;
   const insides = new Map<string, Inside>();
   const children = new Map<string, string>(); // child call → container of its caller
   const shown = createShown(host);
@@ -68,6 +71,26 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     return Buffer.from(text ?? new Uint8Array()).toString("utf8");
   });
   let lines: LogLine[] = [];
+  let steps: Message[] = [];
+  let due: NodeJS.Timeout | undefined;
+
+  function sendSteps(): void {
+    clearTimeout(due);
+    due = undefined;
+    const told = steps;
+    steps = [];
+    for (const step of told) host.send(step);
+  }
+
+  function send(message: Message): void {
+    if (steps.length > 0) sendSteps();
+    host.send(message);
+  }
+
+  function sendStep(message: Message): void {
+    steps.push(message);
+    due ??= setTimeout(sendSteps, patienceMs);
+  }
 
   function flushLines(): void {
     if (lines.length === 0) return;
@@ -76,7 +99,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     send({ $case: "logs", value: { lines: batch } });
   }
 
-  const loads = createLoads({ content, send, clock, insides, lists, shown, flushLines });
+  const loads = createLoads({ content, send, sendStep, clock, insides, lists, shown, flushLines });
 
   function sayInLog(container: string, call: string, text: string, dropped = 0): void {
     eventsOf(container).output([{ call, stream: "system", timeMs: clock.now(), text, dropped }]);
@@ -95,7 +118,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     },
     started(call, timeMs) {
       const attempt = insides.get(id)?.calls.get(call)?.attempt ?? 0;
-      send({ $case: "started", value: { call, container: id, attempt, timeMs } });
+      sendStep({ $case: "started", value: { call, container: id, attempt, timeMs } });
     },
     childCall(child) {
       const app = child.app || insides.get(id)?.calls.get(child.parent)?.app || "";
@@ -144,7 +167,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     if (!inside || inside.draining.begun || !version) return finish({ failure: failure("infrastructure", gone(id)) });
     inside.calls.set(call, state);
     try {
-      const load = order.load && loads.begin(order.load);
+      const load = order.load && loads.begin(order.load, true);
       if (!load)
         await inside.sending; // a load that came before this call goes before it
       else if (!(await load.sent)) return finish({ failure: (await load.done).failure });
@@ -187,7 +210,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       insides.delete(id);
       for (const [child, container] of children) if (container === id) children.delete(child);
     },
-    load: async (load) => void (await loads.begin(load).done),
+    load: async (load) => void (await loads.begin(load, false).done),
     dispatch,
     cancel(call) {
       for (const inside of insides.values()) {

@@ -23,16 +23,19 @@ interface LoadsHost extends Pick<DispatchHost, "content" | "send" | "clock"> {
   insides: ReadonlyMap<string, Inside>;
   lists: SnapshotLists;
   shown: Shown;
+  /** For what may wait for a call's result. */
+  sendStep: DispatchHost["send"];
   /** Output goes before the answer that it came before. */
   flushLines(): void;
 }
 
 export interface Loads {
-  begin(load: Load): BegunLoad;
+  /** `called`: a call came with it, whose result people wait for. */
+  begin(load: Load, called: boolean): BegunLoad;
 }
 
 export function createLoads(host: LoadsHost): Loads {
-  const { insides, content, lists, shown, send, clock } = host;
+  const { insides, content, lists, shown, clock } = host;
 
   const isIn = (inside: Inside, snapshot: string): boolean =>
     insides.get(inside.container.id) === inside && (inside.loading.has(snapshot) || inside.snapshots.includes(snapshot));
@@ -91,7 +94,7 @@ export function createLoads(host: LoadsHost): Loads {
   }
 
   /** Loads go to one container's runner in order, for each may build on the one before; none waits for another to be done. */
-  function begin(load: Load): BegunLoad {
+  function begin(load: Load, called: boolean): BegunLoad {
     const beganAtMs = clock.now();
     const inside = insides.get(load.container);
     const refusal = claim(inside, load);
@@ -110,7 +113,7 @@ export function createLoads(host: LoadsHost): Loads {
       () => false, // `done` tells why
     );
     inside.sending = sent.then(() => {});
-    const done = awaitLoad(inside, load, { beganAtMs, before, sending }).finally(() => {
+    const done = awaitLoad(inside, load, { beganAtMs, before, sending, called }).finally(() => {
       const left = (inside.loading.get(snapshot) ?? 1) - 1;
       if (left > 0) inside.loading.set(snapshot, left);
       else inside.loading.delete(snapshot);
@@ -121,7 +124,12 @@ export function createLoads(host: LoadsHost): Loads {
   async function awaitLoad(
     inside: Inside,
     load: Load,
-    { beganAtMs, before, sending }: { beganAtMs: number; before: Hurts; sending: ReturnType<typeof sendLoad> },
+    {
+      beganAtMs,
+      before,
+      sending,
+      called,
+    }: { beganAtMs: number; before: Hurts; sending: ReturnType<typeof sendLoad>; called: boolean },
   ): BegunLoad["done"] {
     const snapshot = load.snapshot?.digest ?? "";
     let how = { tier: "fork", reason: "" };
@@ -136,18 +144,19 @@ export function createLoads(host: LoadsHost): Loads {
       return endLoad(load, beganAtMs, failure("infrastructure", sentenceOf(error)));
     }
     inside.snapshots = [...inside.snapshots.filter((known) => known !== snapshot && !load.retire.includes(known)), snapshot];
-    return endLoad(load, beganAtMs, undefined, how);
+    return endLoad(load, beganAtMs, undefined, { ...how, called });
   }
 
   function endLoad(
     load: Load,
     beganAtMs: number,
     failed: Failure | undefined,
-    how = { tier: load.tier, reason: "" },
+    { called, ...how }: { tier: string; reason: string; called?: boolean } = { tier: load.tier, reason: "" },
   ): Awaited<BegunLoad["done"]> {
     const ms = clock.now() - beganAtMs;
     host.flushLines();
     const { id, container, snapshot } = load;
+    const send = called ? host.sendStep : host.send;
     send({ $case: "loaded", value: { load: id, container, snapshot: snapshot?.digest ?? "", ms, failure: failed, ...how } });
     return { ms, failure: failed };
   }

@@ -8,7 +8,7 @@ import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { createAdmission } from "./admission.ts";
 import { argumentsProblem, unknownSentence } from "./arguments.ts";
 import { type Call, endAttempt, laneOf, lanes, newCall, outlives, toCall } from "./call.ts";
-import { afterEvent, afterFailure, type CallEvent, type CallState } from "./call-states.ts";
+import { afterEvent, afterFailure, type CallEvent, type CallState, isFinished } from "./call-states.ts";
 import type { CallStore, StoredCall } from "./engine/engine.ts";
 import { attach, detach } from "./family.ts";
 import type { Limits } from "./limits.ts";
@@ -69,10 +69,12 @@ export function createCalls(parts: CallsParts): Calls {
     store.save(call);
     if (call.announced) return;
     call.announced = true;
-    turn.toClient(() => {
+    const announce = (): void => {
       call.announced = false;
       parts.announce({ ...call.info }); // a copy: what is buffered must not change while it waits
-    });
+    };
+    if (isFinished(call.info.state)) turn.toWaiting(announce);
+    else turn.toClient(announce);
   }
 
   /** False when the event comes too late: the first outcome stays. */

@@ -191,6 +191,7 @@ function wire(
       scheduler.run();
     },
     commit: () => engine.commit(),
+    queued: () => calls.queued,
     onStuck: (error) => sessions.notice("error", error.sentence),
   });
   const spread = createSpread(nodes.spread, clock.now);

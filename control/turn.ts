@@ -1,4 +1,5 @@
-// ④⑦ The end of an event-loop turn: decide, record as one transaction, and only then send. What was sent is therefore recorded.
+// ④⑦ The end of an event-loop turn: decide, record as one transaction, and only then send. What was sent is therefore recorded. An outcome that
+// somebody waits for goes before the decision, where no call waits for that.
 
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
@@ -12,6 +13,8 @@ interface TurnSteps {
   commit(): void;
   /** Called once when recording begins to fail. Nothing that waits is lost. */
   onStuck(error: HobError): void;
+  /** Calls that the decision could place. */
+  queued(): number;
 }
 
 export interface Turn extends Disposable {
@@ -23,6 +26,8 @@ export interface Turn extends Disposable {
   /** Sends to nodes go first: they are what a person waits for. */
   toNode(send: () => void): void;
   toClient(send: () => void): void;
+  /** As toClient, for what a person waits for: a call's outcome. */
+  toWaiting(send: () => void): void;
   /** Ends the turn now. */
   settle(): void;
 }
@@ -36,6 +41,7 @@ export function createTurn(log: Log, rest: Pick<Rest, "worked">): Turn {
   let grouped: NodeJS.Immediate | undefined; // the end of an iteration in which something has gone through already
   let toNodes: (() => void)[] = [];
   let toClients: (() => void)[] = [];
+  let awaited = false; // one of those is an outcome
 
   function recorded(): boolean {
     try {
@@ -58,20 +64,27 @@ export function createTurn(log: Log, rest: Pick<Rest, "worked">): Turn {
     return true;
   }
 
+  /** Records, then sends; false when it could not be recorded. */
+  function tell(): boolean {
+    if (!recorded()) return false;
+    const sends = [toNodes, toClients];
+    toNodes = [];
+    toClients = [];
+    awaited = false;
+    for (const list of sends) for (const send of list) send();
+    return true;
+  }
+
   function settle(): void {
     scheduled = false;
+    if (awaited && steps?.queued() === 0 && !tell()) return;
     deciding = true;
     try {
       steps?.decide();
     } finally {
       deciding = false;
     }
-    if (!recorded()) return;
-    const sends = [toNodes, toClients];
-    toNodes = [];
-    toClients = [];
-    for (const list of sends) for (const send of list) send();
-    rest.worked();
+    if (tell()) rest.worked();
   }
 
   /** The first change of an event-loop iteration goes through at once, the others of that iteration together at its end. */
@@ -102,6 +115,11 @@ export function createTurn(log: Log, rest: Pick<Rest, "worked">): Turn {
       if (!deciding) wake();
     },
     toClient(send) {
+      toClients.push(send);
+      if (!deciding) wake();
+    },
+    toWaiting(send) {
+      awaited = true;
       toClients.push(send);
       if (!deciding) wake();
     },

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What was loaded is forgotten, where it is retired, when nothing has come for this long.
 _quiet_s = 0.01
+#: What a patch has come to waits so long for the result of the call that came with it: the agent is woken once for both.
+_together_s = 0.002
 #: Or after so many loads, should they come so fast that it is never quiet.
 _loads_untidied = 32
 
@@ -45,6 +47,7 @@ class Zygote:
         self._callers: dict[str, Child] = {}  # by the calls that their functions made
         self._untidy = 0  # loads since it was last looked for something to forget
         self._finishing = False
+        self._together_until = 0.0  # what is held for the agent goes with a result, or then
         self._wakeup, wakeup_end = os.pipe()
         for fd in (self._wakeup, wakeup_end):
             os.set_blocking(fd, False)
@@ -72,17 +75,22 @@ class Zygote:
                 self._turn(fd, event)
             if events:
                 self._ahead.stirred()
-            if self._untidy and (not events or self._untidy >= _loads_untidied):
+            quiet = not events and not self._together_until
+            if self._untidy and (quiet or self._untidy >= _loads_untidied):
                 self._tidy()
-            elif not events:
+            elif quiet:
                 self._ahead.work()
             self._processes.kill_due()
-            self._agent.release()
+            if not self._together_until or time.monotonic() >= self._together_until:
+                self._together_until = 0.0
+                self._agent.release()
             if self._finishing and not self._processes.any:
                 self._end()
 
     def _patience(self) -> float | None:
         """Seconds until something is due by itself."""
+        if self._together_until:
+            return max(0.0, self._together_until - time.monotonic())
         wait = [_quiet_s] if self._untidy else []
         ahead = self._ahead.seconds()
         if ahead is not None:
@@ -247,6 +255,7 @@ class Zygote:
         if frame.kind == frames.RESULT and child.running and frame.head["call"] == child.running.head["call"]:
             self._processes.output.drain(child)
             child.running = None
+            self._together_until = 0.0
             if child.dropped:
                 self.send(frames.RESULT, {**frame.head, "droppedBytes": child.dropped}, frame.payload)
             else:
@@ -265,6 +274,7 @@ class Zygote:
             self._loads.answered(child, frame.head)
             if child.running and not child.loads and "cannot" not in frame.head:
                 self._started(child.running)
+                self._together_until = time.monotonic() + _together_s
             if child.serving is not None:
                 self.give_calls(child.serving)
         elif frame.kind == forking.BOUNCED and child.running and frame.head["call"] == child.running.head["call"]:
