@@ -22,6 +22,7 @@ import type { Calls } from "./calls.ts";
 import type { Builds } from "./images/builds.ts";
 import type { ImageRecords } from "./images/records.ts";
 import type { Logs } from "./logs.ts";
+import { isBatch, type Maps } from "./maps/maps.ts";
 import type { Command, Container, Node, Nodes } from "./nodes.ts";
 import type { Publishes } from "./publishes.ts";
 import type { Scheduler } from "./scheduler/scheduler.ts";
@@ -40,6 +41,7 @@ type ValueOf<K extends Kind> = Extract<Message, { $case: K }>["value"];
 interface AgentsParts {
   nodes: Nodes;
   calls: Calls;
+  maps: Pick<Maps, "finished" | "containerGone" | "nodeLinked" | "snapshotOf">;
   scheduler: Scheduler;
   publishes: Publishes;
   sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice" | "trouble">;
@@ -62,7 +64,7 @@ export interface Agents {
 }
 
 export function createAgents(parts: AgentsParts): Agents {
-  const { nodes, calls, scheduler, publishes, sessions, logs, shells, images, builds, turn, clock, log, build } = parts;
+  const { nodes, calls, maps, scheduler, publishes, sessions, logs, shells, images, builds, turn, clock, log, build } = parts;
   const streams = new Map<Node, { stream: Stream; batch: Batch<AgentCommand> }>();
   let closing = false;
 
@@ -80,7 +82,8 @@ export function createAgents(parts: AgentsParts): Agents {
     started: (_node, message) => calls.started(message),
     logs: (_node, { lines }) => logs.append(lines),
     finished(node, message) {
-      impliedLoad(node, message.call, message.container, message.loadMs, message.failure?.kind);
+      const { container, loadMs, failure } = message;
+      impliedLoad(node, calls.active(message.call)?.snapshot, { container, loadMs, failure: failure?.kind });
       calls.attemptFinished(node, message);
     },
     child: (node, request) => calls.start({ ...request, origin: request.origin || "function" }, node.name),
@@ -89,7 +92,11 @@ export function createAgents(parts: AgentsParts): Agents {
       const progress = builds.progress({ ...said, node: said.node || node.name });
       if (progress) sessions.progress(progress);
     },
-    inputs: (_node, { batch }) => log.warn({ batch }, "results of a map that control does not know"),
+    inputs(node, message) {
+      const { batch, container, loadMs, failure } = message;
+      impliedLoad(node, maps.snapshotOf(batch), { container, loadMs, failure: failure?.kind });
+      maps.finished(node, message);
+    },
     image(node, message) {
       if (message.requested && imageKey(message.requested) !== hostImageKey) builds.resolved(node, message);
       else hostResolved(node, message);
@@ -103,8 +110,11 @@ export function createAgents(parts: AgentsParts): Agents {
   };
 
   /** A call that ran with its load says that the load is done, should the answer to the load itself not have come first. */
-  function impliedLoad(node: Node, call: string, id: string, ms: number, failure: string | undefined): void {
-    const snapshot = calls.active(call)?.snapshot;
+  function impliedLoad(
+    node: Node,
+    snapshot: string | undefined,
+    { container: id, loadMs: ms, failure }: { container: string; loadMs: number; failure: string | undefined },
+  ): void {
     const pending = snapshot === undefined ? undefined : node.containers.get(id)?.loading.has(snapshot);
     if (!pending || failure === "load" || failure === "infrastructure") return;
     const outcome = scheduler.loadFinished(node, {
@@ -128,6 +138,7 @@ export function createAgents(parts: AgentsParts): Agents {
     container.owner.containers.delete(container.id);
     scheduler.containerGone(container);
     calls.containerGone(container, reason);
+    maps.containerGone(container, reason);
     shells.containerGone(container, reason);
   }
 
@@ -164,7 +175,9 @@ export function createAgents(parts: AgentsParts): Agents {
     node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build, peerKey: node.peerKey } });
     if (closing) node.send({ $case: "shutdown", value: { patienceMs: 0 } });
     if (!node.images.has(hostImageKey)) resolveHost(node);
-    calls.nodeLinked(node, hello.calls);
+    const [batches, held] = [hello.calls.filter(isBatch), hello.calls.filter((id) => !isBatch(id))];
+    calls.nodeLinked(node, held);
+    maps.nodeLinked(node, batches);
     log.info({ node: node.name, containers: node.containers.size, calls: hello.calls.length }, "node linked");
     turn.wake();
     return node;
@@ -243,6 +256,8 @@ function bytesOf(command: Command): number {
     const { load, arguments: given } = command.value;
     return (load ? loadBytes(load) : 0) + (given?.positional.byteLength ?? 0) + (given?.keywords.byteLength ?? 0);
   }
+  if (command.$case === "inputs")
+    return command.value.inputs.byteLength + (command.value.load ? loadBytes(command.value.load) : 0);
   return command.$case === "load" ? loadBytes(command.value) : 0;
 }
 

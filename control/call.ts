@@ -4,6 +4,7 @@ import { Attempt, CallInfo } from "../proto/gen/hob/v1/calls.ts";
 import type { Arguments, Failure, Version } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import type { StoredCall } from "./engine/engine.ts";
+import type { Work } from "./maps/map.ts";
 import type { Container } from "./nodes.ts";
 import type { QueuedCall } from "./scheduler/decide.ts";
 import type { Group } from "./scheduler/groups.ts";
@@ -12,7 +13,7 @@ export interface Call extends QueuedCall, StoredCall {
   readonly id: string;
   snapshot: string;
   version: Version | undefined;
-  group: Group<Call> | undefined;
+  group: Group<Work> | undefined;
   container: Container | undefined;
   parent: Call | undefined;
   readonly children: Set<Call>;

@@ -12,6 +12,7 @@ import { afterEvent, afterFailure, type CallEvent, type CallState, isFinished } 
 import type { CallStore, StoredCall } from "./engine/engine.ts";
 import { attach, detach } from "./family.ts";
 import type { Limits } from "./limits.ts";
+import type { Work } from "./maps/map.ts";
 import type { Container, Node, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
 import type { Groups } from "./scheduler/groups.ts";
@@ -22,7 +23,7 @@ interface CallsParts {
   store: CallStore;
   turn: Turn;
   registry: Registry;
-  groups: Groups<Call>;
+  groups: Groups<Work>;
   nodes: Nodes;
   clock: Clock;
   limits: Limits;

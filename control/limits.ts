@@ -31,6 +31,7 @@ const table = {
     of: "calls that wait for one another in a chain",
     remedy: "look for a recursion that does not end, or use .spawn, which nobody waits for",
   },
+  maps: { most: 1_000, of: "maps that run", remedy: "wait until some have finished" },
   sessions: { most: 512, of: "sessions of clients", remedy: "close some of them" },
   "log-readers": { most: 256, of: "readers of logs", remedy: "end some `hob logs`" },
   uploads: { most: 128, of: "uploads at a time", remedy: "try again in a moment" },

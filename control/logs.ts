@@ -4,7 +4,6 @@ import type { ServerWritableStream } from "@grpc/grpc-js";
 import type { LogLines, LogsRequest } from "../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
 import { toServiceError } from "../proto/status.ts";
-import type { Calls } from "./calls.ts";
 import type { Clients } from "./clients.ts";
 import type { LogQuery, LogStore } from "./engine/engine.ts";
 import { beyond, type Limits } from "./limits.ts";
@@ -14,6 +13,11 @@ import type { Turn } from "./turn.ts";
 const pageLines = 500;
 const standardLimit = 1_000;
 const largestLimit = 100_000;
+
+interface Caller {
+  app: string;
+  function: string;
+}
 
 export interface Logs {
   /** Takes in what a node has read from its containers. */
@@ -31,19 +35,20 @@ function matcher(request: LogsRequest): (line: LogLine) => boolean {
 
 interface LogsParts {
   store: LogStore;
-  calls: Pick<Calls, "find">;
+  /** The call or map of that id. */
+  find(id: string): Caller | undefined;
   turn: Turn;
   clients: Clients;
   limits: Limits;
 }
 
-export function createLogs({ store, calls, turn, clients, limits }: LogsParts): Logs {
+export function createLogs({ store, find, turn, clients, limits }: LogsParts): Logs {
   let readers = 0;
   const listeners = new Set<(lines: LogLine[]) => void>();
 
   function append(lines: LogLine[]): void {
     for (const line of lines) {
-      const info = line.call && (!line.app || !line.function) ? calls.find(line.call) : undefined;
+      const info = line.call && (!line.app || !line.function) ? find(line.call) : undefined;
       if (!info) continue;
       line.app = info.app;
       line.function = info.function;

@@ -14,10 +14,8 @@ import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/regist
 import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
 import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
 import { hostImageRef, imageKey } from "../proto/image.ts";
-import { toServiceError } from "../proto/status.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
-import type { Call } from "./call.ts";
 import { type Calls, createCalls } from "./calls.ts";
 import { type Clients, createClients } from "./clients.ts";
 import { type ContentParts, createContent } from "./content.ts";
@@ -31,6 +29,9 @@ import { createImagesService } from "./images/service.ts";
 import { createSharing } from "./images/sharing.ts";
 import { type Limits, withLimits } from "./limits.ts";
 import { createLogs, type Logs } from "./logs.ts";
+import type { Work } from "./maps/map.ts";
+import { createMaps, type Maps } from "./maps/maps.ts";
+import { createMapStreams } from "./maps/stream.ts";
 import { createNodes } from "./nodes.ts";
 import { createPublishes } from "./publishes.ts";
 import { createRegistry, type Registry } from "./registry.ts";
@@ -44,7 +45,7 @@ import { createSnapshots, type Snapshots } from "./snapshots.ts";
 import { createSpread } from "./spread.ts";
 import { createTurn, type Turn } from "./turn.ts";
 
-const standardRetention: Retention = { keepMs: 7 * 24 * 3_600_000, calls: 100_000, lines: 1_000_000 };
+const standardRetention: Retention = { keepMs: 7 * 24 * 3_600_000, calls: 100_000, lines: 1_000_000, maps: 1_000 };
 const trimMs = 30_000;
 const restMs = 2_000;
 const tickMs = 5_000; // for decisions that only time brings: containers that have been idle for long
@@ -71,6 +72,8 @@ export interface ControlOptions {
 interface Plane {
   turn: Turn;
   calls: Calls;
+  maps: Maps;
+  mapStreams: ReturnType<typeof createMapStreams>;
   sessions: Sessions;
   agents: Agents;
   logs: Logs;
@@ -97,14 +100,14 @@ function wire(
   const limits = withLimits(options.limits);
   const embedded = isEmbedded(options);
   const registry = createRegistry(engine.records);
-  const groups = createGroups<Call>();
+  const groups = createGroups<Work>();
   for (const app of registry.apps()) groups.update(app, registry.current(app), []);
   const nodes = createNodes((info, node) => {
     return groups.adopt({
       app: info.app,
       resourceClass: info.resourceClass ?? ResourceClass.create(),
       fits: (imageKey) => node.images.get(imageKey) === info.image,
-      functions: info.calls.flatMap((id) => calls.active(id)?.info.function ?? []),
+      functions: info.calls.flatMap((id) => calls.active(id)?.info.function ?? maps.functionOf(id) ?? []),
     });
   });
   const calls = createCalls({
@@ -117,8 +120,13 @@ function wire(
     limits,
     announce: (info) => sessions.call(info),
     finished(info) {
+      maps.parentEnded(info.id);
       if (info.attempt > 0) fleet.callFinished(info.finishedAtMs - info.queuedAtMs);
     },
+  });
+  const maps = createMaps({
+    ...{ store: engine.maps, turn, registry, groups, clock, limits, log },
+    announce: (info) => sessions.map(info),
   });
   const shutdown = embedded
     ? (patienceMs: number) => {
@@ -145,16 +153,17 @@ function wire(
   const { wayOf, unloadable } = publishes;
   const { secretsFor } = secrets;
   const scheduler = createScheduler({
-    ...{ turn, nodes, groups, registry, snapshots, calls, clock, log, wayOf, unloadable, secretsFor },
+    ...{ turn, nodes, groups, registry, snapshots, calls, maps, clock, log, wayOf, unloadable, secretsFor },
     imageFailure: builds.failureOf,
   });
-  const logs = createLogs({ store: engine.logs, calls, turn, clients, limits });
+  const logs = createLogs({ store: engine.logs, find: (id) => calls.find(id) ?? maps.find(id), turn, clients, limits });
   const sessions = createSessions({
     calls,
     callStore: engine.calls,
     logStore: engine.logs,
     registry,
     publishes,
+    maps,
     fleet,
     clients,
     turn,
@@ -176,7 +185,7 @@ function wire(
     imageFailure: builds.failureOf,
   });
   const agents = createAgents({
-    ...{ shells, nodes, calls, scheduler, publishes, sessions, logs, images, builds, turn, clock, log, build },
+    ...{ shells, nodes, calls, maps, scheduler, publishes, sessions, logs, images, builds, turn, clock, log, build },
   });
   for (const app of registry.apps()) {
     for (const { spec } of registry.current(app)) if (spec?.image) builds.resume(spec.image, app);
@@ -185,6 +194,7 @@ function wire(
   const service = createImagesService({ records: images, builds, kept, blobs, nodes, registry, clients, turn, clock });
   turn.begin({
     decide() {
+      maps.prepare();
       if (!agents.placing) return;
       builds.start();
       shells.place();
@@ -196,7 +206,23 @@ function wire(
   });
   const spread = createSpread(nodes.spread, clock.now);
   const content: ContentParts = { blobs: engine.blobs, snapshots, spread, limits, trace: images.trace };
-  return { turn, calls, sessions, agents, logs, fleet, registry, secrets, shells, kept, images: service, content };
+  const mapStreams = createMapStreams({ maps, store: engine.maps, turn, clients, log });
+  return {
+    turn,
+    calls,
+    maps,
+    mapStreams,
+    sessions,
+    agents,
+    logs,
+    fleet,
+    registry,
+    secrets,
+    shells,
+    kept,
+    images: service,
+    content,
+  };
 }
 
 /** Calls in flight have `patienceMs`, none by default: they run again when control comes back. */
@@ -217,8 +243,11 @@ function callsService(plane: Plane, engine: Engine): CallsServer {
       callback(null, { calls: found });
     },
     logs: (stream) => plane.logs.serve(stream),
-    map: (stream) => void stream.emit("error", toServiceError(new HobError("unavailable", "this control does not run maps"))),
-    listMaps: (_call, callback) => callback(null, { maps: [] }),
+    map: (stream) => plane.mapStreams.serve(stream),
+    listMaps({ request: { app, id, limit } }, callback) {
+      const one = id ? plane.maps.find(id) : undefined;
+      callback(null, { maps: id ? (one ? [one] : []) : plane.maps.list(app, Math.min(limit || 50, listedCalls)) });
+    },
   };
 }
 
@@ -291,8 +320,10 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   stack.use(plane.fleet);
   stack.use(plane.calls);
   stack.use(plane.kept);
+  stack.use(plane.maps);
   turn.settle();
-  stack.use(startHousekeeping(engine, () => plane.calls.queued + plane.calls.running === 0, options));
+  const idle = () => plane.calls.queued + plane.calls.running + plane.maps.running.size === 0;
+  stack.use(startHousekeeping(engine, idle, options));
   stack.use(await serve(options, plane, engine));
   const { agent } = options;
   const child = agent && stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.trouble(sentence), log));

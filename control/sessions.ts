@@ -18,6 +18,7 @@ import type {
 import { CallInfo as CallInfoMessage } from "../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
 import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
+import type { MapInfo } from "../proto/gen/hob/v1/maps.ts";
 import { imageKey } from "../proto/image.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Calls } from "./calls.ts";
@@ -25,6 +26,7 @@ import type { Clients } from "./clients.ts";
 import type { CallStore, LogStore } from "./engine/engine.ts";
 import type { Fleet } from "./fleet.ts";
 import { beyond, type Limits } from "./limits.ts";
+import type { Maps } from "./maps/maps.ts";
 import { clientLimits, createOutbox, type Outbox } from "./outbox.ts";
 import type { Publisher, Publishes } from "./publishes.ts";
 import type { Registry } from "./registry.ts";
@@ -42,6 +44,8 @@ type Event = NonNullable<SessionEvent["event"]>;
 export interface Sessions {
   serve(stream: Stream): void;
   call(info: CallInfo): void;
+  /** How far a map is, to those who watch its app. */
+  map(info: MapInfo): void;
   logs(lines: LogLine[]): void;
   /** Kept and told to sessions that open later, until a later phase of the same work says that it is done. */
   progress(progress: Progress): void;
@@ -61,6 +65,7 @@ interface SessionsParts {
   logStore: LogStore;
   registry: Registry;
   publishes: Publishes;
+  maps: Pick<Maps, "ofApp" | "cancel">;
   fleet: Fleet;
   clients: Clients;
   turn: Turn;
@@ -118,7 +123,7 @@ interface Session {
 }
 
 export function createSessions(parts: SessionsParts): Sessions {
-  const { calls, callStore, logStore, registry, publishes, fleet, clients, turn, clock, log, build } = parts;
+  const { calls, callStore, logStore, registry, publishes, maps, fleet, clients, turn, clock, log, build } = parts;
   const sessions = new Set<Session>();
   const current = new Map<string, Progress>();
   let trouble = "";
@@ -216,7 +221,7 @@ export function createSessions(parts: SessionsParts): Sessions {
       left -= valueBytes(call);
       return left >= 0 ? call : { ...call, arguments: undefined, result: undefined };
     });
-    return { app, versions: registry.current(app), recent, maps: [] };
+    return { app, versions: registry.current(app), recent, maps: maps.ofApp(app) };
   }
 
   function handle(session: Session, message: ClientMessage["message"]): void {
@@ -234,7 +239,7 @@ export function createSessions(parts: SessionsParts): Sessions {
         calls.start(message.value);
         break;
       case "cancel":
-        calls.cancel(message.value.call);
+        if (!maps.cancel(message.value.call)) calls.cancel(message.value.call);
         break;
       case "watch":
         watch(session, message.value);
@@ -315,6 +320,9 @@ export function createSessions(parts: SessionsParts): Sessions {
       if (progress.phase === "ready") current.delete(key);
       else current.set(key, progress);
       all({ $case: "progress", value: progress });
+    },
+    map(value) {
+      for (const session of sessions) if (session.apps.has(value.app)) session.outbox.sample({ event: { $case: "map", value } });
     },
     image(build) {
       for (const session of sessions) {

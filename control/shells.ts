@@ -8,8 +8,8 @@ import type { Log } from "../base/log.ts";
 import { Failure, Version } from "../proto/gen/hob/v1/common.ts";
 import type { OpenShell, ShellInput, ShellOutput, ShellStart, ShellsServer } from "../proto/gen/hob/v1/shell.ts";
 import { toServiceError } from "../proto/status.ts";
-import type { Call } from "./call.ts";
 import type { Clients } from "./clients.ts";
+import type { Work } from "./maps/map.ts";
 import type { Container, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
 import { unservable } from "./scheduler/gpus.ts";
@@ -51,7 +51,7 @@ export interface Shells {
 interface ShellsParts {
   nodes: Nodes;
   registry: Registry;
-  groups: Groups<Call>;
+  groups: Groups<Work>;
   snapshots: Snapshots;
   clients: Clients;
   turn: Turn;
@@ -135,7 +135,7 @@ export function createShells(parts: ShellsParts): Shells {
   }
 
   /** What the shell asks for, from the registry; undefined while its version is still on its way. */
-  function wishOf(shell: Shell): (ShellWish & { group: Group<Call> | undefined }) | undefined {
+  function wishOf(shell: Shell): (ShellWish & { group: Group<Work> | undefined }) | undefined {
     if (shell.start.image) return imageWish(shell.start.image);
     const { app, function: name, version: digest, container } = shell.start;
     const named = name ? registry.version(app, name, digest) : registry.current(app)[0];
@@ -156,7 +156,7 @@ export function createShells(parts: ShellsParts): Shells {
   }
 
   /** A container of an image alone: no app has that name. */
-  function imageWish(digest: string): ShellWish & { group: Group<Call> } {
+  function imageWish(digest: string): ShellWish & { group: Group<Work> } {
     const known = [...nodes.all.values()];
     if (known.length > 0 && !known.some(({ images }) => images.has(digest))) {
       throw new HobError("notFound", `no node has an image ${digest.slice(0, 12)}`, {

@@ -3,6 +3,7 @@
 import type { ContentFolder } from "../../base/content-folder.ts";
 import type { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
+import type { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
 
 export interface StoredRecord {
   key: string;
@@ -50,6 +51,53 @@ export interface CallStore {
   lastNumber(): number;
 }
 
+export interface InputBlock {
+  /** Index of its first input. */
+  first: number;
+  count: number;
+}
+
+/** Results that were recorded together, of inputs of one block. */
+export interface ResultPiece {
+  /** Rises with each piece of the map. */
+  position: number;
+  count: number;
+  bytes: Uint8Array;
+}
+
+interface MapQuery {
+  app: string; // "" any
+  limit: number;
+}
+
+/** What maps are, their inputs in blocks as they came, and their results in pieces as they were recorded: bytes, as in maps.proto. */
+export interface MapStore {
+  /** What counts is the state at the next commit. */
+  save(info: MapInfo): void;
+  unfinished(): MapInfo[];
+  find(id: string): MapInfo | undefined;
+  /** Newest first. */
+  list(query: MapQuery): MapInfo[];
+  lastNumber(): number;
+  addInputs(map: number, block: InputBlock, bytes: Uint8Array): void;
+  /** The next blocks that begin at `from` or later, in order. */
+  blocks(map: number, from: number, limit: number): InputBlock[];
+  /** The block in which that input lies. */
+  blockOf(map: number, index: number): InputBlock | undefined;
+  /** A block's inputs, committed or not. */
+  inputs(map: number, first: number): Uint8Array;
+  inputBytes(map: number): number;
+  /** `block`: index of its first input. */
+  addResults(map: number, block: number, piece: Omit<ResultPiece, "position">): void;
+  /** How many results of that block are committed. */
+  resultCount(map: number, block: number): number;
+  /** The first committed piece after that position, of one block or of all; undefined when there is none yet. */
+  resultsAfter(map: number, position: number, block?: number): ResultPiece | undefined;
+  piece(position: number): ResultPiece | undefined;
+  /** Results in the pieces up to that position. */
+  countUntil(map: number, position: number): number;
+}
+
 export interface LogQuery {
   apps: string[]; // empty: any
   function: string; // "" any
@@ -71,12 +119,14 @@ export interface Retention {
   keepMs: number;
   calls: number;
   lines: number;
+  maps: number;
 }
 
 export interface Engine extends Disposable {
   readonly records: Records;
   readonly calls: CallStore;
   readonly logs: LogStore;
+  readonly maps: MapStore;
   readonly blobs: ContentFolder;
   /**
    * Writes everything since the last commit, as one transaction. Throws a HobError (`exhausted` when the disk is full); nothing

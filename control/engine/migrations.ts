@@ -16,6 +16,16 @@ const steps: string[] = [
      container text not null, stream text not null, time_ms real not null, text text not null, dropped integer not null);
    create index logs_by_app on logs (app, seq);
    create index logs_by_call on logs (call, seq);`,
+  `create table maps (number integer primary key, id text not null unique, app text not null, state text not null,
+     finished_at_ms real not null, info blob not null);
+   create index maps_unfinished on maps (number) where state = 'running';
+   create table map_inputs (map integer not null, first integer not null, count integer not null, bytes blob not null);
+   create unique index map_inputs_by_first on map_inputs (map, first, count);
+   create table map_results (position integer primary key, map integer not null, block integer not null, count integer not null,
+     bytes blob not null);
+   create index map_results_by_map on map_results (map, position, count);
+   create index map_results_by_block on map_results (map, block, position, count);
+   alter table logs add column input integer;`,
 ];
 
 export function migrate(db: DatabaseSync, file: string): void {

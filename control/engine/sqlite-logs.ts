@@ -14,7 +14,7 @@ export type SqliteLogs = EnginePart & { store: LogStore; trim(retention: Retenti
 /** `settle` commits what is pending, so that a query sees it. */
 export function openSqliteLogs(db: DatabaseSync, settle: () => void): SqliteLogs {
   const insert = db.prepare(
-    "insert into logs (seq, call, app, function, container, stream, time_ms, text, dropped) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "insert into logs (seq, call, app, function, container, stream, time_ms, text, dropped, input) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
   );
   const selectLast = db.prepare("select max(seq) as seq from logs");
   const selectFirst = db.prepare("select seq, time_ms from logs order by seq limit 1");
@@ -61,8 +61,8 @@ export function openSqliteLogs(db: DatabaseSync, settle: () => void): SqliteLogs
     pending: () => pending.length > 0,
     write() {
       for (const line of pending) {
-        const { seq, call, app, function: name, container, stream, timeMs, text, dropped } = line;
-        insert.run(seq, call, app, name, container, stream, timeMs, text, dropped);
+        const { seq, call, app, function: name, container, stream, timeMs, text, dropped, input = null } = line;
+        insert.run(seq, call, app, name, container, stream, timeMs, text, dropped, input);
       }
     },
     written() {
@@ -94,8 +94,9 @@ export function openSqliteLogs(db: DatabaseSync, settle: () => void): SqliteLogs
       page(query, fromSeq, limit) {
         settle();
         const { sql, values } = condition(query);
-        const text = `select seq, call, app, function, container, stream, time_ms as timeMs, text, dropped from logs where ${sql} order by seq limit ?`;
-        return statement(text).all(fromSeq, ...values, limit) as unknown as LogLine[];
+        const text = `select seq, call, app, function, container, stream, time_ms as timeMs, text, dropped, input from logs where ${sql} order by seq limit ?`;
+        const rows = statement(text).all(fromSeq, ...values, limit) as unknown as (LogLine & { input: number | null })[];
+        return rows.map((row) => ({ ...row, input: row.input ?? undefined }));
       },
       lastSeq: () => lastSeq,
     },

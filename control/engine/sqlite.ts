@@ -10,6 +10,7 @@ import type { Engine, Retention } from "./engine.ts";
 import { migrate } from "./migrations.ts";
 import { openSqliteCalls } from "./sqlite-calls.ts";
 import { openSqliteLogs } from "./sqlite-logs.ts";
+import { openSqliteMaps } from "./sqlite-maps.ts";
 import { openSqliteRecords } from "./sqlite-records.ts";
 
 // Primary result codes, https://sqlite.org/rescode.html
@@ -86,7 +87,8 @@ export function openSqliteEngine(state: string, store: string): Engine {
   const records = openSqliteRecords(db);
   const calls = openSqliteCalls(db, () => commit());
   const logs = openSqliteLogs(db, () => commit());
-  const parts = [records, calls, logs];
+  const maps = openSqliteMaps(db, () => commit());
+  const parts = [records, calls, logs, maps];
   const begin = db.prepare("begin immediate");
   const end = db.prepare("commit");
   let commits = 0; // since the last checkpoint
@@ -116,7 +118,8 @@ export function openSqliteEngine(state: string, store: string): Engine {
     transaction(() => {
       const callsLeft = calls.trim(retention, nowMs);
       const linesLeft = logs.trim(retention, nowMs);
-      more = callsLeft || linesLeft;
+      const mapsLeft = maps.trim(retention, nowMs);
+      more = callsLeft || linesLeft || mapsLeft;
     });
     return more;
   }
@@ -125,6 +128,7 @@ export function openSqliteEngine(state: string, store: string): Engine {
     records: records.store,
     calls: calls.store,
     logs: logs.store,
+    maps: maps.store,
     blobs,
     commit,
     rest(idle) {

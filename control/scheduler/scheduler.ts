@@ -7,6 +7,8 @@ import type { Load, LoadFinished } from "../../proto/gen/hob/v1/agents.ts";
 import type { Failure, Version } from "../../proto/gen/hob/v1/common.ts";
 import type { Call } from "../call.ts";
 import type { Calls } from "../calls.ts";
+import { isTicket, type Ticket, type Work } from "../maps/map.ts";
+import type { Maps } from "../maps/maps.ts";
 import type { Container, Node, Nodes } from "../nodes.ts";
 import type { Way } from "../publishes.ts";
 import type { Registry } from "../registry.ts";
@@ -24,10 +26,11 @@ const graceMs = 10_000;
 interface SchedulerParts {
   turn: Turn;
   nodes: Nodes;
-  groups: Groups<Call>;
+  groups: Groups<Work>;
   registry: Registry;
   snapshots: Snapshots;
   calls: Calls;
+  maps: Pick<Maps, "cut" | "impossible" | "snapshotOf">;
   clock: Clock;
   log: Log;
   /** How a publish asked for these functions to be reloaded at this snapshot. */
@@ -64,7 +67,7 @@ export interface Scheduler {
 const drainMs = 60_000; // what calls that began with the former secret have to finish
 
 export function createScheduler(parts: SchedulerParts): Scheduler {
-  const { turn, nodes, groups, registry, snapshots, calls, clock, log } = parts;
+  const { turn, nodes, groups, registry, snapshots, calls, maps, clock, log } = parts;
   const demand = new Map<string, Demand>();
   let lastLoad = 0;
 
@@ -75,7 +78,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
 
   /** The versions whose secrets are all set, with those; throws when there is none. */
   function withSecrets(
-    group: Group<Call>,
+    group: Group<Work>,
     snapshot: string,
     versions: Version[],
   ): { served: Version[]; secrets: Load["secrets"] } {
@@ -96,7 +99,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     return { served, secrets };
   }
 
-  function loadMessage(group: Group<Call>, container: Container, snapshot: string, extra: Version[]): Load {
+  function loadMessage(group: Group<Work>, container: Container, snapshot: string, extra: Version[]): Load {
     const wanted = group.versions.filter((version) => version.snapshot === snapshot);
     for (const version of extra) if (!wanted.some((other) => other.function === version.function)) wanted.push(version);
     const { served, secrets } = withSecrets(group, snapshot, wanted);
@@ -109,7 +112,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
       return data ? [{ digest: bundle, data }] : [];
     });
     const used = registry.snapshotsInUse(group.app);
-    for (const id of container.calls.keys()) used.add(calls.active(id)?.snapshot ?? "");
+    for (const id of container.calls.keys()) used.add(calls.active(id)?.snapshot ?? maps.snapshotOf(id) ?? "");
     const fresh = container.app === "";
     return {
       id: ++lastLoad,
@@ -125,7 +128,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     };
   }
 
-  function loadInto(group: Group<Call>, container: Container, snapshot: string, extra: Version[]): Load {
+  function loadInto(group: Group<Work>, container: Container, snapshot: string, extra: Version[]): Load {
     const pending = container.loading.get(snapshot);
     if (pending) return pending.message;
     const message = loadMessage(group, container, snapshot, extra);
@@ -141,7 +144,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     return message;
   }
 
-  function dispatch(call: Call, group: Group<Call>, container: Container): void {
+  function dispatch(call: Call, group: Group<Work>, container: Container): void {
     const version = call.version!;
     parts.secretsFor(group.app, version.spec?.secrets ?? []); // one may have been removed since its code was loaded
     const load = container.loaded.has(call.snapshot) ? undefined : loadInto(group, container, call.snapshot, [version]);
@@ -157,6 +160,20 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     );
   }
 
+  function dispatchInputs(ticket: Ticket, group: Group<Work>, container: Container): void {
+    const { version } = ticket.map;
+    parts.secretsFor(group.app, version.spec?.secrets ?? []);
+    const load = container.loaded.has(ticket.snapshot) ? undefined : loadInto(group, container, ticket.snapshot, [version]);
+    const batch = maps.cut(ticket, container);
+    if (batch) turn.toNode(() => container.owner.send({ $case: "inputs", value: { ...batch, load } }));
+    else if (load) turn.toNode(() => container.owner.send({ $case: "load", value: load }));
+  }
+
+  function impossible(work: Work, sentence: string, kind: "load" | "infrastructure"): void {
+    if (isTicket(work)) maps.impossible(work, sentence, kind);
+    else calls.impossible(work, sentence, kind);
+  }
+
   /** A snapshot that cannot be read any more ends what needs it, with a sentence, and nothing else. */
   function guarded(step: () => void, impossible: (error: HobError) => void): void {
     try {
@@ -168,7 +185,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     }
   }
 
-  function load(group: Group<Call>, container: Container, snapshot: string): void {
+  function load(group: Group<Work>, container: Container, snapshot: string): void {
     const message = loadInto(group, container, snapshot, []);
     turn.toNode(() => container.owner.send({ $case: "load", value: message }));
   }
@@ -179,10 +196,12 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     const plan = decide({ nodes: [...nodes.all.values()], containers, groups: groups.all, demand }, clock.now());
     // The decision answers with the very objects that it was given.
     for (const step of plan.dispatches) {
-      const call = step.call as Call;
+      const work = step.call as Work;
+      const group = groups.all.get(step.group)!;
+      const container = step.container as Container;
       guarded(
-        () => dispatch(call, groups.all.get(step.group)!, step.container as Container),
-        (error) => calls.impossible(call, error.sentence, error instanceof MissingSecret ? "load" : "infrastructure"),
+        () => (isTicket(work) ? dispatchInputs(work, group, container) : dispatch(work, group, container)),
+        (error) => impossible(work, error.sentence, error instanceof MissingSecret ? "load" : "infrastructure"),
       );
     }
     for (const { group: key, snapshot, container } of plan.loads) {
@@ -210,7 +229,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
   }
 
   /** What needs an image that could not be built, or a GPU that no node has, would wait for ever. */
-  function hopeless(group: Group<Call>): { sentence: string; kind: "load" | "infrastructure" } | undefined {
+  function hopeless(group: Group<Work>): { sentence: string; kind: "load" | "infrastructure" } | undefined {
     const failure = parts.imageFailure(group.imageKey);
     if (failure) return { sentence: failure.message, kind: failure.kind === "infrastructure" ? "infrastructure" : "load" };
     const { gpu } = group.resourceClass;
@@ -219,13 +238,13 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
   }
 
   /** Its calls fail, and its code counts as not loadable, with one sentence. */
-  function refuseHopeless(group: Group<Call>): void {
+  function refuseHopeless(group: Group<Work>): void {
     const waiting = group.lanes.flatMap((lane) => [...lane]);
     if (waiting.length === 0 && group.eager.size === 0) return;
     const why = hopeless(group);
     if (!why) return;
     const { sentence, kind } = why;
-    for (const call of waiting) calls.impossible(call, sentence, kind);
+    for (const work of waiting) impossible(work, sentence, kind);
     for (const snapshot of group.eager) {
       const versions = group.versions.filter((version) => version.snapshot === snapshot);
       parts.unloadable(group.app, snapshot, versions, sentence);

@@ -17,12 +17,15 @@ import {
   AgentMessage,
   AgentsClient,
   type Dispatch,
+  type DispatchInputs,
+  InputsFinished,
   type Load,
   type ResolveImage,
 } from "../../proto/gen/hob/v1/agents.ts";
 import { CallsClient, type ClientMessage, type SessionEvent, type SessionEvents } from "../../proto/gen/hob/v1/calls.ts";
 import { type Backoff, type FileEntry, type ImageRef, Version } from "../../proto/gen/hob/v1/common.ts";
 import { ContainerInfo, NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
+import { MapInputs, MapResult, MapResults } from "../../proto/gen/hob/v1/maps.ts";
 import { Publish, StartCall } from "../../proto/gen/hob/v1/registry.ts";
 import { hostImageKey, imageKey } from "../../proto/image.ts";
 import { fromServiceError } from "../../proto/status.ts";
@@ -274,6 +277,8 @@ export interface AgentScript {
   /** What it does with a dispatch; the standard is to answer the load, and the call with its own first argument. */
   dispatch?(agent: TestAgent, dispatch: Dispatch): void | Promise<void>;
   load?(agent: TestAgent, load: Load): void;
+  /** What it does with a batch of a map, once its load is answered; the standard is to answer each input with its first argument. */
+  inputs?(agent: TestAgent, dispatch: DispatchInputs): void;
   /** What it does when it is to build an image. */
   build?(agent: TestAgent, resolve: ResolveImage): void;
   /** Makes as many generic containers as control wishes; the standard. */
@@ -372,6 +377,10 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
       if (command.value.load) specialise(command.value.load);
       if (script.dispatch) void script.dispatch(agent, command.value);
       else answer(agent, command.value);
+    } else if (command.$case === "inputs") {
+      const { load } = command.value;
+      if (load) agent.loaded(load);
+      (script.inputs ?? answerInputs)(agent, command.value);
     } else if (command.$case === "shutdown") stream.end();
     commands.add(command);
   }
@@ -388,6 +397,28 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
   });
   send({ $case: "hello", value: { node, build: "test", calls: script.calls ?? [], peerAddress: "" } });
   return agent;
+}
+
+/** Answers with what `resultOf` makes of each input's first argument. */
+function answerInputs(agent: TestAgent, dispatch: DispatchInputs, outcome: (value: unknown) => object = asValue): void {
+  const results = MapInputs.decode(dispatch.inputs).inputs.map(({ index, arguments: given }) => {
+    const [first] = JSON.parse(given!.positional.toString()) as unknown[];
+    return MapResult.fromPartial({ index, ...outcome(first) });
+  });
+  finishInputs(agent, dispatch, results, { last: true });
+}
+
+const asValue = (value: unknown) => ({ value: { json: Buffer.from(JSON.stringify(value)) } });
+
+function finishInputs(
+  agent: TestAgent,
+  { batch, container }: DispatchInputs,
+  results: MapResult[],
+  more: Partial<InputsFinished>,
+): void {
+  const bytes = Buffer.from(MapResults.encode({ results }).finish());
+  const value = InputsFinished.fromPartial({ batch, container, results: bytes, count: results.length, runMs: 0.01, ...more });
+  agent.send({ $case: "inputs", value });
 }
 
 export function answer(agent: TestAgent, dispatch: Dispatch): void {

@@ -203,11 +203,11 @@ test("old calls and lines are forgotten, those unfinished and the newest are not
       engine.logs.append([LogLine.fromPartial({ text: `${number}`, timeMs: number })]);
     }
     engine.commit();
-    while (engine.trim({ keepMs: 10, calls: 4, lines: 5 }, 20));
+    while (engine.trim({ keepMs: 10, calls: 4, lines: 5, maps: 1_000 }, 20));
     expect(engine.calls.list({ app: "", function: "", limit: 50 }).map(({ number }) => number)).toEqual([20, 19, 18, 17, 3]);
     const any = { apps: [], function: "", call: "", sinceMs: 0 };
     expect(engine.logs.page(any, 0, 50).map(({ seq }) => seq)).toEqual([16, 17, 18, 19, 20]);
-    while (engine.trim({ keepMs: 1, calls: 4, lines: 5 }, 1_000));
+    while (engine.trim({ keepMs: 1, calls: 4, lines: 5, maps: 1_000 }, 1_000));
     expect(engine.logs.page(any, 0, 50)).toHaveLength(1);
   }
   using engine = openSqliteEngine(state, blobs);

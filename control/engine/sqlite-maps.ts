@@ -1,0 +1,126 @@
+// ⑦ Maps in SQLite: a row a map, a row for some hundred inputs, a row for the results of one commit and block. Bytes are written once and never changed.
+
+import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
+import { HobError } from "../../base/errors.ts";
+import { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
+import type { InputBlock, MapStore, ResultPiece, Retention } from "./engine.ts";
+import type { EnginePart } from "./sqlite-records.ts";
+
+const slice = 100; // rows forgotten in one transaction, each up to 1 MiB
+
+export type SqliteMaps = EnginePart & { store: MapStore; trim(retention: Retention, nowMs: number): boolean };
+
+/** `settle` commits what is pending, so that a query sees it. */
+export function openSqliteMaps(db: DatabaseSync, settle: () => void): SqliteMaps {
+  const upsert = db.prepare(
+    `insert into maps (number, id, app, state, finished_at_ms, info) values (?, ?, ?, ?, ?, ?)
+     on conflict (number) do update set state = excluded.state, finished_at_ms = excluded.finished_at_ms, info = excluded.info`,
+  );
+  const selectUnfinished = db.prepare("select info from maps where state = 'running' order by number");
+  const selectById = db.prepare("select info from maps where id = ?");
+  const selectList = db.prepare("select info from maps where ? in ('', app) order by number desc limit ?");
+  const selectLast = db.prepare("select max(number) as number from maps");
+  const insertInputs = db.prepare("insert into map_inputs (map, first, count, bytes) values (?, ?, ?, ?)");
+  const selectBlocks = db.prepare("select first, count from map_inputs where map = ? and first >= ? order by first limit ?");
+  const selectBlockOf = db.prepare(
+    "select first, count from map_inputs where map = ? and first <= ? order by first desc limit 1",
+  );
+  const selectInputs = db.prepare("select bytes from map_inputs where map = ? and first = ?");
+  const selectInputBytes = db.prepare("select sum(length(bytes)) as bytes from map_inputs where map = ?");
+  const insertResults = db.prepare("insert into map_results (map, block, count, bytes) values (?, ?, ?, ?)");
+  const selectCount = db.prepare("select sum(count) as count from map_results where map = ? and block = ?");
+  const selectCountUntil = db.prepare("select sum(count) as count from map_results where map = ? and position <= ?");
+  const selectAfter = db.prepare(
+    "select position, count, bytes from map_results where map = ? and position > ? order by position limit 1",
+  );
+  const selectOfBlock = db.prepare(
+    "select position, count, bytes from map_results where map = ? and block = ? and position > ? order by position limit 1",
+  );
+  const selectPiece = db.prepare("select position, count, bytes from map_results where position = ?");
+  // The newest map always stays: its number is where numbering goes on.
+  const selectOld = db.prepare(
+    `select number from maps where state <> 'running' and (finished_at_ms < ? or number <= ?) and number < ? order by number limit 1`,
+  );
+  const trimResults = db.prepare(
+    `delete from map_results where position in (select position from map_results where map = ? limit ${slice})`,
+  );
+  const trimInputs = db.prepare(
+    `delete from map_inputs where rowid in (select rowid from map_inputs where map = ? limit ${slice})`,
+  );
+  const trimMap = db.prepare("delete from maps where number = ?");
+
+  const dirty = new Map<number, MapInfo>();
+  let inputs: { map: number; block: InputBlock; bytes: Uint8Array }[] = [];
+  let results: { map: number; block: number; count: number; bytes: Uint8Array }[] = [];
+
+  const infoOf = (row: Record<string, SQLOutputValue>): MapInfo => MapInfo.decode(row["info"] as Uint8Array);
+  const lastNumber = (): number => (selectLast.get() as { number: number | null }).number ?? 0;
+  const counted = (row: unknown): number => (row as { count: number | null }).count ?? 0;
+
+  return {
+    pending: () => dirty.size > 0 || inputs.length > 0 || results.length > 0,
+    write() {
+      for (const info of dirty.values()) {
+        const { number, id, app, state, finishedAtMs } = info;
+        upsert.run(number, id, app, state, finishedAtMs, MapInfo.encode(info).finish());
+      }
+      for (const { map, block, bytes } of inputs) insertInputs.run(map, block.first, block.count, bytes);
+      for (const { map, block, count, bytes } of results) insertResults.run(map, block, count, bytes);
+    },
+    written() {
+      dirty.clear();
+      inputs = [];
+      results = [];
+    },
+    trim(retention, nowMs) {
+      const last = lastNumber();
+      const old = selectOld.get(nowMs - retention.keepMs, last - retention.maps, last) as { number: number } | undefined;
+      if (!old) return false;
+      const rows = Number(trimResults.run(old.number).changes) || Number(trimInputs.run(old.number).changes);
+      if (rows === 0) trimMap.run(old.number);
+      return true;
+    },
+    store: {
+      save: (info) => void dirty.set(info.number, info),
+      unfinished: () => selectUnfinished.all().map(infoOf),
+      find(id) {
+        for (const info of dirty.values()) if (info.id === id) return info;
+        const row = selectById.get(id);
+        return row && infoOf(row);
+      },
+      list({ app, limit }) {
+        settle();
+        return selectList.all(app, limit).map(infoOf);
+      },
+      lastNumber,
+      addInputs: (map, block, bytes) => void inputs.push({ map, block, bytes }),
+      blocks(map, from, limit) {
+        const rows = selectBlocks.all(map, from, limit) as unknown as InputBlock[];
+        if (rows.length === limit) return rows;
+        const fresh = inputs.filter((row) => row.map === map && row.block.first >= from).map(({ block }) => block);
+        return [...rows, ...fresh].slice(0, limit);
+      },
+      blockOf(map, index) {
+        const row = selectBlockOf.get(map, index) as InputBlock | undefined;
+        return row && index < row.first + row.count ? row : undefined;
+      },
+      inputs(map, first) {
+        const fresh = inputs.find((row) => row.map === map && row.block.first === first);
+        if (fresh) return fresh.bytes;
+        const row = selectInputs.get(map, first) as { bytes: Uint8Array } | undefined;
+        if (!row)
+          throw new HobError("corrupt", `reading the inputs of map ${map} from ${first} on: they are not in the database`);
+        return row.bytes;
+      },
+      inputBytes: (map) => (selectInputBytes.get(map) as { bytes: number | null }).bytes ?? 0,
+      addResults: (map, block, { count, bytes }) => void results.push({ map, block, count, bytes }),
+      resultCount: (map, block) => counted(selectCount.get(map, block)),
+      resultsAfter(map, position, block) {
+        const row = block === undefined ? selectAfter.get(map, position) : selectOfBlock.get(map, block, position);
+        return row as ResultPiece | undefined;
+      },
+      piece: (position) => selectPiece.get(position) as ResultPiece | undefined,
+      countUntil: (map, position) => counted(selectCountUntil.get(map, position)),
+    },
+  };
+}

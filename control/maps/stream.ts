@@ -1,0 +1,192 @@
+// ⑦ The client's end of a map: takes in inputs as far as there is room, and gives out results as far as it is asked, each from the store.
+
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { HobError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { InputCredit, MapEvent, MapEvents, MapInfo, MapRequest, OpenMap } from "../../proto/gen/hob/v1/maps.ts";
+import { toServiceError } from "../../proto/status.ts";
+import type { Clients } from "../clients.ts";
+import type { MapStore } from "../engine/engine.ts";
+import type { Turn } from "../turn.ts";
+import type { Reader, RunningMap } from "./map.ts";
+import type { Maps } from "./maps.ts";
+import { type Cursor, openOrdered, openUnordered, type Some } from "./results.ts";
+import { inputsUntil } from "./sizes.ts";
+
+type Stream = ServerDuplexStream<MapRequest, MapEvents>;
+type Event = NonNullable<MapEvent["event"]>;
+
+interface StreamParts {
+  maps: Maps;
+  store: MapStore;
+  turn: Turn;
+  clients: Clients;
+  log: Log;
+}
+
+interface Opened {
+  info: MapInfo;
+  /** Until it has ended. */
+  map: RunningMap | undefined;
+  cursor: Cursor;
+}
+
+export function createMapStreams(parts: StreamParts): { serve(stream: Stream): void } {
+  const { maps, store, turn, clients, log } = parts;
+
+  function open(request: OpenMap): Opened {
+    const known = maps.find(request.id);
+    if (!known && request.resume) {
+      throw new HobError("notFound", `map ${request.id} is not known: it has been forgotten, or was made elsewhere`, {
+        remedy: "start it again",
+      });
+    }
+    const map = known ? maps.running.get(known.id) : maps.open(request);
+    const info = map?.info ?? known!;
+    const cursor = request.ordered
+      ? openOrdered(store, info.number, request.position)
+      : openUnordered(store, info.number, request.position);
+    return { info, map, cursor };
+  }
+
+  function serve(stream: Stream): void {
+    let opened: Opened | undefined;
+    let credit = 0;
+    let sent = 0;
+    let before = 0; // results that the client had when it opened this stream
+    let told = { recorded: 0, until: 0 };
+    let over = false;
+    const leave = clients.enter();
+
+    const write = (event: Event): boolean => stream.write({ events: [{ event }] });
+
+    const untilOf = (map: RunningMap): number => {
+      const delivered = Math.max(...[...map.readers].map((one) => one.delivered));
+      return inputsUntil({
+        recorded: map.info.inputs,
+        recordedBytes: map.bytes,
+        delivered: map.info.detached ? undefined : delivered,
+      });
+    };
+
+    /** What it was told once holds. */
+    function creditOf({ info }: Opened, map: RunningMap | undefined): InputCredit {
+      told = { recorded: info.inputs, until: Math.max(told.until, map ? untilOf(map) : info.inputs) };
+      return told;
+    }
+
+    function giveCredit(map: RunningMap): void {
+      const former = told;
+      const value = creditOf(opened!, map);
+      if (map.state === "open" && (value.until > former.until || value.recorded > former.recorded))
+        write({ $case: "credit", value });
+    }
+
+    /** As many results as there are, are asked for, and fit. The last word comes after the last of them. */
+    function pump(): void {
+      if (!opened || over) return;
+      const { info, map, cursor } = opened;
+      let some: Some | undefined;
+      while (sent < credit && !stream.writableNeedDrain) {
+        some = cursor.next();
+        if (!some) break;
+        const { bytes, count, position } = some;
+        sent += count;
+        write({
+          $case: "results",
+          value: { results: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), count, position },
+        });
+      }
+      if (map && maps.running.has(info.id)) giveCredit(map);
+      else if (!stream.writableNeedDrain && !some && (credit === 0 || sent < credit || nothingLeft(info))) finish(info);
+    }
+
+    const nothingLeft = (info: MapInfo): boolean => before + sent >= info.succeeded + info.failed;
+
+    /** Only after a commit may an ended map be found to have no more results. */
+    const pumpRecorded = (): void => {
+      if (opened?.map && maps.running.has(opened.info.id)) pump();
+      else turn.toClient(pump);
+    };
+
+    function finish(info: MapInfo): void {
+      over = true;
+      write({ $case: "finished", value: { ...info } });
+      stream.end();
+    }
+
+    const reader: Reader = {
+      poke: pump,
+      progress(info) {
+        if (!over && !stream.writableNeedDrain) write({ $case: "progress", value: info });
+      },
+      get delivered() {
+        return before + sent;
+      },
+    };
+
+    function begin(request: OpenMap): void {
+      opened = open(request);
+      const { info, map } = opened;
+      before = request.ordered ? request.position : store.countUntil(info.number, request.position);
+      if (map) maps.attach(map, reader);
+      turn.toClient(() => {
+        if (over) return;
+        write({ $case: "opened", value: { info: { ...info }, credit: creditOf(opened!, map) } });
+        pump();
+      });
+    }
+
+    function take({ request }: MapRequest): void {
+      if (!opened) {
+        if (request?.$case !== "open") throw new HobError("usage", "the first message of a map is its opening");
+        begin(request.value);
+        return;
+      }
+      const { map, info } = opened;
+      switch (request?.$case) {
+        case "open":
+          throw new HobError("usage", "a map's stream is opened once");
+        case "inputs":
+          if (!map) return;
+          maps.send(map, { bytes: request.value.inputs, until: told.until, last: request.value.last });
+          return;
+        case "credit":
+          credit = request.value.results;
+          pumpRecorded();
+          return;
+        case "cancel":
+          maps.cancel(info.id);
+          return;
+        case undefined:
+          throw new HobError("usage", "control does not know this message: the client is of another version");
+      }
+    }
+
+    function close(): void {
+      over = true;
+      leave();
+      if (opened?.map) maps.detach(opened.map, reader);
+      opened = undefined;
+    }
+
+    stream.on("data", (request: MapRequest) => {
+      if (over) return;
+      try {
+        take(request);
+      } catch (error) {
+        if (!(error instanceof HobError)) log.error(error, "a map's message failed");
+        close();
+        stream.emit("error", toServiceError(error));
+      }
+    });
+    stream.on("drain", pumpRecorded);
+    stream.once("end", () => {
+      if (!opened) stream.end();
+    });
+    stream.once("cancelled", close);
+    stream.once("finish", close);
+  }
+
+  return { serve };
+}
