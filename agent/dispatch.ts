@@ -1,18 +1,21 @@
 // ⑥ Calls: from control's commands to the runners and back. Their loads are in loads.ts; what it decides in snapshots.ts and failures.ts.
 
 import type { Clock } from "../base/clock.ts";
+import type { ContentFolder } from "../base/content-folder.ts";
 import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { FuseServer } from "../fusefs/server.ts";
 import type { AgentMessage, ChildFinished, Dispatch, Load } from "../proto/gen/hob/v1/agents.ts";
-import { type LogLine, type SnapshotDelta, Value } from "../proto/gen/hob/v1/common.ts";
-import { greatestValueBytes } from "../proto/transport.ts";
+import type { LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
+import { greatestCallValueBytes, inlineValueBytes, oversized } from "../proto/large-value.ts";
+import type { UploadClient } from "./build/upload.ts";
 import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
 import { failure, memoryNote, tooLarge } from "./failures.ts";
 import { type Call, explainIn, gone, hurtsOf, type Inside, memoryOf, openInside } from "./inside.ts";
+import { createLargeValues } from "./large-values.ts";
 import { createLoads } from "./loads.ts";
-import type { RunnerEvents } from "./runner/runner.ts";
+import type { Runner, RunnerEvents } from "./runner/runner.ts";
 import { createShown } from "./shown.ts";
 import { createSnapshotLists } from "./snapshots.ts";
 
@@ -26,6 +29,8 @@ type Message = NonNullable<AgentMessage["message"]>;
 
 export interface DispatchHost {
   content: Content;
+  store: ContentFolder;
+  client(): UploadClient;
   fuse(): Pick<FuseServer, "addSnapshot" | "removeSnapshot">;
   send(message: Message): void;
   /** A call in that container has ended. */
@@ -61,10 +66,14 @@ export interface Dispatcher {
   forgetMounted(): void;
 }
 
+const noArguments = { positional: Buffer.from("[]"), keywords: new Uint8Array() };
+
 export function createDispatcher(host: DispatchHost): Dispatcher {
   const { content, clock } = host;
+  const large = createLargeValues(host);
   const insides = new Map<string, Inside>();
   const children = new Map<string, string>(); // child call → container of its caller
+  const asking = new Set<string>(); // of those: control does not have their arguments yet
   const shown = createShown(host);
   const lists = createSnapshotLists(async (digest) => {
     const [text] = await content.get([digest]);
@@ -123,20 +132,24 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     childCall(child) {
       const app = child.app || insides.get(id)?.calls.get(child.parent)?.app || "";
       const { positional, keywords, parent } = child;
-      if (positional.byteLength + keywords.byteLength > greatestValueBytes) {
-        const said = failure(
-          "arguments",
-          `${child.function}: its arguments are more than ${greatestValueBytes >> 20} MiB as JSON: pass less at a time`,
-        );
+      const bytes = positional.byteLength + keywords.byteLength;
+      if (bytes > greatestCallValueBytes) {
+        const said = failure("arguments", oversized(`${child.function}: what it is given`, bytes, "pass less at a time"));
         insides.get(id)?.container.runner.childFinished(child.id, { failure: said });
         return;
       }
       children.set(child.id, id);
       const args = { positional: asBuffer(positional), keywords: asBuffer(keywords), large: undefined };
-      send({
-        $case: "child",
-        value: { id: child.id, app, function: child.function, version: "", arguments: args, parent, origin: child.origin },
-      });
+      const call = { id: child.id, app, function: child.function, version: "", parent, origin: child.origin };
+      if (bytes <= inlineValueBytes) return send({ $case: "child", value: { ...call, arguments: args } });
+      asking.add(child.id);
+      large
+        .asked(child.id, args)
+        .then(
+          (given) => asking.has(child.id) && send({ $case: "child", value: { ...call, arguments: given } }),
+          (error) => answerChild(child.id, { failure: failure("infrastructure", sentenceOf(error)) }),
+        )
+        .finally(() => asking.delete(child.id));
     },
     unloaded(snapshot) {
       const inside = insides.get(id);
@@ -148,9 +161,18 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         .catch((error) => host.log.debug({ id, snapshot, error: sentenceOf(error) }, "removing a snapshot"));
     },
     childCancel(call) {
-      if (children.get(call) === id) send({ $case: "cancel", value: { call } }); // its own, not another container's
+      if (children.get(call) !== id) return;
+      if (asking.has(call)) answerChild(call, { failure: failure("cancelled", "the call was cancelled before it was sent") });
+      else send({ $case: "cancel", value: { call } }); // its own, not another container's
     },
   });
+
+  function answerChild(call: string, outcome: Parameters<Runner["childFinished"]>[1]): void {
+    const container = insides.get(children.get(call) ?? "")?.container;
+    children.delete(call);
+    asking.delete(call);
+    container?.runner.childFinished(call, outcome);
+  }
 
   async function dispatch(order: Dispatch): Promise<void> {
     const { call, attempt, container: id, version, app } = order;
@@ -172,18 +194,19 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         await inside.sending; // a load that came before this call goes before it
       else if (!(await load.sent)) return finish({ failure: (await load.done).failure });
       if (state.cancelled) return finish({ failure: failure("cancelled", "the call was cancelled before it began") });
+      const given = order.arguments?.large ? await large.given(order.arguments) : (order.arguments ?? noArguments);
       const { runner, meter } = inside.container;
       const before = hurtsOf(inside.container);
       const outcome = await runner.call({
         ...{ call, snapshot: version.snapshot, version: version.digest, function: version.function, timeoutMs: order.timeoutMs },
-        positional: order.arguments?.positional ?? Buffer.from("[]"),
-        keywords: order.arguments?.keywords ?? new Uint8Array(),
+        ...given,
       });
       const { runMs, droppedBytes } = outcome;
       if (droppedBytes > state.dropped) sayInLog(id, call, "", Math.min(droppedBytes - state.dropped, 2 ** 32 - 1)); // with no line after it
       const bytes = outcome.result?.json.byteLength ?? 0;
-      const result = bytes > greatestValueBytes ? undefined : Value.create(outcome.result);
-      const seen = bytes > greatestValueBytes ? tooLarge(version.function, bytes) : outcome.failure;
+      const fits = outcome.result !== undefined && bytes <= greatestCallValueBytes;
+      const result = fits ? await large.result(call, outcome.result!.json) : undefined;
+      const seen = bytes > greatestCallValueBytes ? tooLarge(version.function, bytes) : outcome.failure;
       const failed = seen && explainIn(inside, seen, before);
       if (!failed && meter.oomKills() > before.kills) sayInLog(id, call, memoryNote(memoryOf(inside.container)));
       const loadMs = load ? (await load.done).ms : 0;
@@ -222,10 +245,15 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     },
     childFinished({ call }) {
       if (!call) return;
-      const container = insides.get(children.get(call.id) ?? "")?.container;
-      children.delete(call.id);
-      const { result, failure: failed } = call;
-      container?.runner.childFinished(call.id, { ...(result ? { result } : {}), ...(failed ? { failure: failed } : {}) });
+      const { id, result, failure: failed } = call;
+      if (failed || !result?.large) {
+        answerChild(id, { ...(result ? { result } : {}), ...(failed ? { failure: failed } : {}) });
+        return;
+      }
+      large.json(result).then(
+        (json) => answerChild(id, json ? { result: { json } } : {}),
+        (error) => answerChild(id, { failure: failure("infrastructure", sentenceOf(error)) }),
+      );
     },
     async drain(id, patienceMs) {
       const inside = insides.get(id);

@@ -1,7 +1,7 @@
 // ⑥ What a call's failure is called, once it is known what became of its container. Pure.
 
 import type { Failure } from "../proto/gen/hob/v1/common.ts";
-import { greatestValueBytes } from "../proto/transport.ts";
+import { oversized } from "../proto/large-value.ts";
 import { pidsLimit, writableBytes } from "./container/spec.ts";
 import type { ContainerState } from "./container/state.ts";
 
@@ -62,12 +62,6 @@ export function memoryNote(circumstances: Pick<Circumstances, "limitBytes" | "pe
   return `hob: a process of the container was ended for want of memory (${memoryText(circumstances)})`;
 }
 
-/** A result that is too large for a message between the agent, control and a client. */
-export function tooLarge(name: string, bytes: number): Failure {
-  const size = `${(bytes / MiB).toFixed(1)} MiB`;
-  const remedy = "return less of it at a time";
-  return failure(
-    "encoding",
-    `${name}: the result is ${size} as JSON, and a value is at most ${mebibytes(greatestValueBytes)}: ${remedy}`,
-  );
-}
+/** A result that is larger than any may be. */
+export const tooLarge = (name: string, bytes: number, mostBytes?: number): Failure =>
+  failure("encoding", oversized(`${name}: the result`, bytes, "return less of it at a time", mostBytes));

@@ -151,7 +151,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     signal: ending.signal,
   });
   const dispatcher = createDispatcher({
-    ...{ content, fuse: () => fuse, send, clock, log },
+    ...{ content, store, client: host.content, fuse: () => fuse, send, clock, log },
     answered: (id) => void images.answered(containers.get(id)?.image ?? ""),
   });
   const shells = createShells({

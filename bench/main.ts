@@ -16,6 +16,7 @@ const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
     ...(await (await import("./images/local.ts")).localImages(options)),
     ...(await (await import("./images/lazy.ts")).lazyImages(options)),
   ],
+  map: async (options) => (await import("./calls.ts")).warmCalls(options),
   loop: async (options) => (await import("./loop.ts")).loop(options),
 };
 

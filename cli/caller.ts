@@ -27,6 +27,8 @@ const patienceMs = 20_000;
 /** A call on a warm pool has an outcome before this; a wait that is longer is explained. */
 const quietMs = 700;
 
+const withResult = (call: CallInfo, json: Buffer): CallInfo => ({ ...call, result: { json, large: undefined } });
+
 const failedLines = 20; // of a step of an image
 
 export function startCaller(workbench: Workbench, write: (text: string) => void): Caller {
@@ -79,8 +81,10 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
       clearTimeout(slowTimer);
     }
     if (!finalStates.has(call.state)) return;
-    waiting.get(call.id)?.resolve(call);
+    const asked = waiting.get(call.id);
     waiting.delete(call.id);
+    if (!call.result?.large) asked?.resolve(call);
+    else if (asked) workbench.value(call.result).then((json) => asked.resolve(withResult(call, json)), asked.reject);
   }
 
   /** A connection that is lost comes back, or it does not. */

@@ -11,6 +11,17 @@ export function parseArguments(text: string | undefined, what: string): unknown[
   throw new HobError("usage", `${what} must be a JSON array, one element for each positional parameter`, { remedy });
 }
 
+/** A function's arguments as the words of a command line: one JSON array, or none. */
+export function oneArray(rest: string[]): unknown[] {
+  const option = rest.find((text) => /^--?[a-z]/i.test(text));
+  if (option)
+    throw new HobError("usage", `unknown option ${option}`, {
+      remedy: "arguments of a function are a JSON array, like '[1, \"two\"]'",
+    });
+  if (rest.length <= 1) return parseArguments(rest[0], "the arguments");
+  throw new HobError("usage", "the arguments must be one JSON array", { remedy: "put it in quotes: '[1, \"two\"]'" });
+}
+
 /** A JSON object, by parameter name. */
 export function parseKeywords(text: string | undefined, what: string): Record<string, unknown> {
   if (text === undefined) return {};

@@ -4,17 +4,19 @@ import type { Command } from "commander";
 import { HobError } from "../base/errors.ts";
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
 import { isGap } from "../proto/lost-output.ts";
+import { callNumberOrId, findCall } from "./call-named.ts";
 import { runningControl } from "./control-address.ts";
 import { formatBytes } from "./format/bytes.ts";
 import { formatClock } from "./format/time.ts";
 import { interruptSignal } from "./interrupt.ts";
+import type { Target } from "./names.ts";
 import { colour, printJson, printLine } from "./output.ts";
-import type { PoolClient } from "./pool-client.ts";
 import { wholeNumber } from "./whole-number.ts";
 
 interface LogsFlags {
   follow?: boolean;
   since?: string;
+  function?: string;
   call?: string;
   limit: number;
   control?: string;
@@ -28,6 +30,7 @@ export function addLogs(program: Command): void {
     .argument("[target]", "only lines of APP or APP/FUNCTION")
     .option("-f, --follow", "go on with new lines as they come")
     .option("--since <time>", "only lines since then: 10m, 2h, or a date and time")
+    .option("--function <name>", "only lines of this function: NAME, or APP/NAME")
     .option("--call <call>", "only lines of this call: its id, or its number as in #42")
     .option("--limit <n>", "at most so many past lines, the latest", wholeNumber, 1000)
     .option("--control <address>", "control to ask: unix:PATH")
@@ -42,13 +45,13 @@ async function show(text: string | undefined, flags: LogsFlags): Promise<void> {
     import("./names.ts"),
     import("./format/duration.ts"),
   ]);
-  const target = parseTarget(text);
+  const target = targetOf(parseTarget(text), flags.function);
   const sinceMs = flags.since === undefined ? 0 : parseSince(flags.since, Date.now());
   using interrupt = interruptSignal();
   using pool = openPoolClient(await runningControl(flags.control));
   const [versions, calls] = await Promise.all([pool.functions(""), pool.calls({ app: target.app, limit: 1000 })]);
   requireKnown(target, [...versions.map((version) => ({ app: version.spec?.app ?? "", function: version.function })), ...calls]);
-  const call = flags.call === undefined ? "" : await callId(pool, flags.call);
+  const call = flags.call === undefined ? "" : (await findCall(pool, named(flags.call))).id;
   const request = { ...target, call, sinceMs, limit: flags.limit, follow: flags.follow ?? false };
   let shown = 0;
   for await (const lines of pool.logs(request, interrupt.signal)) {
@@ -60,13 +63,20 @@ async function show(text: string | undefined, flags: LogsFlags): Promise<void> {
   if (!request.follow && shown >= flags.limit) process.stderr.write(`hob: the latest ${shown} lines; --limit shows more\n`);
 }
 
-async function callId(pool: PoolClient, text: string): Promise<string> {
-  const number = /^#?(\d{1,15})$/.exec(text)?.[1];
-  // Ids are 16 hex digits: a number of up to 15 digits is none.
-  const calls = await pool.calls(number === undefined ? { id: text, limit: 1 } : { limit: 100_000 });
-  const found = number === undefined ? calls[0] : calls.find((call) => call.number === Number(number));
-  if (found) return found.id;
-  throw new HobError("usage", `there is no call ${text}`, { remedy: "`hob calls` lists those that are recorded" });
+/** `--function NAME` beside APP, or APP/NAME, or NAME in whatever app. */
+function targetOf(target: Target, text: string | undefined): Target {
+  if (text === undefined) return target;
+  const [app, name] = text.includes("/") ? text.split("/", 2) : [target.app, text];
+  const other = (target.app !== "" && app !== target.app) || (target.function !== "" && name !== target.function);
+  if (!name || other)
+    throw new HobError("usage", `--function ${text} does not go with the target`, { remedy: "name the function once" });
+  return { app: app ?? "", function: name };
+}
+
+function named(text: string): NonNullable<ReturnType<typeof callNumberOrId>> {
+  const found = callNumberOrId(text);
+  if (found) return found;
+  throw new HobError("usage", `"${text}" is no call`, { remedy: "write its number as in #42, or its id" });
 }
 
 function logObject({

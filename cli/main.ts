@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { exitCode, sentenceOf } from "../base/errors.ts";
 import { addAgent } from "./agent.ts";
 import { buildId, packageVersion } from "./build.ts";
+import { addCall } from "./call.ts";
 import { addCalls } from "./calls.ts";
 import { addControl } from "./control.ts";
 import { addDev } from "./dev.ts";
@@ -38,6 +39,7 @@ function createProgram(): Command {
     addRun,
     addShell,
     addPs,
+    addCall,
     addCalls,
     addLogs,
     addPool,

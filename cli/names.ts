@@ -41,11 +41,11 @@ interface Named {
 
 /** Refuses a target that control knows nothing of: neither a function nor a call of it. */
 export function requireKnown(target: Target, known: Named[]): void {
-  if (target.app === "") return;
   const apps = [...new Set(known.map(({ app }) => app))];
-  if (!apps.includes(target.app)) throw unknownName("app", target.app, apps);
-  const functions = [...new Set(known.filter(({ app }) => app === target.app).map((row) => row.function))];
+  if (target.app !== "" && !apps.includes(target.app)) throw unknownName("app", target.app, apps);
+  const ofApp = known.filter(({ app }) => target.app === "" || app === target.app);
+  const functions = [...new Set(ofApp.map((row) => row.function))];
   if (target.function !== "" && !functions.includes(target.function)) {
-    throw unknownName(`function in ${target.app} called`, target.function, functions);
+    throw unknownName(target.app === "" ? "function" : `function in ${target.app} called`, target.function, functions);
   }
 }

@@ -1,8 +1,10 @@
 // ⑧ What commands that look at a pool ask of control: one promise or one stream a question.
 
 import type { ClientUnaryCall, ServiceError } from "@grpc/grpc-js";
+import { fetchValue } from "../project/large-values.ts";
 import { type CallInfo, CallsClient, ListCallsRequest, type ListCallsResponse, LogsRequest } from "../proto/gen/hob/v1/calls.ts";
-import type { LogLine, Version } from "../proto/gen/hob/v1/common.ts";
+import type { LogLine, Value, Version } from "../proto/gen/hob/v1/common.ts";
+import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import {
   FleetClient,
   type FleetSample,
@@ -18,6 +20,8 @@ import { channelOptions, clientCredentials } from "../proto/transport.ts";
 export interface PoolClient extends Disposable {
   functions(app: string): Promise<Version[]>;
   calls(request: Partial<ListCallsRequest>): Promise<CallInfo[]>;
+  /** The JSON of a value, wherever it lies. */
+  value(value: Value): Promise<Buffer>;
   /** Past lines, oldest first; with `follow` it goes on until the signal ends it. */
   logs(request: Partial<LogsRequest>, signal: AbortSignal): AsyncIterable<LogLine[]>;
   fleet(): Promise<FleetSample>;
@@ -40,12 +44,14 @@ export function openPoolClient(address: string): PoolClient {
   const shared = { ...channelOptions, channelOverride: calls.getChannel() };
   const fleet = new FleetClient(address, credentials, shared);
   const registry = new RegistryClient(address, credentials, shared);
+  const content = new ContentClient(address, credentials, shared);
   const secrets = new SecretsClient(address, credentials, shared);
 
   return {
     functions: async (app) => (await ask<ListFunctionsResponse>((done) => registry.listFunctions({ app }, done))).versions,
     calls: async (request) =>
       (await ask<ListCallsResponse>((done) => calls.listCalls(ListCallsRequest.fromPartial(request), done))).calls,
+    value: (value) => fetchValue(content, value),
     async *logs(request, signal) {
       const stream = calls.logs(LogsRequest.fromPartial(request));
       const cancel = (): void => stream.cancel();

@@ -10,7 +10,7 @@ import type { Caller } from "./caller.ts";
 import { connectTo } from "./control-address.ts";
 import { declaresEntry } from "./entry-flags.ts";
 import { interruptSignal, unlessInterrupted } from "./interrupt.ts";
-import { parseArguments, parseKeywords } from "./json-argument.ts";
+import { oneArray, parseKeywords } from "./json-argument.ts";
 import { lingerMs } from "./linger.ts";
 import { parseFileTarget, unknownName } from "./names.ts";
 import { projectOf } from "./project-root.ts";
@@ -44,7 +44,7 @@ async function run(text: string, rest: string[], flags: RunFlags): Promise<void>
   if (target.function === "" || declaresEntry(readFileSync(target.file, "utf8"), target.function)) {
     return runLocal({ root, path, entry: target.function }, rest, flags, interrupt.signal);
   }
-  const positional = positionalOf(rest);
+  const positional = oneArray(rest);
   const keywords = parseKeywords(flags.kwargs, "--kwargs");
   await using caller = await unlessInterrupted(interrupt.signal, openCaller(root, flags));
   const { spec } = await unlessInterrupted(interrupt.signal, functionIn(caller, path, target.function));
@@ -66,16 +66,6 @@ async function runLocal(
   const { positional, keywords } = entryArguments(rest);
   const given = { ...parseKeywords(flags.kwargs, "--kwargs"), ...keywords };
   await runLocalEntry({ ...entry, positional, keywords: given }, () => openCaller(entry.root, flags), signal);
-}
-
-function positionalOf(rest: string[]): unknown[] {
-  const option = rest.find((text) => /^--?[a-z]/i.test(text));
-  if (option)
-    throw new HobError("usage", `unknown option ${option}`, {
-      remedy: "arguments of a function are a JSON array, like '[1, \"two\"]'",
-    });
-  if (rest.length <= 1) return parseArguments(rest[0], "the arguments");
-  throw new HobError("usage", "the arguments must be one JSON array", { remedy: "put it in quotes: '[1, \"two\"]'" });
 }
 
 /** A workbench on the project, whose functions can be called. */

@@ -70,6 +70,19 @@ export function toCall(stored: StoredCall, asker: string): Call {
 export const argumentBytes = (given: Arguments | undefined): number =>
   (given?.positional.byteLength ?? 0) + (given?.keywords.byteLength ?? 0);
 
+/** Of arguments and result that lie in the message itself. */
+export const valueBytes = (call: CallInfo | undefined): number =>
+  argumentBytes(call?.arguments) + (call?.result?.json.byteLength ?? 0);
+
+/** The first of them with their arguments and results, so many bytes in all; those after them without. */
+export function withinBytes(calls: readonly CallInfo[], mostBytes: number): CallInfo[] {
+  let left = mostBytes;
+  return calls.map((call) => {
+    left -= valueBytes(call);
+    return left >= 0 ? call : { ...call, arguments: undefined, result: undefined };
+  });
+}
+
 const attemptsKept = 10;
 const longestMessage = 500;
 

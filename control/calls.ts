@@ -17,6 +17,7 @@ import type { Container, Node, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
 import type { Groups } from "./scheduler/groups.ts";
 import type { Turn } from "./turn.ts";
+import type { Values } from "./values.ts";
 import { createWaits } from "./waits.ts";
 
 interface CallsParts {
@@ -27,6 +28,7 @@ interface CallsParts {
   nodes: Nodes;
   clock: Clock;
   limits: Limits;
+  values: Values;
   /** Says what became of a call to whoever listens. */
   announce(info: CallInfo): void;
   /** A call has got its result. */
@@ -39,6 +41,7 @@ export interface Calls extends Disposable {
   active(id: string): Call | undefined;
   /** Active or past. */
   find(id: string): CallInfo | undefined;
+  numbered(number: number): CallInfo | undefined;
   /** Accepts a call; the same id again changes nothing and says again what became of it. */
   start(request: StartCall, asker?: string): void;
   cancel(id: string): void;
@@ -91,7 +94,10 @@ export function createCalls(parts: CallsParts): Calls {
   function findProblem(call: Call): string | undefined {
     const { app, function: name, version } = call.info;
     call.version = registry.version(app, name, version);
-    if (call.version) return argumentsProblem(call.version.spec!, call.info.arguments);
+    if (call.version) {
+      const gone = parts.values.problem(call.id, call.info.arguments?.large, `${name}: what it is given`);
+      return gone ?? argumentsProblem(call.version.spec!, call.info.arguments);
+    }
     const functions = registry.current(app).map((current) => current.function);
     if (functions.length === 0) return unknownSentence("app", app, registry.apps(), "");
     if (!functions.includes(name)) return unknownSentence("function", name, functions, ` in the app "${app}"`);
@@ -151,6 +157,7 @@ export function createCalls(parts: CallsParts): Calls {
   function refuse(call: Call, kind: string, message: string): void {
     const failure = Failure.fromPartial({ kind, message });
     const refused = { ...call.info, state: "failed", failure, finishedAtMs: clock.now() };
+    parts.values.drop(call.id, call.info.arguments?.large);
     parts.announce(refused);
     nodes.all.get(call.asker)?.send({ $case: "childFinished", value: { call: refused } });
   }
@@ -222,7 +229,10 @@ export function createCalls(parts: CallsParts): Calls {
       turn.wake();
     }
     const call = active.get(message.call);
-    if (!call) return;
+    if (!call) {
+      dropUnwanted(message);
+      return;
+    }
     const stale = message.attempt !== call.info.attempt || call.info.state !== "running";
     // A late failure of an attempt that was given up says nothing new; a late result is as good as any, and the first wins.
     if (stale && message.failure) return;
@@ -236,8 +246,16 @@ export function createCalls(parts: CallsParts): Calls {
     info.startedAtMs ||= call.dispatchedAtMs;
     info.container = message.container;
     info.node = node.name;
-    if (message.failure) attemptFailed(call, message.failure);
+    const lost = parts.values.problem(call.id, message.result?.large, `${info.function}: the result`);
+    if (lost) lose(call, lost);
+    else if (message.failure) attemptFailed(call, message.failure);
     else finish(call, "succeed", { result: message.result ?? Value.create({ json: Buffer.from("null") }) });
+  }
+
+  /** A late result: the first stays, and what this one has put into the store goes, unless they are the same. */
+  function dropUnwanted({ call, result }: CallFinished): void {
+    if (!result?.large || find(call)?.result?.large?.blob === result.large.blob) return;
+    parts.values.drop(call, result.large);
   }
 
   function adopt(call: Call, node: Node): void {
@@ -299,6 +317,7 @@ export function createCalls(parts: CallsParts): Calls {
     },
     active: (id) => active.get(id),
     find,
+    numbered: (number) => store.numbered(number)?.info,
     start,
     cancel(id) {
       const call = active.get(id);

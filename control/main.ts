@@ -16,12 +16,14 @@ import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
 import { hostImageRef, imageKey } from "../proto/image.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
+import { withinBytes } from "./call.ts";
 import { type Calls, createCalls } from "./calls.ts";
 import { type Clients, createClients } from "./clients.ts";
 import { type ContentParts, createContent } from "./content.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
+import { startHousekeeping } from "./housekeeping.ts";
 import { createBuilds } from "./images/builds.ts";
 import { createKept, type Kept } from "./images/kept.ts";
 import { createImageRecords } from "./images/records.ts";
@@ -44,13 +46,12 @@ import { createShells, type Shells } from "./shells.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
 import { createSpread } from "./spread.ts";
 import { createTurn, type Turn } from "./turn.ts";
+import { createValues, type Values } from "./values.ts";
 
-const standardRetention: Retention = { keepMs: 7 * 24 * 3_600_000, calls: 100_000, lines: 1_000_000, maps: 1_000 };
-const trimMs = 30_000;
-const restMs = 2_000;
 const tickMs = 5_000; // for decisions that only time brings: containers that have been idle for long
 const orphanMs = 10_000; // how long a node may take to come back after control has started again
 const listedCalls = 10_000;
+const listedBytes = 4 << 20; // of arguments and results in one answer; older calls come without
 
 export interface ControlOptions {
   socket: string;
@@ -84,6 +85,7 @@ interface Plane {
   shells: Shells;
   images: ImagesServer;
   content: ContentParts;
+  values: Values;
 }
 
 /** Wires the parts. Everything happens in this one thread; `turn` ends each event-loop turn with one transaction. */
@@ -110,6 +112,7 @@ function wire(
       functions: info.calls.flatMap((id) => calls.active(id)?.info.function ?? maps.functionOf(id) ?? []),
     });
   });
+  const values = createValues(engine.blobs, log);
   const calls = createCalls({
     store: engine.calls,
     turn,
@@ -118,6 +121,7 @@ function wire(
     nodes,
     clock,
     limits,
+    values,
     announce: (info) => sessions.call(info),
     finished(info) {
       maps.parentEnded(info.id);
@@ -137,7 +141,14 @@ function wire(
     : undefined;
   const fleet = createFleet({ nodes, calls, clients, sharing: createSharing(engine.blobs), clock, shutdown });
   const images = createImageRecords(engine.records, engine.blobs);
-  const kept = createKept({ records: images, nodes, registry, roots: openRoots(options.store, options.state), log });
+  const kept = createKept({
+    records: images,
+    nodes,
+    registry,
+    roots: openRoots(options.store, options.state),
+    values: engine.calls.values,
+    log,
+  });
   const builds = createBuilds({
     ...{ records: images, nodes, turn, clock, log },
     tell(build) {
@@ -222,6 +233,7 @@ function wire(
     kept,
     images: service,
     content,
+    values,
   };
 }
 
@@ -233,14 +245,12 @@ const isEmbedded = (options: ControlOptions): boolean => options.agent !== undef
 function callsService(plane: Plane, engine: Engine): CallsServer {
   return {
     session: (stream) => plane.sessions.serve(stream),
-    listCalls({ request: { app, function: name, limit, id } }, callback) {
-      const one = id ? plane.calls.find(id) : undefined;
-      const found = id
-        ? one
-          ? [one]
-          : []
-        : engine.calls.list({ app, function: name, limit: Math.min(limit || 50, listedCalls) });
-      callback(null, { calls: found });
+    listCalls({ request }, callback) {
+      const { id, number } = request;
+      const one = id ? plane.calls.find(id) : number ? plane.calls.numbered(number) : undefined;
+      const limit = Math.min(request.limit || 50, listedCalls);
+      const found = id || number ? [one].filter((call) => call !== undefined) : engine.calls.list({ ...request, limit });
+      callback(null, { calls: withinBytes(found, listedBytes) });
     },
     logs: (stream) => plane.logs.serve(stream),
     map: (stream) => plane.mapStreams.serve(stream),
@@ -273,35 +283,6 @@ async function serve(options: ControlOptions, plane: Plane, engine: Engine): Pro
   return listen(options.socket, services, options.log);
 }
 
-/** Old calls and lines are forgotten a slice at a time, and the WAL is written back when nothing runs, so that nobody waits for it. */
-function startHousekeeping(engine: Engine, idle: () => boolean, { log, retention: wished }: ControlOptions): Disposable {
-  const retention = { ...standardRetention, ...wished };
-  let timer: NodeJS.Timeout | undefined;
-  const trim = () => {
-    let more = false;
-    try {
-      more = engine.trim(retention, systemClock.now());
-    } catch (error) {
-      log.error(error, "forgetting old calls and lines failed; trying again");
-    }
-    timer = setTimeout(trim, more ? 50 : trimMs);
-  };
-  timer = setTimeout(trim, trimMs);
-  const resting = setInterval(() => {
-    try {
-      engine.rest(idle());
-    } catch (error) {
-      log.error(error, "writing the WAL back failed; trying again");
-    }
-  }, restMs);
-  return {
-    [Symbol.dispose]() {
-      clearTimeout(timer);
-      clearInterval(resting);
-    },
-  };
-}
-
 /**
  * Runs the control plane until `signal` aborts, or, embedded, until it has been alone for its linger time or a client ends it.
  * Rejects with a HobError when it cannot start: another control holds the state, the socket is in use, the disk is full.
@@ -323,7 +304,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   stack.use(plane.maps);
   turn.settle();
   const idle = () => plane.calls.queued + plane.calls.running + plane.maps.running.size === 0;
-  stack.use(startHousekeeping(engine, idle, options));
+  stack.use(startHousekeeping({ ...options, engine, idle, values: plane.values }));
   stack.use(await serve(options, plane, engine));
   const { agent } = options;
   const child = agent && stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.trouble(sentence), log));

@@ -21,6 +21,7 @@ import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
 import type { MapInfo } from "../proto/gen/hob/v1/maps.ts";
 import { imageKey } from "../proto/image.ts";
 import { toServiceError } from "../proto/status.ts";
+import { valueBytes, withinBytes } from "./call.ts";
 import type { Calls } from "./calls.ts";
 import type { Clients } from "./clients.ts";
 import type { CallStore, LogStore } from "./engine/engine.ts";
@@ -78,11 +79,6 @@ interface SessionsParts {
   /** Answers whether this control ends itself because of a client of another build. */
   rouse(apps: string[]): void;
   yieldTo(build: string): boolean;
-}
-
-function valueBytes(call: CallInfo | undefined): number {
-  const { arguments: given, result } = call ?? {};
-  return (given?.positional.byteLength ?? 0) + (given?.keywords.byteLength ?? 0) + (result?.json.byteLength ?? 0);
 }
 
 /** Of what may be large. */
@@ -216,11 +212,8 @@ export function createSessions(parts: SessionsParts): Sessions {
   }
 
   function stateOf(app: string) {
-    let left = recentValueBytes;
-    const recent = callStore.list({ app, function: "", limit: recentCalls }).map((call) => {
-      left -= valueBytes(call);
-      return left >= 0 ? call : { ...call, arguments: undefined, result: undefined };
-    });
+    const query = { app, function: "", state: "", sinceMs: 0, parent: "", limit: recentCalls };
+    const recent = withinBytes(callStore.list(query), recentValueBytes);
     return { app, versions: registry.current(app), recent, maps: maps.ofApp(app) };
   }
 
@@ -286,7 +279,8 @@ export function createSessions(parts: SessionsParts): Sessions {
   function call(info: CallInfo): void {
     const done = info.finishedAtMs > 0;
     for (const session of sessions) {
-      const mine = session.own.has(info.id);
+      // Whoever makes a call hears of those that it makes, and of their output.
+      const mine = session.own.has(info.id) || (session.own.has(info.parent) && session.own.add(info.id) !== undefined);
       if (!mine && !session.apps.has(info.app)) continue;
       tell(session, { $case: "call", value: { call: info } });
       if (!mine || !done) continue;

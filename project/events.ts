@@ -1,7 +1,7 @@
 // What the workbench has to say, whoever listens: the screen, plain lines, or JSON lines.
 
 import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
-import type { Failure, FunctionSpec, LogLine } from "../proto/gen/hob/v1/common.ts";
+import type { Failure, FunctionSpec, LogLine, Value } from "../proto/gen/hob/v1/common.ts";
 import type { FleetSample } from "../proto/gen/hob/v1/fleet.ts";
 import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
 
@@ -65,6 +65,8 @@ export interface Workbench extends AsyncDisposable {
     keywords: Record<string, unknown>,
     origin: "key" | "cli",
   ): string;
+  /** The JSON of a value, wherever it lies; throws a HobError when it is not kept any more. */
+  value(value: Value): Promise<Buffer>;
   cancel(call: string): void;
   /** A pinned function is called with these arguments after every save that changes it (and after every save at all with `always`). */
   pin(app: string, functionName: string, positional: unknown[], keywords: Record<string, unknown>): void;

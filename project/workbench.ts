@@ -7,13 +7,15 @@ import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
 import { type AppState, CallInfo, type SessionEvent } from "../proto/gen/hob/v1/calls.ts";
-import type { Failure } from "../proto/gen/hob/v1/common.ts";
+import { Failure } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { checkArguments } from "./arguments.ts";
 import { createCallTracker, encodeArguments, isFinal, newCallId } from "./calls.ts";
 import { changesBetween, type DescribedFunction } from "./describe/changes.ts";
 import { createDescriber, type Description } from "./describe/describe.ts";
 import type { Diagnostic, Receipt, Workbench, WorkbenchEvent } from "./events.ts";
+import { checkSize, createLargeArguments, fetchValue } from "./large-values.ts";
+import { createPins } from "./pins.ts";
 import { describedReceipt, failed, loaded, ran, shipped } from "./receipt.ts";
 import { type LinkState, openSession } from "./session.ts";
 import { createShipping } from "./shipping.ts";
@@ -27,11 +29,6 @@ export interface WorkbenchOptions {
   build: string;
   client: string;
   log: Log;
-}
-
-interface Pin {
-  positional: unknown[];
-  keywords: Record<string, unknown>;
 }
 
 const eventsKept = 1 << 16; // a listener that stands still for longer loses what comes then
@@ -52,7 +49,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   const root = resolve(options.root);
   const events = createChannel<WorkbenchEvent>(eventsKept);
   const calls = createCallTracker();
-  const pins = new Map<string, Pin>();
+  const pins = createPins((text) => notice("warning", text));
   const receipts = new Map<number, Receipt>();
   let latest = new Map<string, DescribedFunction>();
   let diagnostics: Diagnostic[] = [];
@@ -86,6 +83,14 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   });
   const describer = createDescriber({ root, read: (path) => watcher.read(path)?.content });
   const session = openSession({ ...options, unfinished: () => calls.confirmed(), event: takeEvent, link: takeLink });
+  const large = createLargeArguments({
+    content: () => session.content(),
+    arrived: () => calls.release(sendCall),
+    failed(call, error) {
+      if (calls.withdraw(call.id))
+        endHere(call, "failed", Failure.fromPartial({ kind: "infrastructure", message: error.sentence }));
+    },
+  });
   const shipping = createShipping({
     clock,
     send: (value) => session.send({ $case: "publish", value }),
@@ -165,27 +170,11 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     return next;
   }
 
-  function pinnedCall({ spec, digest }: DescribedFunction, receipt: number): StartCall | undefined {
-    const pin = pins.get(`${spec.app}/${spec.name}`);
+  function pinnedCall(described: DescribedFunction, receipt: number): StartCall | undefined {
     // What is published at the start or after a loss was not changed by a save.
-    if (!pin || !receipts.get(receipt)?.changes.some(({ function: changed }) => changed === spec.name)) return undefined;
-    try {
-      checkArguments(spec, pin.positional, pin.keywords);
-    } catch (error) {
-      notice("warning", `the pinned call was not made: ${sentenceOf(error)}`);
-      return undefined;
-    }
-    const given = encodeArguments(pin.positional, pin.keywords);
-    const call = {
-      id: newCallId(),
-      app: spec.app,
-      function: spec.name,
-      version: digest,
-      arguments: given,
-      parent: "",
-      origin: "save",
-    };
-    calls.carried(call, { receipt, savedAtMs: receipts.get(receipt)?.savedAtMs ?? clock.now() });
+    if (!receipts.get(receipt)?.changes.some(({ function: changed }) => changed === described.spec.name)) return undefined;
+    const call = pins.callOf(described);
+    if (call) calls.carried(call, { receipt, savedAtMs: receipts.get(receipt)?.savedAtMs ?? clock.now() });
     return call;
   }
 
@@ -305,6 +294,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   }
 
   function takeCall(call: CallInfo): void {
+    large.forget(call.id);
     const save = calls.update(call);
     const nowMs = clock.now();
     if (!save || !isFinal(call)) {
@@ -316,7 +306,10 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   }
 
   /** Calls go once control has the code that they are meant for. */
-  const sendCall = (call: StartCall): boolean => shipping.isSettled(call.app) && session.send({ $case: "call", value: call });
+  function sendCall(call: StartCall): boolean {
+    const ready = shipping.isSettled(call.app) ? large.ready(call) : undefined;
+    return ready !== undefined && session.send({ $case: "call", value: ready });
+  }
 
   /** The end of a call that control never had. */
   function endHere(call: StartCall, state: "failed" | "cancelled", failure: Failure): void {
@@ -344,11 +337,14 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     call(app, name, positional, keywords, origin) {
       checkArguments(functionNamed(app, name).spec, positional, keywords);
       const given = encodeArguments(positional, keywords);
+      checkSize(name, given);
       const call = { id: newCallId(), app, function: name, version: "", arguments: given, parent: "", origin };
       calls.start(call, sendCall);
       return call.id;
     },
+    value: (value) => fetchValue(session.content(), value),
     cancel(id) {
+      large.forget(id);
       const unsent = calls.withdraw(id);
       if (unsent) {
         endHere(unsent, "cancelled", {
@@ -361,12 +357,11 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       } else session.send({ $case: "cancel", value: { call: id } });
     },
     pin(app, name, positional, keywords) {
-      checkArguments(functionNamed(app, name).spec, positional, keywords);
-      pins.set(`${app}/${name}`, { positional, keywords });
+      pins.set(functionNamed(app, name), positional, keywords);
       showProject();
     },
     unpin(app, name) {
-      pins.delete(`${app}/${name}`);
+      pins.delete(app, name);
       showProject();
     },
     pause(next) {

@@ -2,7 +2,7 @@
 
 import { type ChannelCredentials, type ChannelOptions, credentials, ServerCredentials } from "@grpc/grpc-js";
 
-/** One value on its way: the arguments of a call, or its result, as JSON. */
+/** One value within a message: an input of a map, or its result, as JSON. Calls put theirs into the store from 1 MiB on (large-value.ts). */
 export const greatestValueBytes = 8 << 20;
 /** A call with its arguments and its result, and 4 MiB of anything else. */
 const greatestMessageBytes = 2 * greatestValueBytes + (4 << 20);

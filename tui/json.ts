@@ -97,7 +97,11 @@ function callObject(call: CallInfo, saveToResultMs: number | undefined): JsonEve
     function: call.function,
     ok: call.state === "succeeded",
     state: call.state,
-    ...(call.result ? { value: parsedJson(call.result.json) } : {}),
+    ...(call.result?.large
+      ? { valueBytes: call.result.large.bytes }
+      : call.result
+        ? { value: parsedJson(call.result.json) }
+        : {}),
     version: call.version,
     container: call.container,
     node: call.node,

@@ -85,11 +85,11 @@ function reloadLine({ files, changes, removed, ms, bytesShipped, failure, nothin
 }
 
 function finishedLine(call: CallInfo, saveToResultMs: number | undefined): string {
-  const name = callText(call.function, parsedJson(call.arguments?.positional), parsedJson(call.arguments?.keywords), 80);
+  const name = callText(call.function, call.arguments, 80);
   const ran = runMs(call);
   const outcome = call.failure
     ? `: ${failureSentence(call.failure)}`
-    : ` → ${inline(parsedJson(call.result?.json), longestValue)}`;
+    : ` → ${call.result?.large ? size(call.result.large.bytes) : inline(parsedJson(call.result?.json), longestValue)}`;
   const parts = [
     `${call.failure ? "✗" : "✓"} #${call.number} ${name}${outcome}`,
     ran === undefined ? "" : duration(ran),

@@ -1,6 +1,6 @@
 // ④⑦ What control asks of the place where its state lives: records, the queue of calls, the log, and blobs.
 
-import type { ContentFolder } from "../../base/content-folder.ts";
+import type { ContentFolder, Digest } from "../../base/content-folder.ts";
 import type { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
 import type { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
@@ -31,9 +31,12 @@ export interface StoredCall {
   losses: number;
 }
 
-interface CallQuery {
+export interface CallQuery {
   app: string; // "" any
   function: string; // "" any
+  state: string; // "" any
+  sinceMs: number; // queued since; 0 any
+  parent: string; // "" any
   limit: number;
 }
 
@@ -46,9 +49,14 @@ export interface CallStore {
   /** `call` stands for one of those from now on: saving it updates what is stored. */
   restored(call: StoredCall): void;
   find(id: string): StoredCall | undefined;
+  numbered(number: number): StoredCall | undefined;
   /** Newest first. */
   list(query: CallQuery): CallInfo[];
   lastNumber(): number;
+  /** Blobs that calls refer to: their large arguments and results. */
+  values(): Digest[];
+  /** Those of calls that have been trimmed since this was asked last. */
+  forgotten(): Digest[];
 }
 
 export interface InputBlock {

@@ -26,6 +26,11 @@ const steps: string[] = [
    create index map_results_by_map on map_results (map, position, count);
    create index map_results_by_block on map_results (map, block, position, count);
    alter table logs add column input integer;`,
+  `alter table calls add column parent text not null default '';
+   alter table calls add column queued_at_ms real not null default 0;
+   alter table calls add column large text not null default '';
+   create index calls_by_parent on calls (parent, number) where parent <> '';
+   create index calls_large on calls (number, large) where large <> '';`,
 ];
 
 export function migrate(db: DatabaseSync, file: string): void {

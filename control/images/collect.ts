@@ -1,4 +1,4 @@
-// ④ Takes out of the store what only forgotten images hold, and what imports that failed have left. What was never put for an image is left alone,
+// ④ Takes out of the store what only forgotten images hold, what imports that failed have left, and large values of calls that are forgotten. What was never put for an image is left alone,
 // whoever put it there.
 
 import { statSync } from "node:fs";
@@ -10,7 +10,7 @@ import { leasedSince, leftBehind } from "../../base/store-work.ts";
 import { contentsOf, filesOfSnapshot, kindOf } from "./reach.ts";
 
 const lookedAtInOneTurn = 200; // blobs
-/** An image that nobody has recorded may be on its way for so long. */
+/** An image that nobody has recorded, or a value whose call has not come, may be on its way for so long. */
 const youngMs = 10 * 60_000;
 
 interface Roots {
@@ -37,11 +37,13 @@ export async function findGarbage(blobs: ContentFolder, roots: Roots, nowMs: num
   const beforeMs = Math.min(nowMs, leasedSince(blobs.root));
   const kept = new Set<Digest>([...roots.blobs, ...roots.images]);
   const dead: Digest[] = [];
+  const values: Digest[] = []; // of calls that are forgotten, or never came
   let seen = 0;
   for await (const digest of blobs.list()) {
     if (++seen % lookedAtInOneTurn === 0) await nextTurn();
     const kind = kindOf(blobs, digest);
     if (kind === "snapshot") for (const file of filesOfSnapshot(blobs, digest)) kept.add(file);
+    if (kind === "value" && isOlder(blobs, digest, nowMs - youngMs)) values.push(digest);
     if (kind !== "image") continue;
     const young = nowMs - statSync(blobs.path(digest)).mtimeMs < youngMs;
     if (roots.images.has(digest) || (young && !roots.removed.has(digest))) {
@@ -49,7 +51,7 @@ export async function findGarbage(blobs: ContentFolder, roots: Roots, nowMs: num
       for (const content of contentsOf(blobs, digest).digests) kept.add(content);
     } else dead.push(digest);
   }
-  const garbage = new Set<Digest>();
+  const garbage = new Set<Digest>(values.filter((digest) => !kept.has(digest) && isOlder(blobs, digest, beforeMs)));
   for (const image of dead) {
     for (const digest of [image, ...contentsOf(blobs, image).digests]) {
       if (!kept.has(digest) && isOlder(blobs, digest, beforeMs)) garbage.add(digest);

@@ -32,6 +32,8 @@ interface KeptParts {
   nodes: Pick<Nodes, "all">;
   registry: Pick<Registry, "apps" | "current">;
   roots: Roots;
+  /** Blobs of calls. */
+  values(): Digest[];
   log: Log;
 }
 
@@ -39,7 +41,7 @@ interface KeptParts {
 export const keysOf = (image: ImageRef): string[] =>
   [...image.steps.keys(), image.steps.length].map((steps) => imageKey(image, steps));
 
-export function createKept({ records, nodes, registry, roots, log }: KeptParts): Kept {
+export function createKept({ records, nodes, registry, roots, values, log }: KeptParts): Kept {
   function wanted(leaving: ReadonlySet<string> = new Set(), used?: ReadonlySet<string>): Wanted {
     const staying = records.images().filter(({ key }) => !leaving.has(key));
     const stepsLeft = new Set(staying.flatMap(({ definition }) => (definition ? keysOf(definition) : [])));
@@ -53,7 +55,7 @@ export function createKept({ records, nodes, registry, roots, log }: KeptParts):
     const copied = specs.flatMap((spec) => spec?.image?.steps.flatMap(({ files }) => files.map(({ digest }) => digest)) ?? []);
     return {
       images: new Set([...steps.map(([, digest]) => digest), ...staying.map(({ digest }) => digest), ...onNodes]),
-      blobs: new Set([...copied, ...records.traces()]),
+      blobs: new Set([...copied, ...records.traces(), ...values()]),
     };
   }
 

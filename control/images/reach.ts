@@ -3,6 +3,7 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import type { ContentFolder, Digest } from "../../base/content-folder.ts";
 import { HobError, systemError } from "../../base/errors.ts";
+import { callOfValue } from "../../proto/large-value.ts";
 
 const magic = "hobimage";
 const headBytes = 128;
@@ -15,7 +16,7 @@ const digestBytes = 32;
 const snapshotLine = /^[0-7]{3,4} [0-9a-f]{64} \d+ /;
 
 /** What a blob is, as far as it leads to others. */
-export function kindOf(blobs: Pick<ContentFolder, "path">, digest: Digest): "image" | "snapshot" | "other" {
+export function kindOf(blobs: Pick<ContentFolder, "path">, digest: Digest): "image" | "snapshot" | "value" | "other" {
   const head = Buffer.alloc(headBytes);
   let read = 0;
   try {
@@ -30,6 +31,7 @@ export function kindOf(blobs: Pick<ContentFolder, "path">, digest: Digest): "ima
   }
   const text = head.toString("latin1", 0, read);
   if (text.startsWith(magic)) return "image";
+  if (callOfValue(head) !== undefined) return "value";
   return snapshotLine.test(text) ? "snapshot" : "other";
 }
 

@@ -194,12 +194,40 @@ describe.skipIf(!rootWithContainers())("a real pool", { timeout: 120_000 }, () =
     const logs = json(await hob("logs", "desk/greet", "--since", "10m", "--json"));
     expect(logs).toContainEqual(expect.objectContaining({ kind: "log", stream: "stdout", text: "greeting you" }));
     const number = String(calls[0]?.["number"]);
+    expect(json(await hob("calls", "desk", "--state", "failed", "--since", "10m", "--json"))).toContainEqual(calls[0]);
+    expect(json(await hob("calls", number, "--json"))).toMatchObject([
+      { number: calls[0]?.["number"], arguments: ["on purpose"] },
+    ]);
+    const report = await hob("calls", `#${number}`);
+    expect(report.stdout).toContain(`call      #${number} desk/fail`);
+    expect(report.stdout).toMatch(/steps +queue .*load .*run .*\n\ninput +\["on purpose"\]\nTraceback .*app.py/s);
+    expect(json(await hob("logs", "--function", "greet", "--since", "10m", "--json"))).toEqual(logs);
     expect((await hob("logs", "--call", `#${number}`)).code).toBe(0);
     for (const command of ["ps", "calls", "pool", "images", "logs"]) {
       const said = await hob(command);
       expect(said, command).toMatchObject({ code: 0, stderr: "" });
       expect(said.stdout, command).not.toBe("");
     }
+  });
+
+  test("call runs what the pool has without its file, with what its children print; misspelt names are guessed", async () => {
+    const said = await hob("call", "desk/twice", "[1]");
+    expect(said).toEqual({ code: 0, stdout: '["hello child","hello child"]\n', stderr: "greeting child\nto stderr\n" });
+    const family = json(await hob("calls", "desk/twice", "--limit", "1", "--json"))[0]!;
+    const [one] = json(await hob("calls", String(family["call"]), "--json"));
+    expect(json(await hob("calls", "desk/greet", "--limit", "1", "--json"))).toMatchObject([
+      { call: (one!["children"] as string[])[0], parent: family["call"] },
+    ]);
+    expect(await hob("call", "desk/greet", "--kwargs", '{"name": "you"}', "--json")).toMatchObject({ code: 0 });
+    expect(await hob("call", "desk/fail", '["why"]')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("ValueError: why"),
+    });
+    expect(await hob("call", "desk/gret", "[1]")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('did you mean "greet"?'),
+    });
+    expect(await hob("call", "desk/greet", "[1, 2, 3]")).toMatchObject({ code: 2, stderr: expect.stringContaining("at most 2") });
   });
 
   test("logs --follow goes on with new lines, until ctrl-c", async () => {

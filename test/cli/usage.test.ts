@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { hob, makePlace } from "./run-hob.ts";
 
-const commands = ["dev", "run", "ps", "calls", "logs", "pool", "images", "secrets", "doctor", "control", "agent"];
+const commands = ["dev", "run", "call", "ps", "calls", "logs", "pool", "images", "secrets", "doctor", "control", "agent"];
 
 describe("help", () => {
   test.each(commands)("hob %s --help shows an example and exits 0", async (command) => {
@@ -62,6 +62,11 @@ describe("a wrong command line", () => {
       ["images", "build", "app.py::none"],
       /^hob: app.py has no image "none": .*: write for example.*\n$/,
     ],
+    ["an app where a function is to be called", ["call", "shop"], /^hob: "shop" names an app and no function: .*\n$/],
+    ["a state that is none", ["calls", "--state", "faild"], /^hob: there is no state "faild": did you mean "failed"\?\n$/],
+    ["a result of many calls", ["calls", "shop", "--result"], /^hob: --result is of one call: .*\n$/],
+    ["two functions at once", ["logs", "a/b", "--function", "c"], /^hob: --function c does not go with the target: .*\n$/],
+    ["a limit that is none", ["control", "--limit", "session=3"], /there is no limit "session": did you mean "sessions"\?/],
     ["a target that is none", ["logs", "a/b/c"], /^hob: "a\/b\/c" is no app and no function: .*\n$/],
   ])("with %s exits 2 with one sentence", async (_, args, sentence) => {
     using place = makePlace();
@@ -74,11 +79,11 @@ describe("a wrong command line", () => {
 });
 
 describe("without a pool", () => {
-  test.each([["ps"], ["calls"], ["logs"], ["pool"], ["images"]])(
+  test.each([["ps"], ["calls"], ["call", "shop/price"], ["logs"], ["pool"], ["images"]])(
     "hob %s says so, how to get one, and exits 3",
-    async (command) => {
+    async (...command) => {
       using place = makePlace();
-      const said = await hob(place, [command]);
+      const said = await hob(place, command);
       expect(said.stderr).toMatch(/^hob: no pool is running: `hob dev` starts one.*\n$/);
       expect(said).toMatchObject({ code: 3, stdout: "" });
     },

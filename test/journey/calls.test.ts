@@ -30,8 +30,54 @@ def total(n):
     return sum(slow.map(range(n)))
 
 @app.function()
+def long(mebibytes):
+    return "x" * (mebibytes << 20)
+
+@app.function()
+def length(text):
+    return len(text)
+
+@app.function()
+def passed_on(mebibytes):
+    return length.remote(long.remote(mebibytes))
+
+@app.function(max_containers=1)
+def deep(n):
+    return 0 if n == 0 else 1 + deep.remote(n - 1)
+
+@app.function(max_containers=1)
+def ping(n):
+    return 0 if n == 0 else 1 + hob.Function.from_name("family", "pong").remote(n - 1)
+
+@app.function(max_containers=1)
+def pong(n):
+    return 0 if n == 0 else 1 + ping.remote(n - 1)
+
+@app.function(max_containers=2)
+def fan(n):
+    return sum(length.map(["y" * n] * 3))
+
+@app.function()
+def crowd(n):
+    return sum(fan.map(range(n)))
+
+@app.function(retries=hob.Retries(count=3, delay="300ms", backoff=2))
+def flaky(path):
+    import os, pathlib
+    tries = pathlib.Path("/tmp/tries")
+    count = int(tries.read_text()) + 1 if tries.exists() else 1
+    tries.write_text(str(count))
+    if count < 3:
+        raise ValueError(f"try {count}")
+    return count
+
+@app.function()
 def across(word):
     return hob.Function.from_name("family", "shout").remote(word)
+
+@app.local()
+def main():
+    return [len(long.remote(3)), length.remote("y" * (4 << 20)), passed_on.remote(5)]
 `;
 
 const typescript = `import { App, functionFromName } from "hob";
@@ -56,10 +102,16 @@ describe.skipIf(!rootWithContainers())("functions that call functions", () => {
     await run(hob, ["pool", "stop"], { env: { ...process.env, ...place.environment } });
     place[Symbol.dispose]();
   });
-  const ask = async (...argv: string[]): Promise<unknown> => {
-    const { stdout } = await run(hob, argv, { cwd: place.project, env: { ...process.env, ...place.environment } });
-    return JSON.parse(stdout);
+  const said = async (...argv: string[]): Promise<string> => {
+    const options = { cwd: place.project, env: { ...process.env, ...place.environment }, maxBuffer: 64 << 20 };
+    return (await run(hob, argv, options)).stdout;
   };
+  const ask = async (...argv: string[]): Promise<unknown> => JSON.parse(await said(...argv));
+  const rows = async (...argv: string[]): Promise<unknown[]> =>
+    (await said(...argv))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as unknown);
 
   test("a map's results are in order, over several containers", async () => {
     expect(await ask("run", "app.py::total", "[4]")).toBe(12);
@@ -69,6 +121,28 @@ describe.skipIf(!rootWithContainers())("functions that call functions", () => {
   test("one language calls the other", async () => {
     expect(await ask("run", "app.py::across", '["hello"]')).toBe("HELLO!");
     expect(await ask("run", "app.ts::double", "[21]")).toBe(42);
+  });
+
+  test("values of many MiB go by the store: in, out, from function to function, and are fetched when they are wanted", async () => {
+    expect(await ask("run", "app.py")).toEqual([3 << 20, 4 << 20, 5 << 20]);
+    const [call] = (await rows("calls", "family/long", "--limit", "1", "--json")) as { number: number; valueBytes: number }[];
+    expect(call!.valueBytes).toBe((5 << 20) + 2);
+    expect(await ask("calls", String(call!.number), "--result")).toHaveLength(5 << 20);
+    await expect(ask("run", "app.py::long", "[65]")).rejects.toMatchObject({
+      stderr: expect.stringContaining("long: the result is 65.0 MiB as JSON, and the limit value-bytes is 64 MiB: return less"),
+    });
+  });
+
+  test("a function that fails is tried again after the waits that it declares, which are told", async () => {
+    const flaky = await run(hob, ["call", "family/flaky", "[1]"], { env: { ...process.env, ...place.environment } });
+    expect(flaky.stdout).toBe("3\n");
+    expect(flaky.stderr.match(/attempt \d failed \(ValueError: try \d\), again in 1 s/g)).toHaveLength(2);
+  });
+
+  test("functions that may have one container answer a recursion of depth 20, alone and in pairs, and a crowd its children", async () => {
+    expect(await ask("call", "family/deep", "[20]")).toBe(20);
+    expect(await ask("call", "family/ping", "[20]")).toBe(20);
+    expect(await ask("call", "family/crowd", "[8]")).toBe((8 * 7 * 3) / 2);
   });
 
   // In the field: control ended a spawned call with the function that had spawned it, for it could not tell the two ways apart.

@@ -28,6 +28,7 @@ const workbench: Workbench = {
     play("call");
     return "0000000000000043";
   },
+  value: async (value) => value.json,
   cancel(call) {
     record("cancel", call);
     play("cancel");

@@ -189,7 +189,7 @@ test("a call's arguments are stored once and come back with its last state", () 
   using engine = openSqliteEngine(state, join(state, "blobs"));
   const [found] = engine.calls.unfinished();
   expect(found).toEqual({ info, retries: 0, losses: 2 });
-  expect(engine.calls.list({ app: "shop", function: "", limit: 5 })).toEqual([info]);
+  expect(engine.calls.list({ app: "shop", function: "", state: "", sinceMs: 0, parent: "", limit: 5 })).toEqual([info]);
 });
 
 test("old calls and lines are forgotten, those unfinished and the newest are not, and numbering goes on", () => {
@@ -204,7 +204,9 @@ test("old calls and lines are forgotten, those unfinished and the newest are not
     }
     engine.commit();
     while (engine.trim({ keepMs: 10, calls: 4, lines: 5, maps: 1_000 }, 20));
-    expect(engine.calls.list({ app: "", function: "", limit: 50 }).map(({ number }) => number)).toEqual([20, 19, 18, 17, 3]);
+    expect(
+      engine.calls.list({ app: "", function: "", state: "", sinceMs: 0, parent: "", limit: 50 }).map(({ number }) => number),
+    ).toEqual([20, 19, 18, 17, 3]);
     const any = { apps: [], function: "", call: "", sinceMs: 0 };
     expect(engine.logs.page(any, 0, 50).map(({ seq }) => seq)).toEqual([16, 17, 18, 19, 20]);
     while (engine.trim({ keepMs: 1, calls: 4, lines: 5, maps: 1_000 }, 1_000));

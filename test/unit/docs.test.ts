@@ -6,11 +6,14 @@ import { describe, expect, it } from "vitest";
 import { installRoot } from "../../base/install.ts";
 import { withLimits } from "../../control/limits.ts";
 import { clientLimits } from "../../control/outbox.ts";
+import { greatestCallValueBytes, inlineValueBytes } from "../../proto/large-value.ts";
+import { greatestValueBytes } from "../../proto/transport.ts";
 
 const documents = [
   "README.md",
   "ARCHITECTURE.md",
   "CONTRIBUTING.md",
+  "docs/calls.md",
   "docs/cli.md",
   "docs/images.md",
   "docs/security.md",
@@ -43,6 +46,14 @@ describe("the documents", () => {
     expect(named.filter((name) => !new RegExp(`\\b${name}\\b`).test(commands))).toEqual([]);
     const run = [...text.matchAll(/npm run ([a-z]+)/g)].map((match) => match[1]!);
     expect(run.filter((name) => !(name in scripts))).toEqual([]);
+  });
+
+  it("docs/limits.md says how large values may be", () => {
+    const [inline, call, input] = [inlineValueBytes, greatestCallValueBytes, greatestValueBytes].map(
+      (bytes) => `${bytes >> 20} MiB`,
+    );
+    expect(read("docs/limits.md")).toContain(`| ${call} each; from ${inline} on `);
+    expect(read("docs/limits.md")).toMatch(new RegExp(`\\| an input of a map, and its result, as JSON +\\| ${input} each`));
   });
 
   it("docs/limits.md has every limit of control, with its standard value", () => {

@@ -1,5 +1,7 @@
 // ⑧ Arguments and results for people: on one line within a width, or spread over lines.
 
+import type { Arguments } from "../../proto/gen/hob/v1/common.ts";
+import { parsedJson } from "../model/state.ts";
 import { count, size } from "../units.ts";
 
 const deepest = 12;
@@ -119,7 +121,9 @@ function flatText(value: object, width: number): string | undefined {
 }
 
 /** Arguments as a call is written: ("cat.png", width = 64). */
-export function callText(name: string, positional: unknown, keywords: unknown, width: number): string {
+export function callText(name: string, given: Arguments | undefined, width: number): string {
+  if (given?.large) return `${name}(${size(given.large.bytes)})`;
+  const [positional, keywords] = [parsedJson(given?.positional), parsedJson(given?.keywords)];
   const room = Math.max(8, width - name.length - 2);
   const parts = (Array.isArray(positional) ? positional : []).map((item) => inline(item, room));
   if (typeof keywords === "object" && keywords !== null) {

@@ -4,7 +4,7 @@ import type { CallInfo } from "../../../proto/gen/hob/v1/calls.ts";
 import { isFinished } from "../../model/calls.ts";
 import { emptyLog } from "../../model/logs.ts";
 import { parsedJson, type State, shownCall } from "../../model/state.ts";
-import { short } from "../../units.ts";
+import { short, size } from "../../units.ts";
 import { failureLines } from "../failure.ts";
 import { fitting, joined, type Line, line, span } from "../line.ts";
 import { callMark, callTime } from "../marks.ts";
@@ -53,6 +53,7 @@ const mostResultLines = 12;
 function outcomeLines(call: CallInfo, width: number, height: number): Line[] {
   if (call.failure) return failureLines(call.failure, false);
   if (call.state !== "succeeded" || !call.result) return [];
+  if (call.result.large) return [[span("→ ", "accent"), span(size(call.result.large.bytes), "strong")]];
   const value = parsedJson(call.result.json);
   const most = Math.min(mostResultLines, Math.floor(height / 2));
   const vector = Array.isArray(value) && value.every((item) => typeof item !== "object");
@@ -62,7 +63,7 @@ function outcomeLines(call: CallInfo, width: number, height: number): Line[] {
 }
 
 function titleOf(call: CallInfo, width: number): Line {
-  const text = callText(call.function, parsedJson(call.arguments?.positional), parsedJson(call.arguments?.keywords), width - 16);
+  const text = callText(call.function, call.arguments, width - 16);
   return [span(`2 Run #${call.number}`), span(`  ${text}`, "plain")];
 }
 

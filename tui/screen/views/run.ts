@@ -46,6 +46,7 @@ function facts(state: State, call: CallInfo, nowMs: number): Line[] {
 }
 
 function inputLines(call: CallInfo, width: number): Line[] {
+  if (call.arguments?.large) return [heading("Input", `${size(call.arguments.large.bytes)}: too long to show here`)];
   const positional = parsedJson(call.arguments?.positional) ?? [];
   const keywords = parsedJson(call.arguments?.keywords);
   const named = typeof keywords === "object" && keywords !== null && Object.keys(keywords).length > 0;
@@ -67,7 +68,8 @@ function resultLines(json: Buffer, width: number): readonly Line[] {
 function outcome(call: CallInfo, width: number): Line[] {
   if (call.failure) return [heading("Traceback"), ...failureLines(call.failure, true).map((spans) => [span("   "), ...spans])];
   if (call.state !== "succeeded" || !call.result) return [heading("Result", isFinished(call) ? "none" : "not yet")];
-  const { json } = call.result;
+  const { json, large } = call.result;
+  if (large) return [heading("Result", `${size(large.bytes)}, kept by the pool: hob calls ${call.number} --result`)];
   if (json.length > mostResultBytes) return [heading("Result", `${size(json.length)}: too long to show here`)];
   return [heading("Result", size(json.length)), ...resultLines(json, width)];
 }
@@ -130,6 +132,6 @@ export function drawRunView({ state, nowMs, width, height }: DrawContext): Drawn
     blockOf([[], ...outcome(call, width)]),
   ];
   const { lines, viewport } = windowOf(blocks, state.scroll.runView, height);
-  const name = callText(call.function, parsedJson(call.arguments?.positional), parsedJson(call.arguments?.keywords), width - 30);
+  const name = callText(call.function, call.arguments, width - 30);
   return { title: [span(`Run #${call.number}`), span(`  ${name}`, "plain")], lines, viewport };
 }
