@@ -17,6 +17,7 @@ const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
     ...(await (await import("./images/lazy.ts")).lazyImages(options)),
   ],
   map: async (options) => (await import("./calls.ts")).warmCalls(options),
+  screen: async (options) => (await import("./screen.ts")).screen(options),
   loop: async (options) => (await import("./loop.ts")).loop(options),
 };
 

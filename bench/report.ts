@@ -5,9 +5,9 @@ export interface Row {
   row: string;
   /** What the row is measured of, where there are several. */
   of?: string;
-  stat: "p50" | "p99" | "mean" | "total";
+  stat: "p50" | "p95" | "p99" | "mean" | "total";
   value: number;
-  unit: "ms" | "MB" | "MB/s" | "1/s" | "%";
+  unit: "ms" | "B" | "MB" | "MB/s" | "1/s" | "%";
   rival?: string;
   rivalValue?: number;
   /** How many times better than the rival; above 1 is ahead, whichever way the unit runs. */

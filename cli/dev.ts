@@ -23,6 +23,7 @@ interface DevFlags {
   args?: string;
   kwargs?: string;
   linger?: string;
+  record?: string;
 }
 
 export function addDev(program: Command): void {
@@ -33,6 +34,7 @@ export function addDev(program: Command): void {
     .option("--pin <name>", "call this function after every save that changes it: NAME or APP/NAME")
     .option("--args <json>", "with --pin: positional arguments, a JSON array")
     .option("--kwargs <json>", "with --pin: keyword arguments, a JSON object")
+    .option("--record <file>", "record the session: `hob replay FILE` shows it again (it holds arguments, results and output)")
     .option("--plain", "lines instead of a screen")
     .option("--json", "one JSON object a line")
     .option("--control <address>", "control to use: unix:PATH; without it this installation's own pool is started")
@@ -50,32 +52,32 @@ async function work(path: string, flags: DevFlags): Promise<void> {
   // Control starts while the project is described and the modules are loaded.
   const connected = connect();
   connected.catch(() => {}); // devEvents tells
-  const [{ openWorkbench }, { openLog }, { devEvents }] = await Promise.all([
-    import("../project/workbench.ts"),
-    import("../base/log.ts"),
-    import("./dev-events.ts"),
-  ]);
-  const log = openLog("dev", join(poolPaths(installRoot).state, "logs", "dev.log"));
-  await using workbench = await openWorkbench({ root, connect, build: buildId(), client: "dev", log });
-  const events = devEvents(workbench, pin, connected);
-  await show(surface, { ...workbench, events }, { pool: flags.control ?? "embedded", connect });
+  await using stack = new AsyncDisposableStack();
+  const open = async (): Promise<Workbench> => {
+    const [{ openWorkbench }, { openLog }, { devEvents }] = await Promise.all([
+      import("../project/workbench.ts"),
+      import("../base/log.ts"),
+      import("./dev-events.ts"),
+    ]);
+    const log = openLog("dev", join(poolPaths(installRoot).state, "logs", "dev.log"));
+    const workbench = stack.use(await openWorkbench({ root, connect, build: buildId(), client: "dev", log }));
+    return { ...workbench, events: devEvents(workbench, pin, connected) };
+  };
+  if (surface === "screen") process.exitCode = await showScreen(open, connect, flags);
+  else await print(surface, await open());
 }
 
-interface Pool {
-  pool: string;
-  connect(): Promise<string>;
+async function showScreen(open: () => Promise<Workbench>, connect: () => Promise<string>, flags: DevFlags): Promise<number> {
+  const { startScreen } = await import("../tui/start.tsx");
+  const shell = async (app: string, name: string) => {
+    const { runShell } = await import("./shell/session.ts");
+    return runShell(await connect(), { app, function: name, version: "", container: "", command: [], plain: false, image: "" });
+  };
+  const { control = "embedded", record } = flags;
+  return startScreen(open, { pool: control, build: buildId(), shell, ...(record === undefined ? {} : { record }) });
 }
 
-async function show(surface: Surface, workbench: Workbench, { pool, connect }: Pool): Promise<void> {
-  if (surface === "screen") {
-    const { startScreen } = await import("../tui/start.tsx");
-    const shell = async (app: string, name: string) => {
-      const { runShell } = await import("./shell/session.ts");
-      return runShell(await connect(), { app, function: name, version: "", container: "", command: [], plain: false, image: "" });
-    };
-    process.exitCode = await startScreen(workbench, { pool, build: buildId(), shell });
-    return;
-  }
+async function print(surface: "plain" | "json", workbench: Workbench): Promise<void> {
   using interrupt = interruptSignal();
   interrupt.signal.addEventListener("abort", () => void workbench[Symbol.asyncDispose](), { once: true });
   const lines = { out: process.stdout, nowMs: systemClock.now };
@@ -92,8 +94,17 @@ type Surface = "screen" | "plain" | "json";
 
 function surfaceOf(flags: DevFlags): Surface {
   if (flags.plain && flags.json) throw new HobError("usage", "--plain and --json exclude each other");
-  if (flags.json) return "json";
-  return flags.plain || !process.stdin.isTTY || !process.stdout.isTTY ? "plain" : "screen";
+  if (flags.json) return plainOnly(flags, "json");
+  const screen = !flags.plain && process.stdin.isTTY && process.stdout.isTTY;
+  return screen ? "screen" : plainOnly(flags, "plain");
+}
+
+/** Lines and objects can be kept as they are. */
+function plainOnly<S extends Surface>({ record }: DevFlags, surface: S): S {
+  if (record === undefined) return surface;
+  throw new HobError("usage", "--record is for the screen", {
+    remedy: `keep the ${surface === "json" ? "objects" : "lines"} with > FILE`,
+  });
 }
 
 function pinOf(flags: DevFlags): Pin | undefined {

@@ -7,6 +7,7 @@ import { buildId, packageVersion } from "./build.ts";
 import { addCall } from "./call.ts";
 import { addCalls } from "./calls.ts";
 import { addControl } from "./control.ts";
+import { addDemo } from "./demo.ts";
 import { addDev } from "./dev.ts";
 import { addDoctor } from "./doctor.ts";
 import { addImages } from "./images.ts";
@@ -14,6 +15,7 @@ import { addLogs } from "./logs.ts";
 import { endQuietlyOnClosedPipe } from "./output.ts";
 import { addPool } from "./pool.ts";
 import { addPs } from "./ps.ts";
+import { addReplay } from "./replay.ts";
 import { addRun } from "./run.ts";
 import { addSecrets } from "./secrets.ts";
 import { addShell } from "./shell.ts";
@@ -36,6 +38,8 @@ function createProgram(): Command {
     );
   for (const add of [
     addDev,
+    addReplay,
+    addDemo,
     addRun,
     addShell,
     addPs,

@@ -10,12 +10,14 @@ import {
   interrupt,
   move,
   movePages,
-  needsFunction,
+  needsLiveFunction,
   needsOutcome,
   needsPool,
   needsRunningCall,
   needsSomethingToOpen,
+  nextSpan,
   open,
+  openFleet,
   openHelp,
   openImages,
   quit,
@@ -30,6 +32,7 @@ import {
   toggleWrap,
 } from "./model/actions.ts";
 import type { Step } from "./model/effects.ts";
+import { changeReplay, needsReplay } from "./model/replay.ts";
 import type { State } from "./model/state.ts";
 
 export interface KeyBinding {
@@ -37,7 +40,7 @@ export interface KeyBinding {
   /** What it is called, in the footer and in the config file. */
   readonly name: string;
   readonly description: string;
-  readonly group: "call" | "show" | "move" | "hob";
+  readonly group: "call" | "show" | "move" | "replay" | "hob";
   /** Shown in the footer, most wanted first. */
   readonly footer: boolean;
   readonly refusal?: (state: State) => Refusal;
@@ -67,7 +70,7 @@ export const keyTable: readonly KeyBinding[] = [
     [
       ["r", "run", "run the function again with its last input", runAgain, needsPool],
       ["R", "run with…", "edit the input (JSON), then run", runWith, needsPool],
-      ["p", "pin", "run on every save, with the last input; again: no longer", togglePin, needsFunction],
+      ["p", "pin", "run on every save, with the last input; again: no longer", togglePin, needsLiveFunction],
       ["c", "cancel", "cancel the call that is shown", cancel, needsRunningCall],
       ["s", "shell", "a terminal in a container of the function; when it ends, this screen comes back", shell, needsPool],
       ["space", "pause", "notice saves but do not ship them; again: go on", togglePause],
@@ -78,6 +81,8 @@ export const keyTable: readonly KeyBinding[] = [
     ["open", "back", "filter"],
     [
       ["enter", "open", "open the pane in full: a run, or the fleet", open, needsSomethingToOpen],
+      ["F", "fleet", "the fleet in full: containers and latency over time, nodes, containers", openFleet],
+      ["z", "span", "how far back the charts look: 1, 5, 15 or 60 minutes", nextSpan],
       ["I", "images", "the images: what they hold, and how their builds went", openImages],
       ["esc", "back", "leave a view, a filter, the choice of a call", back],
       ["/", "filter", "show only what contains a text, in the pane that has the focus", startFilter],
@@ -101,7 +106,16 @@ export const keyTable: readonly KeyBinding[] = [
       ["1", "functions", "focus Functions", focusPane("functions")],
       ["2", "run pane", "focus Run", focusPane("run")],
       ["3", "runs", "focus Runs", focusPane("runs")],
-      ["4", "fleet", "focus Fleet", focusPane("fleet")],
+      ["4", "fleet pane", "focus Fleet", focusPane("fleet")],
+    ],
+  ),
+  ...group(
+    "replay",
+    [],
+    [
+      [".", "step", "one event on, then wait (space goes on)", changeReplay("step"), needsReplay],
+      [">", "faster", "twice as fast", changeReplay("faster"), needsReplay],
+      ["<", "slower", "half as fast", changeReplay("slower"), needsReplay],
     ],
   ),
   ...group(

@@ -4,7 +4,10 @@ import { type Instance, render } from "ink";
 import { systemClock } from "../base/clock.ts";
 import { exitCode, HobError, sentenceOf } from "../base/errors.ts";
 import type { Workbench } from "../project/events.ts";
+import type { ReplayState } from "./model/replay.ts";
 import { initialState, type State } from "./model/state.ts";
+import type { Player } from "./recording/player.ts";
+import { createRecorder } from "./recording/recorder.ts";
 import { drawScreen, type Picture } from "./screen/frame.ts";
 import { choosePalette } from "./screen/palette.ts";
 import { type LendTerminal, Screen } from "./screen/screen.tsx";
@@ -19,22 +22,32 @@ export interface ScreenOptions {
   build: string;
   /** Runs a shell of that function on this terminal, which is its own meanwhile. */
   shell(app: string, functionName: string): Promise<{ code: number; sentence: string | undefined }>;
-  /** Called when the screen ends, before the terminal is restored. */
-  onQuit?(): void;
+  /** A file that the session is recorded to. */
+  record?: string;
+  /** Gives the events and the time of a recorded session. */
+  player?: Player;
 }
-
-const nowMs = (): number => systemClock.now();
 
 const inkOptions = { alternateScreen: true, interactive: true, patchConsole: false, exitOnCtrlC: false } as const;
 
-/** Runs until the person quits, the workbench ends or a signal comes; returns the exit code. Throws where there is no terminal. */
-export async function startScreen(workbench: Workbench, options: ScreenOptions): Promise<number> {
+/**
+ * Runs until the person quits, the workbench ends or a signal comes; returns the exit code. Throws where there is no terminal.
+ * `open` is called once the first frame is there: what a workbench is made of takes longer to load than the screen.
+ */
+export async function startScreen(open: () => Promise<Workbench>, options: ScreenOptions): Promise<number> {
   const { stdin, stdout } = process;
   if (!stdin.isTTY || !stdout.isTTY) {
     throw new HobError("usage", "the screen needs a terminal", { remedy: "hob dev --plain prints lines, --json prints objects" });
   }
   const ended = Promise.withResolvers<Ending>();
   using _guard = guardTerminal(ended.resolve);
+
+  let workbench: Workbench | undefined;
+  const { player } = options;
+  const nowMs = player ? player.nowMs : systemClock.now;
+  const { columns, rows } = stdout;
+  const header = { startedAtMs: nowMs(), pool: options.pool, build: options.build, columns, rows };
+  using recorder = options.record === undefined ? undefined : createRecorder(options.record, header, nowMs);
 
   const palette = choosePalette(process.env);
   let widgets: Widgets | undefined;
@@ -73,19 +86,20 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
     );
   }
 
-  const { columns, rows } = stdout;
   using store: Store = createStore({
     initial: initialState({ pool: options.pool, build: options.build, columns, rows, nowMs: nowMs() }),
     paint,
     perform: (effect) =>
       perform(effect, {
-        workbench,
+        workbench: () => workbench ?? notYet(),
         nowMs,
         dispatch: (event) => store.dispatch(event),
         writeTerminal: (text) => stdout.write(text),
         shell: (app, name) => void openShell(app, name),
+        replay: (change) => player?.change(change),
         quit: () => ended.resolve({ code: 0, sentence: undefined }),
       }),
+    ...(recorder ? { record: recorder.record } : {}),
     nowMs,
   });
   const onKey = (key: string): void => store.dispatch({ kind: "key", key, nowMs: nowMs() });
@@ -97,8 +111,7 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
   };
 
   async function openShell(app: string, name: string): Promise<void> {
-    const tell = (level: "info" | "error", text: string): void =>
-      store.dispatch({ kind: "notice", level, text, timeMs: nowMs() });
+    const tell = (level: "info" | "error", text: string): void => store.offer({ kind: "notice", level, text, timeMs: nowMs() });
     lent = true;
     try {
       await lend?.(async () => {
@@ -133,10 +146,22 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
     () => ended.resolve({ code: 0, sentence: undefined }),
     (error: unknown) => ended.resolve(crashed(error)),
   );
-  void follow(workbench, store, ended.resolve);
+  if (player) {
+    const changed = (replay: ReplayState): void => store.dispatch({ kind: "replay", replay });
+    player
+      .play(store.replay, changed)
+      .catch((error: unknown) => ended.resolve({ code: exitCode(error), sentence: sentenceOf(error) }));
+  }
+  void follow(
+    async () => {
+      workbench = await open();
+      return workbench.events;
+    },
+    store,
+    ended.resolve,
+  );
 
   const { code, sentence } = await ended.promise;
-  options.onQuit?.();
   stdout.off("resize", onResize);
   await leave(instance);
   stdout.off("error", onLost);
@@ -144,10 +169,16 @@ export async function startScreen(workbench: Workbench, options: ScreenOptions):
   return code;
 }
 
+const notYet = (): never => {
+  throw new HobError("unavailable", "the project is still being opened", { remedy: "try again in a moment" });
+};
+
+type Events = Workbench["events"];
+
 /** The workbench's events, until they end; how they ended is how the screen ends. */
-async function follow(workbench: Workbench, store: Store, onEnd: (ending: Ending) => void): Promise<void> {
+async function follow(open: () => Promise<Events>, store: Store, onEnd: (ending: Ending) => void): Promise<void> {
   try {
-    for await (const event of workbench.events) store.offer(event);
+    for await (const event of await open()) store.offer(event);
     onEnd({ code: 0, sentence: "the workbench has ended" });
   } catch (error) {
     onEnd({ code: exitCode(error), sentence: sentenceOf(error) });

@@ -4,7 +4,7 @@ import type { WorkbenchEvent } from "../project/events.ts";
 import { isFinished } from "./model/calls.ts";
 import type { Effect } from "./model/effects.ts";
 import { type State, type Surface, showsTime, type Viewport } from "./model/state.ts";
-import { coalesce, type ModelEvent, update } from "./model/update.ts";
+import { coalesce, type ModelEvent, type PersonEvent, update } from "./model/update.ts";
 
 const calmMs = 100; // logs and tables: ten times a second
 const chartMs = 250;
@@ -27,10 +27,18 @@ function patienceMs(event: WorkbenchEvent): number {
   }
 }
 
+const persons: ReadonlySet<string> = new Set<PersonEvent["kind"]>(["key", "paste", "resize", "accepted", "refused", "copied"]);
+
+function isPersons(event: ModelEvent): event is PersonEvent {
+  return persons.has(event.kind);
+}
+
 export interface Store extends Disposable {
   readonly state: State;
   /** From the workbench: taken in with what else comes meanwhile. */
   offer(event: WorkbenchEvent): void;
+  /** From a recorded session: what a person did there changes the state, and has no effects. */
+  replay(event: WorkbenchEvent | PersonEvent): void;
   /** From the person at the keyboard or the terminal: taken in at once. */
   dispatch(event: ModelEvent): void;
   /** Paints now, though the state may be the same: the terminal or the look has changed. */
@@ -42,10 +50,12 @@ export interface StoreOptions {
   /** Draws, and says which part of what scrolls it has shown. */
   paint(state: State): Partial<Record<Surface, Viewport>>;
   perform(effect: Effect): void;
+  /** Told of each event that enters from outside, before it is taken in. */
+  record?(event: WorkbenchEvent | PersonEvent): void;
   nowMs(): number;
 }
 
-export function createStore({ initial, paint, perform, nowMs }: StoreOptions): Store {
+export function createStore({ initial, paint, perform, record, nowMs }: StoreOptions): Store {
   let state = initial;
   let painted: State | undefined;
   let pending: WorkbenchEvent[] = [];
@@ -102,15 +112,30 @@ export function createStore({ initial, paint, perform, nowMs }: StoreOptions): S
     timer = setTimeout(flush, delayMs);
   }
 
+  function offer(event: WorkbenchEvent): void {
+    pending.push(event);
+    schedule(pending.length > mostPending ? 0 : patienceMs(event));
+  }
+
   return {
     get state() {
       return state;
     },
     offer(event) {
-      pending.push(event);
-      schedule(pending.length > mostPending ? 0 : patienceMs(event));
+      record?.(event);
+      offer(event);
+    },
+    replay(event) {
+      if (!isPersons(event)) return offer(event);
+      // A key moves what is on the screen: what came before it has to be there.
+      if (pending.length > 0) flush();
+      // What a person did then was done to a live screen, and its size is that of this terminal.
+      const { replay } = state;
+      if (event.kind !== "resize") state = { ...update({ ...state, replay: undefined }, event).state, replay };
+      schedule(0);
     },
     dispatch(event) {
+      if (isPersons(event)) record?.(event);
       apply(event);
       schedule(0);
     },

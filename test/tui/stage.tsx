@@ -1,5 +1,6 @@
 // The screen on a scripted workbench, for a pseudo-terminal: HOB_STAGE names a recording, HOB_STAGE_CALLS the file that what the screen
-// asked for is appended to, HOB_STAGE_FLOOD how many log lines a second the latest call writes, HOB_STAGE_FAULT how it all ends.
+// asked for is appended to, HOB_STAGE_FLOOD how many log lines a second the latest call writes (HOB_STAGE_LINES: until so many),
+// HOB_STAGE_SAMPLES that the pool's samples go on twice a second ("changing", or all alike), HOB_STAGE_FAULT how it all ends.
 
 import { appendFileSync } from "node:fs";
 import { createChannel } from "../../base/channel.ts";
@@ -51,13 +52,28 @@ const workbench: Workbench = {
 
 play("start");
 
+if (process.env["HOB_STAGE_SAMPLES"]) {
+  const samples = script.flatMap(({ event }) => (event.kind === "fleet" ? [event.sample] : []));
+  const changing = process.env["HOB_STAGE_SAMPLES"] === "changing";
+  let next = 0;
+  const offer = (timeMs: number): void => {
+    const sample = samples[changing ? next++ % samples.length : samples.length - 1]!;
+    channel.offer({ kind: "fleet", sample: { ...sample, timeMs } });
+  };
+  const agoMs = 90_000; // the charts begin full
+  for (let timeMs = Date.now() - agoMs; timeMs < Date.now(); timeMs += 500) offer(timeMs);
+  setInterval(() => offer(Date.now()), 500).unref();
+}
+
 const rate = Number(process.env["HOB_STAGE_FLOOD"] ?? 0);
+const mostLines = Number(process.env["HOB_STAGE_LINES"] ?? Number.POSITIVE_INFINITY);
 if (rate > 0) {
   const call = script.findLast(({ on, event }) => on === "start" && event.kind === "call")?.event;
   const id = call?.kind === "call" ? call.call.id : "";
-  let seq = 1000;
+  const firstSeq = 1_000;
+  let seq = firstSeq;
   setInterval(() => {
-    const lines = Array.from({ length: rate / 100 }, () => {
+    const lines = Array.from({ length: Math.min(rate / 100, mostLines - (seq - firstSeq)) }, () => {
       seq += 1;
       const text = `line ${seq}: ${"some words of output ".repeat((seq % 4) + 1)}`;
       return {
@@ -72,7 +88,7 @@ if (rate > 0) {
         seq,
       };
     });
-    channel.offer({ kind: "logs", lines });
+    if (lines.length > 0) channel.offer({ kind: "logs", lines });
   }, 10).unref();
 }
 
@@ -97,7 +113,7 @@ switch (process.env["HOB_STAGE_FAULT"]) {
 }
 
 try {
-  process.exitCode = await startScreen(workbench, {
+  process.exitCode = await startScreen(() => Promise.resolve(workbench), {
     ...{ pool: "local", build: "test" },
     shell: () => Promise.reject(new Error("this stage has no shells")),
   });

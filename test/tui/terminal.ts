@@ -60,6 +60,9 @@ export interface Stage extends Disposable {
   until(what: string, holds: (text: string) => boolean): Promise<string>;
   /** What the screen asked of the workbench, one array a call. */
   asked(): unknown[][];
+  readonly pid: number;
+  /** Characters that the screen has written. */
+  written(): number;
   /** The screen's use of one CPU since it started. */
   cpuShare(): number;
   readonly raw: () => string;
@@ -97,8 +100,10 @@ export function openStage({ stage, recording, columns = 120, rows = 36, env = {}
 
   const startedMs = performance.now();
   let raw = "";
+  let written = 0;
   const watchers = new Set<() => void>();
   pty.onData((data) => {
+    written += data.length;
     raw = (raw + data).slice(-200_000);
     xterm.write(data, () => {
       for (const watcher of watchers) watcher();
@@ -156,6 +161,8 @@ export function openStage({ stage, recording, columns = 120, rows = 36, env = {}
         watchers.add(check);
         check();
       }),
+    pid: pty.pid,
+    written: () => written,
     cpuShare: () => {
       // proc(5): utime and stime are fields 14 and 15, in ticks of 10 ms.
       const [, ...fields] = readFileSync(`/proc/${pty.pid}/stat`, "utf8").split(") ");

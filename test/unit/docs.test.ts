@@ -18,6 +18,7 @@ const documents = [
   "docs/images.md",
   "docs/security.md",
   "docs/image-format.md",
+  "docs/recordings.md",
   "docs/runner-protocol.md",
 ];
 const read = (file: string): string => readFileSync(join(installRoot, file), "utf8");

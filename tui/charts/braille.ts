@@ -8,63 +8,105 @@ const dots = [
   [0x08, 0x10, 0x20, 0x80],
 ] as const;
 
+/** How an area is told from its neighbours where there are no colours. */
+type Fill = "line" | "solid" | "hatched" | "dotted";
+
 export interface Series {
-  /** Oldest first; the last value is drawn at the right edge. NaN leaves a gap. */
+  /** Oldest first, stretched over the whole width. NaN leaves a gap. */
   values: Float64Array;
   style: Style;
-  filled: boolean;
+  fill: Fill;
 }
 
-/** Later series are drawn over earlier ones: a cell takes the style of the last that has a dot in it. */
-export function brailleChart(series: readonly Series[], width: number, height: number, max: number): Line[] {
-  const bits = new Uint8Array(width * height);
-  const owner = new Int8Array(width * height).fill(-1);
-  const rows = height * 4;
+interface Canvas {
+  readonly width: number; // cells
+  readonly height: number;
+  readonly bits: Uint8Array;
+  readonly owner: Int8Array; // index of the series that a cell's style comes from
+}
 
-  const dot = (x: number, y: number, index: number): void => {
-    const cell = ((rows - 1 - y) >> 2) * width + (x >> 1);
-    bits[cell] = (bits[cell] ?? 0) | dots[(x & 1) as 0 | 1][((rows - 1 - y) & 3) as 0 | 1 | 2 | 3];
-    owner[cell] = index;
-  };
+function dot({ width, height, bits, owner }: Canvas, x: number, y: number, index: number): void {
+  const fromTop = height * 4 - 1 - y;
+  const cell = (fromTop >> 2) * width + (x >> 1);
+  bits[cell] = (bits[cell] ?? 0) | dots[(x & 1) as 0 | 1][(fromTop & 3) as 0 | 1 | 2 | 3];
+  owner[cell] = index;
+}
 
-  for (const [index, { values, filled }] of series.entries()) {
-    const columns = Math.min(values.length, width * 2);
+const fills: Record<Fill, (x: number, y: number) => boolean> = {
+  line: () => true,
+  solid: () => true,
+  hatched: (x, y) => (x + y) % 2 === 0,
+  dotted: (x, y) => x % 2 === 0 && y % 2 === 0,
+};
+
+function valueAt(values: Float64Array, x: number, width: number): number {
+  return values[Math.floor((x * values.length) / width)] ?? Number.NaN;
+}
+
+const emptyCanvas = (width: number, height: number): Canvas => ({
+  width,
+  height,
+  bits: new Uint8Array(width * height),
+  owner: new Int8Array(width * height).fill(-1),
+});
+
+/** Lines over each other: a cell takes the style of the last series that has a dot in it. */
+export function lineChart(series: readonly Series[], width: number, height: number, max: number): Line[] {
+  const canvas = emptyCanvas(width, height);
+  const most = height * 4 - 1;
+  for (const [index, { values }] of series.entries()) {
     let before = -1;
-    for (let step = 0; step < columns; step++) {
-      const value = values[values.length - columns + step] ?? Number.NaN;
+    for (let x = 0; x < width * 2; x++) {
+      const value = valueAt(values, x, width * 2);
       if (Number.isNaN(value)) {
         before = -1;
         continue;
       }
-      const x = width * 2 - columns + step;
-      const level = max <= 0 ? 0 : Math.round((Math.min(value, max) / max) * rows);
-      const y = Math.max(0, level - 1);
-      if (filled) {
-        for (let lower = 0; lower < level; lower++) dot(x, lower, index);
-      } else {
-        // A line: the steps between two neighbours belong to the later one.
-        for (let lower = Math.min(y, before < 0 ? y : before); lower <= Math.max(y, before); lower++) dot(x, lower, index);
-      }
+      const y = max <= 0 ? 0 : Math.round((Math.min(value, max) / max) * most);
+      // The steps between two neighbours belong to the later one.
+      for (let lower = Math.min(y, before < 0 ? y : before); lower <= Math.max(y, before); lower++) dot(canvas, x, lower, index);
       before = y;
     }
   }
-  return Array.from({ length: height }, (_, row) => lineOf(bits, owner, series, row * width, width));
+  return linesOf(canvas, series);
 }
 
-function lineOf(bits: Uint8Array, owner: Int8Array, series: readonly Series[], start: number, width: number): Line {
-  const spans: Span[] = [];
-  let text = "";
-  let style: Style = "plain";
-  for (let cell = start; cell < start + width; cell++) {
-    const cellBits = bits[cell] ?? 0;
-    const cellStyle: Style = cellBits === 0 ? style : (series[owner[cell] ?? 0]?.style ?? "plain");
-    if (cellStyle !== style && text !== "") {
-      spans.push({ text, style });
-      text = "";
+/** Areas one on top of the other, the first at the bottom. */
+export function stackedChart(series: readonly Series[], width: number, height: number, max: number): Line[] {
+  const canvas = emptyCanvas(width, height);
+  const rows = height * 4;
+  for (let x = 0; x < width * 2; x++) {
+    let below = 0;
+    let from = 0;
+    for (const [index, { values, fill }] of series.entries()) {
+      const value = valueAt(values, x, width * 2);
+      if (Number.isNaN(value) || max <= 0) continue;
+      below += value;
+      // What is there at all is seen.
+      const to = Math.min(rows, value > 0 ? Math.max(from + 1, Math.round((below / max) * rows)) : from);
+      for (let y = from; y < to; y++) if (y === to - 1 || fills[fill](x, y)) dot(canvas, x, y, index);
+      from = to;
     }
-    style = cellStyle;
-    text += cellBits === 0 ? " " : String.fromCharCode(0x2800 + cellBits);
   }
-  if (text !== "") spans.push({ text, style });
-  return spans;
+  return linesOf(canvas, series);
+}
+
+function linesOf({ width, height, bits, owner }: Canvas, series: readonly Series[]): Line[] {
+  return Array.from({ length: height }, (_, row) => {
+    const spans: Span[] = [];
+    let text = "";
+    let style: Style = "plain";
+    for (let cell = row * width; cell < (row + 1) * width; cell++) {
+      const cellBits = bits[cell] ?? 0;
+      const cellStyle: Style = cellBits === 0 ? style : (series[owner[cell] ?? 0]?.style ?? "plain");
+      if (cellStyle !== style && text !== "") {
+        spans.push({ text, style });
+        text = "";
+      }
+      style = cellStyle;
+      text += cellBits === 0 ? " " : String.fromCharCode(0x2800 + cellBits);
+    }
+    if (text !== "") spans.push({ text, style });
+    return spans;
+  });
 }

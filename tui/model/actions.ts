@@ -4,6 +4,7 @@ import type { FunctionView } from "../../project/events.ts";
 import { isFinished, stateOf } from "./calls.ts";
 import { type CallInput, inputText, openEditor } from "./editor.ts";
 import { type Purpose, type Step, step } from "./effects.ts";
+import { spans } from "./fleet.ts";
 import {
   keyOf,
   listedCalls,
@@ -22,17 +23,29 @@ import {
 /** Why an action is not possible now, as the end of a sentence; undefined when it is. */
 export type Refusal = string | undefined;
 
-export function needsFunction(state: State): Refusal {
+function needsFunction(state: State): Refusal {
   return selectedFunction(state) ? undefined : "no function is selected";
 }
 
+function needsLife({ replay }: State): Refusal {
+  return replay ? "this is a recorded session, nothing runs" : undefined;
+}
+
+/** To pin is possible while the pool is away. */
+export function needsLiveFunction(state: State): Refusal {
+  return needsLife(state) ?? needsFunction(state);
+}
+
 export function needsPool(state: State): Refusal {
-  return needsFunction(state) ?? (state.link.state === "live" ? undefined : `the pool is not connected (${state.link.state})`);
+  return (
+    needsLiveFunction(state) ?? (state.link.state === "live" ? undefined : `the pool is not connected (${state.link.state})`)
+  );
 }
 
 export function needsRunningCall(state: State): Refusal {
   const call = shownCall(state);
-  return call && !isFinished(call.info) ? undefined : "no running call is selected";
+  if (call && !isFinished(call.info)) return needsLife(state);
+  return "no running call is selected";
 }
 
 export function needsSomethingToOpen(state: State): Refusal {
@@ -190,6 +203,7 @@ export function cancel(state: State): Step {
 }
 
 export function togglePause(state: State): Step {
+  if (state.replay) return step(state, { kind: "replay", change: "pause" });
   return step(state, { kind: "pause", paused: !state.paused });
 }
 
@@ -215,6 +229,14 @@ export function quit(state: State): Step {
 export function toggleFollow(state: State): Step {
   const run = state.scroll.run.follow ? { follow: false, top: state.viewports.run?.top ?? 0 } : { follow: true, top: 0 };
   return step({ ...state, scroll: { ...state.scroll, run } });
+}
+
+export function nextSpan(state: State): Step {
+  return step({ ...state, spanMinutes: spans[(spans.indexOf(state.spanMinutes) + 1) % spans.length] ?? 5 });
+}
+
+export function openFleet(state: State): Step {
+  return state.view === "fleet" ? back(state) : open({ ...state, focus: "fleet" });
 }
 
 export function toggleWrap(state: State): Step {

@@ -1,6 +1,7 @@
 // ⑧ What the model asks of the world; terminal/effects.ts carries it out.
 
 import type { CallInput, Editor } from "./editor.ts";
+import type { ReplayChange } from "./replay.ts";
 import type { State } from "./state.ts";
 
 export type Effect =
@@ -11,6 +12,7 @@ export type Effect =
   | { kind: "pause"; paused: boolean }
   | { kind: "copy"; text: string; what: string }
   | { kind: "shell"; app: string; function: string }
+  | { kind: "replay"; change: ReplayChange }
   | { kind: "quit" };
 
 export interface Step {

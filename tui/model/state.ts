@@ -5,8 +5,9 @@ import type { FunctionSpec, Value } from "../../proto/gen/hob/v1/common.ts";
 import type { BuildRecord } from "./builds.ts";
 import { type CallBook, type CallRecord, emptyCallBook, functionKey, isFinished, newestFirst } from "./calls.ts";
 import type { Editor } from "./editor.ts";
-import { emptyFleet, type FleetHistory } from "./fleet.ts";
+import { emptyFleet, type FleetHistory, type SpanMinutes } from "./fleet.ts";
 import { emptyLogBook, type LogBook } from "./logs.ts";
+import type { ReplayState } from "./replay.ts";
 
 export const panes = ["functions", "run", "runs", "fleet"] as const;
 export type Pane = (typeof panes)[number];
@@ -47,6 +48,7 @@ export interface State {
   readonly calls: CallBook;
   readonly logs: LogBook;
   readonly fleet: FleetHistory;
+  readonly spanMinutes: SpanMinutes; // how far back the charts look
   readonly progress: readonly Progress[]; // one for each thing under way
   readonly builds: readonly BuildRecord[]; // latest first
   readonly notice: (Notice & { shownAtMs: number }) | undefined;
@@ -62,6 +64,7 @@ export interface State {
   readonly filtering: boolean; // keys go to the focused pane's filter
   readonly editor: Editor | undefined;
   readonly inputs: ReadonlyMap<string, readonly string[]>; // by function key, latest first
+  readonly replay: ReplayState | undefined; // a recorded session is shown
   readonly interrupted: boolean; // the last key was a ctrl-c that had nothing to cancel
 }
 
@@ -90,6 +93,7 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     calls: emptyCallBook,
     logs: emptyLogBook,
     fleet: emptyFleet,
+    spanMinutes: 1,
     progress: [],
     builds: [],
     notice: undefined,
@@ -105,6 +109,7 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     filtering: false,
     editor: undefined,
     inputs: new Map(),
+    replay: undefined,
     interrupted: false,
   };
 }
@@ -169,7 +174,7 @@ export function receiptOf(state: State, call: CallRecord): Receipt | undefined {
 
 /** True while something on the screen counts seconds. */
 export function showsTime(state: State): boolean {
-  if (state.link.state !== "live" || state.notice) return true;
+  if (state.link.state !== "live" || state.notice || state.replay?.state === "playing") return true;
   const call = shownCall(state);
   return call !== undefined && !isFinished(call.info);
 }

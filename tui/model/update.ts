@@ -8,22 +8,27 @@ import { type CallInput, inputText, remember } from "./editor.ts";
 import { type Step, step } from "./effects.ts";
 import { recordSample } from "./fleet.ts";
 import { recordLogs } from "./logs.ts";
+import type { ReplayState } from "./replay.ts";
 import type { Progress, State, Surface, Viewport } from "./state.ts";
 import { paste, pressKey } from "./typing.ts";
 
-/** What the screen itself adds to the workbench's events. `calls` stands for a burst of call events. */
-type ScreenEvent =
+/** What a person does, and what comes of it: with the workbench's events all that enters the model from outside. */
+export type PersonEvent =
   | { kind: "key"; key: string; nowMs: number }
   | { kind: "paste"; text: string }
   | { kind: "resize"; columns: number; rows: number }
-  | { kind: "tick"; nowMs: number }
-  | { kind: "drawn"; viewports: Partial<Record<Surface, Viewport>> }
   | { kind: "accepted"; app: string; function: string; input: CallInput }
   | { kind: "refused"; sentence: string; nowMs: number }
-  | { kind: "copied"; what: string; nowMs: number }
+  | { kind: "copied"; what: string; nowMs: number };
+
+/** What the screen itself adds. `calls` stands for a burst of call events. */
+type ScreenEvent =
+  | { kind: "tick"; nowMs: number }
+  | { kind: "drawn"; viewports: Partial<Record<Surface, Viewport>> }
+  | { kind: "replay"; replay: ReplayState }
   | { kind: "calls"; changes: CallChange[] };
 
-export type ModelEvent = WorkbenchEvent | ScreenEvent;
+export type ModelEvent = WorkbenchEvent | PersonEvent | ScreenEvent;
 
 type Handlers = { [K in ModelEvent["kind"]]: (state: State, event: Extract<ModelEvent, { kind: K }>) => Step };
 
@@ -47,6 +52,7 @@ const handlers: Handlers = {
   paste: (state, { text }) => paste(state, text),
   resize: (state, { columns, rows }) => step({ ...state, columns, rows }),
   tick: (state, { nowMs }) => step(withoutOldNotice(state, nowMs)),
+  replay: (state, { replay }) => step({ ...state, replay }),
   drawn: (state, { viewports }) => step({ ...state, viewports }),
   accepted: (state, { app, function: name, input }) => {
     const key = functionKey(app, name);

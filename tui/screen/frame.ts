@@ -44,9 +44,18 @@ export interface Look {
 }
 
 export function drawScreen(state: State, look: Look): Picture {
+  const { lines, viewports } = drawLines(state, look);
+  return { rows: lines.map((spans) => paint(spans, state.columns, look.palette)), viewports };
+}
+
+/** The rows before they have colours. */
+export function drawLines(
+  state: State,
+  look: Omit<Look, "palette">,
+): { lines: readonly Line[]; viewports: Picture["viewports"] } {
   const { columns, rows } = state;
   const plan = layout({ columns, rows, full: state.view !== "main", functions: state.project?.functions.length ?? 0 });
-  if (plan.kind === "tooSmall") return { rows: tooSmall(columns, rows, look.palette), viewports: {} };
+  if (plan.kind === "tooSmall") return { lines: tooSmall(columns, rows), viewports: {} };
 
   const viewports: Partial<Record<Surface, Viewport>> = {};
   const lines: Line[] = Array.from({ length: rows }, () => blank);
@@ -56,10 +65,15 @@ export function drawScreen(state: State, look: Look): Picture {
     const drawn = frame.sections.map((section) => draw(section, state, look, viewports));
     for (const [row, spans] of frameRows(frame, drawn, state)) lines[row] = [...(lines[row] ?? blank), ...spans];
   }
-  return { rows: lines.map((spans) => paint(spans, columns, look.palette)), viewports };
+  return { lines, viewports };
 }
 
-function draw({ name, inner }: Section, state: State, look: Look, viewports: Partial<Record<Surface, Viewport>>): Drawn {
+function draw(
+  { name, inner }: Section,
+  state: State,
+  look: Omit<Look, "palette">,
+  viewports: Partial<Record<Surface, Viewport>>,
+): Drawn {
   const entry = name === "view" ? (state.view === "main" ? undefined : views[state.view]) : sections[name];
   if (!entry) return { title: blank, lines: [] };
   const { width, height } = inner;
@@ -100,12 +114,12 @@ function border([left, right]: readonly [string, string], title: Line, { width }
   return [span(left, "dim"), ...text, span("─".repeat(width - 2 - widthOf(text)), "dim"), span(right, "dim")];
 }
 
-function tooSmall(columns: number, rows: number, palette: Palette): string[] {
+function tooSmall(columns: number, rows: number): Line[] {
   const text = fitting(
     [line(`terminal too small: ${columns}×${rows}, hob needs 80×24`), line(`too small: needs 80×24`), line("too small")],
     columns,
   );
   const row = Math.floor((rows - 1) / 2);
   const left = Math.max(0, Math.floor((columns - widthOf(text)) / 2));
-  return Array.from({ length: rows }, (_, index) => paint(index === row ? [fill(left), ...text] : blank, columns, palette));
+  return Array.from({ length: rows }, (_, index) => (index === row ? [fill(left), ...text] : blank));
 }

@@ -1,4 +1,4 @@
-// ⑧ Log lines as rows of the screen. A chunk's rows are worked out once for each width: only the last chunk changes.
+// ⑧ Log lines as rows of the screen. Where a line is a row, only the rows that are seen are worked out; else a chunk's once for each look.
 
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
 import { isGap } from "../../proto/lost-output.ts";
@@ -61,6 +61,16 @@ function same(a: OutputLook, b: OutputLook): boolean {
   return a.width === b.width && a.wrap === b.wrap && a.filter === b.filter;
 }
 
+/** A line is a row of its own: nothing is wrapped, filtered or missing. */
+function isPlain(chunk: readonly LogLine[], { wrap, filter }: OutputLook): boolean {
+  return !wrap && filter === "" && chunk.every(({ dropped }) => dropped === 0);
+}
+
+function chunkBlock(chunk: readonly LogLine[], look: OutputLook): Block {
+  if (!isPlain(chunk, look)) return blockOf(chunkRows(chunk, look));
+  return { height: chunk.length, rows: (from, to) => chunk.slice(from, to).flatMap((entry) => lineRows(entry, look)) };
+}
+
 function chunkRows(chunk: readonly LogLine[], look: OutputLook): readonly Line[] {
   const known = laid.get(chunk);
   if (known && same(known.look, look)) return known.rows;
@@ -94,7 +104,7 @@ function lineRows(entry: LogLine, { width, wrap }: OutputLook): Line[] {
 
 /** The output of a call: first what was dropped, then a block for each chunk. */
 export function outputBlocks(log: CallLog, look: OutputLook): Block[] {
-  const blocks = log.chunks.map((chunk) => blockOf(chunkRows(chunk, look)));
+  const blocks = log.chunks.map((chunk) => chunkBlock(chunk, look));
   if (log.dropped === 0) return blocks;
   return [blockOf([[{ text: `… ${count(log.dropped)} earlier lines are no longer kept here`, style: "dim" }]]), ...blocks];
 }

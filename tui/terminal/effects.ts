@@ -3,6 +3,7 @@
 import { HobError, sentenceOf } from "../../base/errors.ts";
 import type { Workbench } from "../../project/events.ts";
 import type { Effect } from "../model/effects.ts";
+import type { ReplayChange } from "../model/replay.ts";
 import type { ModelEvent } from "../model/update.ts";
 import { size } from "../units.ts";
 
@@ -10,10 +11,11 @@ import { size } from "../units.ts";
 const mostCopiedBytes = 74_000;
 
 export interface World {
-  workbench: Workbench;
+  workbench(): Workbench;
   writeTerminal(text: string): void;
   /** Gives the terminal to a shell of that function. */
   shell(app: string, functionName: string): void;
+  replay(change: ReplayChange): void;
   quit(): void;
   dispatch(event: ModelEvent): void;
   nowMs(): number;
@@ -23,16 +25,16 @@ type Handlers = { [K in Effect["kind"]]: (effect: Extract<Effect, { kind: K }>, 
 
 const handlers: Handlers = {
   call: ({ app, function: name, input }, { workbench, dispatch }) => {
-    workbench.call(app, name, input.positional, input.keywords, "key");
+    workbench().call(app, name, input.positional, input.keywords, "key");
     dispatch({ kind: "accepted", app, function: name, input });
   },
   pin: ({ app, function: name, input }, { workbench, dispatch }) => {
-    workbench.pin(app, name, input.positional, input.keywords);
+    workbench().pin(app, name, input.positional, input.keywords);
     dispatch({ kind: "accepted", app, function: name, input });
   },
-  unpin: ({ app, function: name }, { workbench }) => workbench.unpin(app, name),
-  cancel: ({ call }, { workbench }) => workbench.cancel(call),
-  pause: ({ paused }, { workbench }) => workbench.pause(paused),
+  unpin: ({ app, function: name }, { workbench }) => workbench().unpin(app, name),
+  cancel: ({ call }, { workbench }) => workbench().cancel(call),
+  pause: ({ paused }, { workbench }) => workbench().pause(paused),
   copy: ({ text, what }, { writeTerminal, dispatch, nowMs }) => {
     const bytes = Buffer.from(text);
     if (bytes.length > mostCopiedBytes) {
@@ -42,6 +44,7 @@ const handlers: Handlers = {
     dispatch({ kind: "copied", what: `${what} (${size(bytes.length)})`, nowMs: nowMs() });
   },
   shell: ({ app, function: name }, { shell }) => shell(app, name),
+  replay: ({ change }, world) => world.replay(change),
   quit: (_effect, world) => world.quit(),
 };
 

@@ -1,10 +1,11 @@
 // ⑧ Pane 4: containers and latency over time, and how full each node and GPU is.
 
 import type { FleetSample, Gpu, NodeInfo } from "../../../proto/gen/hob/v1/fleet.ts";
+import { type Axes, greatest, niceMax, withAxes } from "../../charts/axes.ts";
 import { bar } from "../../charts/bars.ts";
-import { brailleChart } from "../../charts/braille.ts";
+import { lineChart, type Series, stackedChart } from "../../charts/braille.ts";
 import { presentBuilds } from "../../model/builds.ts";
-import { countContainers, type FleetHistory } from "../../model/fleet.ts";
+import { countContainers, type FleetHistory, type SpanMinutes } from "../../model/fleet.ts";
 import { clean, pad } from "../../text.ts";
 import { count, duration, size, sizeOf } from "../../units.ts";
 import { briefBuildLines } from "../builds.ts";
@@ -16,51 +17,84 @@ import { linkLines, progressLines } from "./first.ts";
 const barColumns = 6;
 const mostChartRows = 8;
 
-function greatest(...series: Float64Array[]): number {
-  let max = 0;
-  for (const values of series) for (const value of values) if (value > max) max = value;
-  return max;
+const gutterColumns = { containers: 5, latency: 8 };
+const shortestAxes = 4; // rows, the times included
+
+/** Containers by what they are doing, busy ones at the bottom; told apart without colours too. */
+export function containersChart({ tracks }: FleetHistory, minutes: SpanMinutes, width: number, rows: number): Line[] {
+  const { busy, warm, starting, created } = tracks[minutes].values;
+  const series: Series[] = [
+    { values: busy, style: "accent", fill: "solid" },
+    { values: warm, style: "plain", fill: "hatched" },
+    { values: starting, style: "warn", fill: "solid" },
+    { values: created, style: "dim", fill: "dotted" },
+  ];
+  const max = niceMax(
+    greatest(busy.map((value, slot) => value + (warm[slot] ?? 0) + (starting[slot] ?? 0) + (created[slot] ?? 0))),
+    4,
+  );
+  const gutter = gutterColumns.containers;
+  const draw = (height: number): Line[] => stackedChart(series, width - gutter, height, max);
+  return framed(draw, rows, { top: count(max), minutes, width, gutter });
 }
 
-/** One row of labels with the latest values, then the two charts beside each other. */
-export function chartLines(history: FleetHistory, sample: FleetSample, width: number, rows: number): Line[] {
-  const leftWidth = Math.floor(width / 2);
-  const rightWidth = width - leftWidth - 1;
+export function latencyChart({ tracks }: FleetHistory, minutes: SpanMinutes, width: number, rows: number): Line[] {
+  const { p50Ms, p99Ms } = tracks[minutes].values;
+  const series: Series[] = [
+    { values: p99Ms, style: "dim", fill: "line" },
+    { values: p50Ms, style: "accent", fill: "line" },
+  ];
+  const max = niceMax(greatest(p99Ms, p50Ms), 10);
+  const top = max < 1000 ? `${max} ms` : max < 60_000 ? `${max / 1000} s` : duration(max);
+  const gutter = gutterColumns.latency;
+  const draw = (height: number): Line[] => lineChart(series, width - gutter, height, max);
+  return framed(draw, rows, { top, minutes, width, gutter });
+}
+
+export function queueChart({ tracks }: FleetHistory, minutes: SpanMinutes, width: number, rows: number): Line[] {
+  const { queued } = tracks[minutes].values;
+  const max = niceMax(greatest(queued), 10);
+  const gutter = gutterColumns.containers;
+  const draw = (height: number): Line[] =>
+    stackedChart([{ values: queued, style: "warn", fill: "solid" }], width - gutter, height, max);
+  return framed(draw, rows, { top: max < 1000 ? count(max) : `${max / 1000}k`, minutes, width, gutter });
+}
+
+/** With its axes; the times below it only where there is room for them. */
+function framed(draw: (height: number) => Line[], rows: number, axes: Axes): Line[] {
+  if (rows <= 0) return [];
+  return rows >= shortestAxes ? withAxes(draw(rows - 1), axes) : withAxes(draw(rows), axes).slice(0, rows);
+}
+
+/** "containers 13  2 busy 9 warm 1 starting 1 in reserve". */
+export function containersLabel(sample: FleetSample, width: number): Line {
   const { created, starting, warm, busy } = countContainers(sample);
   const all: Line = [span(" containers ", "dim"), span(`${starting + warm + busy}`, "strong")];
   const inUse: Line = [...all, span(`  ${busy} busy`, busy > 0 ? "accent" : "dim")];
   const rest = `${starting > 0 ? ` ${starting} starting` : ""}${created > 0 ? ` ${created} in reserve` : ""}`;
   const each: Line = [...inUse, span(` ${warm} warm`, "dim"), span(rest, "dim")];
-  const idle = sample.latencyP50Ms === 0 && sample.latencyP99Ms === 0;
-  const p50 = idle ? "–" : duration(sample.latencyP50Ms);
-  const p99 = idle ? "–" : duration(sample.latencyP99Ms);
-  const latency: Line = [span("p50 ", "dim"), span(p50, "accent"), span(" p99 ", "dim"), span(p99)];
-  const labels = beside(
-    fitting([each, inUse, all], leftWidth - 1),
-    leftWidth,
-    fitting([[span("latency ", "dim"), ...latency], latency], rightWidth),
-  );
+  return fitting([each, inUse, all], width);
+}
 
-  const area = brailleChart(
-    [
-      { values: history.total, style: "dim", filled: true },
-      { values: history.busy, style: "accent", filled: true },
-    ],
-    leftWidth - 2,
-    rows,
-    Math.max(4, greatest(history.total)),
-  );
-  const lines = brailleChart(
-    [
-      { values: history.p99Ms, style: "dim", filled: false },
-      { values: history.p50Ms, style: "accent", filled: false },
-    ],
-    rightWidth,
-    rows,
-    greatest(history.p99Ms, history.p50Ms) * 1.1,
-  );
-  const charts = area.map((left, row) => beside([span(" "), ...left], leftWidth, lines[row] ?? []));
-  return [labels, ...charts];
+export function latencyLabel({ latencyP50Ms, latencyP99Ms }: FleetSample, width: number): Line {
+  const idle = latencyP50Ms === 0 && latencyP99Ms === 0;
+  const of = (ms: number): string => (idle ? "–" : duration(ms));
+  const latency: Line = [span("p50 ", "dim"), span(of(latencyP50Ms), "accent"), span(" p99 ", "dim"), span(of(latencyP99Ms))];
+  return fitting([[span("latency ", "dim"), ...latency], latency], width);
+}
+
+/** One row of labels with the latest values, then the two charts beside each other. */
+function chartLines(
+  history: FleetHistory,
+  sample: FleetSample,
+  { minutes, width, rows }: { minutes: SpanMinutes; width: number; rows: number },
+): Line[] {
+  const leftWidth = Math.floor(width / 2);
+  const rightWidth = width - leftWidth - 1;
+  const labels = beside(containersLabel(sample, leftWidth - 1), leftWidth, latencyLabel(sample, rightWidth));
+  const left = containersChart(history, minutes, leftWidth - 1, rows);
+  const right = latencyChart(history, minutes, rightWidth, rows);
+  return [labels, ...left.map((spans, row) => beside(spans, leftWidth, right[row] ?? []))];
 }
 
 const load = (share: number): Line => bar(share, barColumns, share >= 0.9 ? "warn" : "accent");
@@ -117,7 +151,7 @@ export function drawFleet({ state, nowMs, width, height }: DrawContext): Drawn {
   if (nodes.length === 0)
     below.push(line(filter === "" ? " no node has joined the pool" : ` no node contains "${filter}"`, "dim"));
   const rows = Math.min(mostChartRows, Math.max(0, height - 1 - Math.max(1, below.length)));
-  const charts = chartLines(state.fleet, sample, width, rows);
+  const charts = chartLines(state.fleet, sample, { minutes: state.spanMinutes, width, rows });
   const { lines, viewport } = windowOf([blockOf(below)], state.scroll.fleet, height - charts.length);
   const hidden = viewport.total - lines.length;
   return { title: [...title, span(hidden > 0 ? `  ${hidden} more lines` : "", "dim")], lines: [...charts, ...lines], viewport };

@@ -1,11 +1,20 @@
 // ⑧ The top line: which app, how the pool is, how fast the last save was, whether the link is live.
 
 import { countContainers } from "../../model/fleet.ts";
+import type { ReplayState } from "../../model/replay.ts";
 import type { State } from "../../model/state.ts";
 import { counted, duration } from "../../units.ts";
 import { fitting, type Line, span, spread, widthOf } from "../line.ts";
 
-function linkSpans({ link }: State, nowMs: number): Line {
+function replaySpans({ startedAtMs, speed, state }: ReplayState, nowMs: number): Line {
+  const at = duration(Math.floor((nowMs - startedAtMs) / 1000) * 1000);
+  if (state === "over") return [span("■ end of the recording", "accent")];
+  const pace = speed === 1 ? "" : speed > 1 ? ` ×${speed}` : ` ×1/${1 / speed}`;
+  return state === "paused" ? [span(`‖ replay ${at}`, "warn")] : [span(`▸ replay ${at}${pace}`, "accent")];
+}
+
+function linkSpans({ link, replay }: State, nowMs: number): Line {
+  if (replay) return replaySpans(replay, nowMs);
   switch (link.state) {
     case "live":
       return [span("● live", "good")];

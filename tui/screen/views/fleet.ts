@@ -2,15 +2,18 @@
 
 import type { ContainerInfo, FleetSample } from "../../../proto/gen/hob/v1/fleet.ts";
 import { type ContainerCounts, doingOf } from "../../model/fleet.ts";
+import type { State } from "../../model/state.ts";
 import { pad } from "../../text.ts";
 import { count, duration, size } from "../../units.ts";
-import { type Line, line, type Span, span } from "../line.ts";
+import { beside, type Line, line, type Span, span } from "../line.ts";
 import { blockOf } from "../output.ts";
-import { chartLines, nodeLines } from "../panes/fleet.ts";
+import { containersChart, containersLabel, latencyChart, latencyLabel, nodeLines, queueChart } from "../panes/fleet.ts";
 import { type DrawContext, type Drawn, type Widgets, windowOf } from "../section.ts";
 import { imageLines } from "./images.ts";
 
-const chartRows = 6;
+const chartRows = { few: 7, many: 12 };
+const manyRowsFrom = 40;
+const threeChartsFrom = 150; // columns
 const donutRows = 12;
 const mostDonuts = 4;
 
@@ -55,15 +58,29 @@ function containerLine(node: string, container: ContainerInfo, nowMs: number): L
   ];
 }
 
+/** Containers, latency and, where there is room, what waits; each below its latest values. */
+function chartLines({ fleet, spanMinutes }: State, sample: FleetSample, width: number, rows: number): Line[] {
+  const columns = width >= threeChartsFrom ? 3 : 2;
+  const each = Math.floor(width / columns) - 1;
+  const charts = [
+    [containersLabel(sample, each), ...containersChart(fleet, spanMinutes, each, rows)],
+    [latencyLabel(sample, each), ...latencyChart(fleet, spanMinutes, each, rows)],
+    [line(`queue ${count(sample.queued)}`, sample.queued > 0 ? "warn" : "dim"), ...queueChart(fleet, spanMinutes, each, rows)],
+  ].slice(0, columns);
+  return Array.from({ length: rows + 1 }, (_, row) =>
+    charts.reduceRight<Line>((right, chart) => beside(chart[row] ?? [], each + 1, right), []),
+  );
+}
+
 export function drawFleetView({ state, nowMs, width, height, widgets }: DrawContext): Drawn {
-  const title = line("Fleet");
+  const title: Line = [span("Fleet"), span(`  last ${state.spanMinutes} min (z: another span)`, "dim")];
   const sample = state.fleet.latest;
   if (!sample) return { title, lines: [line(" no sample of the pool yet", "dim")] };
   const filter = state.filters.fleet.toLowerCase();
   const nodes = sample.nodes.filter(({ name }) => name.toLowerCase().includes(filter));
   const containers = nodes.flatMap((node) => node.containers.map((container) => containerLine(node.name, container, nowMs)));
   const blocks = [
-    blockOf(chartLines(state.fleet, sample, width, chartRows)),
+    blockOf(chartLines(state, sample, width, height >= manyRowsFrom ? chartRows.many : chartRows.few)),
     blockOf([[], line(" Nodes", "accentStrong"), ...nodeLines(nodes, width)]),
     blockOf(donuts(sample, widgets, width)),
     blockOf(table(`Containers  ${containers.length}`, containers, "none")),

@@ -7,7 +7,13 @@ import { callMarks } from "../marks.ts";
 import { blockOf } from "../output.ts";
 import { type DrawContext, type Drawn, windowOf } from "../section.ts";
 
-const groups: Record<KeyBinding["group"], string> = { call: "Call", show: "Show", move: "Move", hob: "hob" };
+const groups: Record<KeyBinding["group"], string> = {
+  call: "Call",
+  show: "Show",
+  move: "Move",
+  replay: "In a recorded session",
+  hob: "hob",
+};
 
 const glyphs: Readonly<Record<string, string>> = { down: "↓", up: "↑" };
 
@@ -34,7 +40,7 @@ const legend: Line[] = [
 
 export function drawHelpView({ state, width, height }: DrawContext): Drawn {
   const left = [...groupLines("call"), ...groupLines("show")];
-  const right = [...groupLines("move"), ...groupLines("hob")];
+  const right = [...groupLines("move"), ...(state.replay ? groupLines("replay") : []), ...groupLines("hob")];
   const half = Math.max(...left.map(widthOf)) + 4;
   const sideBySide = half + Math.max(...right.map(widthOf)) <= width;
   const rows = sideBySide

@@ -1,0 +1,90 @@
+// `npm run pictures [-- FOLDER]`: every view of the screen as SVG, from the recorded session that comes with hob, at two sizes, light and dark.
+
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { installRoot } from "../base/install.ts";
+import { initialState, type State } from "../tui/model/state.ts";
+import { update } from "../tui/model/update.ts";
+import type { RecordedEvent, RecordingHeader } from "../tui/recording/format.ts";
+import { openRecording } from "../tui/recording/player.ts";
+import { drawLines } from "../tui/screen/frame.ts";
+import { svgOf, themes } from "./pictures/svg.ts";
+
+interface Scene {
+  name: string;
+  /** The recording up to the first event that this is true of, and `laterMs` more. */
+  when(event: RecordedEvent["event"]): boolean;
+  laterMs: number;
+  keys: string;
+}
+
+const answered =
+  (name: string, outcome: string) =>
+  (event: RecordedEvent["event"]): boolean =>
+    event.kind === "call" && event.call.function === name && event.call.state === outcome;
+
+const saved = (event: RecordedEvent["event"]): boolean =>
+  event.kind === "call" && event.call.number === 4 && event.saveToResultMs !== undefined;
+
+const scenes: readonly Scene[] = [
+  { name: "main", when: answered("thumbnail", "succeeded"), laterMs: 700, keys: "g" },
+  { name: "save", when: saved, laterMs: 300, keys: "" },
+  { name: "failure", when: answered("embed", "failed"), laterMs: 1_500, keys: "" },
+  { name: "syntax-error", when: (event) => event.kind === "diagnostics" && event.diagnostics.length > 0, laterMs: 500, keys: "" },
+  { name: "run", when: saved, laterMs: 300, keys: "2 enter" },
+  { name: "traceback", when: answered("embed", "failed"), laterMs: 1_500, keys: "2 enter" },
+  { name: "editor", when: saved, laterMs: 300, keys: "R" },
+  { name: "logs", when: answered("crawl", "succeeded"), laterMs: 300, keys: "l" },
+  { name: "fleet", when: answered("crawl", "succeeded"), laterMs: 3_000, keys: "F z z z z" },
+  { name: "images", when: answered("crawl", "succeeded"), laterMs: 300, keys: "I" },
+  { name: "help", when: saved, laterMs: 300, keys: "?" },
+  { name: "filter", when: answered("thumbnail", "succeeded"), laterMs: 300, keys: "3 / e m b" },
+];
+
+const sizes = [
+  { columns: 120, rows: 36 },
+  { columns: 180, rows: 50 },
+] as const;
+
+type Session = { header: RecordingHeader; events: RecordedEvent[] };
+
+/** The state at that moment of the session, on a screen of that size, after those keys. */
+function stateAt(
+  { header, events }: Session,
+  { when, laterMs, keys }: Scene,
+  size: { columns: number; rows: number },
+): { state: State; nowMs: number } {
+  const from = events.find(({ event }) => when(event));
+  if (!from) throw new Error("the recorded session has no such moment");
+  const untilMs = from.atMs + laterMs;
+  const nowMs = header.startedAtMs + untilMs;
+  let state = initialState({ pool: header.pool, build: header.build, ...size, nowMs: header.startedAtMs });
+  const take = (event: Parameters<typeof update>[1]): void => {
+    state = update(state, event).state;
+    state = update(state, { kind: "drawn", viewports: drawLines(state, { widgets: undefined, nowMs }).viewports }).state;
+  };
+  for (const { atMs, event } of events) if (atMs <= untilMs && event.kind !== "resize") take(event);
+  for (const key of keys.split(" ").filter((name) => name !== "")) take({ kind: "key", key, nowMs });
+  return { state, nowMs };
+}
+
+process.env["TZ"] = "UTC";
+const folder = process.argv[2] ?? join(installRoot, "dist/pictures");
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+const { header, events } = await openRecording(join(installRoot, "examples/demo.jsonl"));
+const session: Session = { header, events: [] as RecordedEvent[] };
+for await (const event of events) session.events.push(event);
+const { createWidgets } = await import("../tui/charts/contrib.ts");
+const widgets = createWidgets();
+for (const scene of scenes) {
+  for (const size of sizes) {
+    const { state, nowMs } = stateAt(session, scene, size);
+    const { lines } = drawLines(state, { widgets, nowMs });
+    for (const [theme, look] of Object.entries(themes)) {
+      writeFileSync(join(folder, `${scene.name}-${size.columns}x${size.rows}-${theme}.svg`), svgOf(lines, size.columns, look));
+    }
+  }
+}
+process.stdout.write(`${folder}: ${scenes.length} views at ${sizes.length} sizes, light and dark\n`);
+process.exit(0);
