@@ -124,6 +124,8 @@ export function createPlayer({ header, events, speed, step, clockMs }: PlayerOpt
     workbench: {
       events: nothingMore(),
       call: refuse,
+      // What control kept in its store was not recorded.
+      value: (value) => (value.json.length > 0 ? Promise.resolve(value.json) : refuse()),
       cancel: refuse,
       pin: refuse,
       unpin: refuse,
