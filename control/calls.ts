@@ -15,7 +15,7 @@ import type { Limits } from "./limits.ts";
 import type { Work } from "./maps/map.ts";
 import type { Container, Node, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
-import type { Groups } from "./scheduler/groups.ts";
+import { type Groups, ranFor } from "./scheduler/groups.ts";
 import type { Turn } from "./turn.ts";
 import type { Values } from "./values.ts";
 import { createWaits } from "./waits.ts";
@@ -237,6 +237,7 @@ export function createCalls(parts: CallsParts): Calls {
     // A late failure of an attempt that was given up says nothing new; a late result is as good as any, and the first wins.
     if (stale && message.failure) return;
     if (stale && call.container) stopAttempt(call, call.container);
+    if (call.group && !message.failure) ranFor(call.group, message.runMs);
     const { info } = call;
     info.steps = [
       { name: "queue", ms: Math.max(0, call.dispatchedAtMs - info.queuedAtMs) },

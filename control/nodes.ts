@@ -5,6 +5,7 @@ import type { AgentCommand, Load } from "../proto/gen/hob/v1/agents.ts";
 import { ContainerInfo, type ImageInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { hostImageKey } from "../proto/image.ts";
 import type { ContainerView, NodeView } from "./scheduler/decide.ts";
+import { createPoolIndex, type IndexedPool } from "./scheduler/pool-index.ts";
 import { classKeyOf } from "./scheduler/pools.ts";
 import type { SpreadNode } from "./spread.ts";
 
@@ -25,7 +26,6 @@ export interface Container extends ContainerView {
   /** "" while it is generic. */
   app: string;
   idleSinceMs: number;
-  /** The shell that has it for its own, else "": no call is placed in it. */
   shell: string;
   loaded: Set<string>;
   loading: Map<string, PendingLoad>;
@@ -49,6 +49,8 @@ export interface Node extends NodeView, SpreadNode {
 export interface Nodes {
   readonly all: ReadonlyMap<string, Node>;
   containers(): Container[];
+  /** As the scheduler asks for them, up to date. */
+  indexed(): IndexedPool;
   link(info: NodeInfo, nowMs: number, send: (command: Command) => void): Node;
   unlink(node: Node): void;
   /** What an agent says about one container. */
@@ -67,6 +69,30 @@ export interface Nodes {
   infoOf(node: Node): NodeInfo;
 }
 
+/** Says which key has changed. */
+class WatchedMap<K, V> extends Map<K, V> {
+  readonly #changed: (key: K, before: V | undefined) => void;
+
+  constructor(changed: (key: K, before: V | undefined) => void) {
+    super();
+    this.#changed = changed;
+  }
+
+  override set(key: K, value: V): this {
+    const before = this.get(key);
+    super.set(key, value);
+    this.#changed(key, before);
+    return this;
+  }
+
+  override delete(key: K): boolean {
+    const before = this.get(key);
+    const deleted = super.delete(key);
+    if (deleted) this.#changed(key, before);
+    return deleted;
+  }
+}
+
 type State = ContainerView["state"];
 const states: readonly State[] = ["created", "starting", "warm", "specialised", "stopping"];
 const stateOf = (text: string): State => states.find((state) => state === text) ?? "starting";
@@ -77,10 +103,15 @@ const noClass = ResourceClass.create();
 export function createNodes(groupFor: (info: ContainerInfo, node: Node) => string): Nodes {
   const all = new Map<string, Node>();
   const granted = new Map<string, string>(); // image digest by key
+  const index = createPoolIndex();
 
   function add(node: Node, info: ContainerInfo, nowMs: number): Container {
     const loading = new Map<string, PendingLoad>();
-    const calls = new Map<string, number>();
+    const calls: Container["calls"] = new WatchedMap(() => index.container(container));
+    let state = stateOf(info.state);
+    // An app that no function of ours belongs to: some group that does not exist, so that it is stopped once idle.
+    let group = info.app ? groupFor(info, node) || `${info.app} ?` : "";
+    let shell = "";
     const container: Container = {
       id: info.id,
       node: node.name,
@@ -88,12 +119,29 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
       image: info.image,
       classKey: classKeyOf(info.resourceClass ?? noClass),
       info,
-      state: stateOf(info.state),
-      // An app that no function of ours belongs to: some group that does not exist, so that it is stopped once idle.
-      group: info.app ? groupFor(info, node) || `${info.app} ?` : "",
+      get state() {
+        return state;
+      },
+      set state(value) {
+        if (value !== state) index.container(container);
+        state = value;
+      },
+      get group() {
+        return group;
+      },
+      set group(value) {
+        if (value !== group) index.container(container);
+        group = value;
+      },
+      get shell() {
+        return shell;
+      },
+      set shell(value) {
+        shell = value;
+        index.container(container);
+      },
       app: info.app,
       idleSinceMs: nowMs,
-      shell: "",
       loaded: new Set(info.snapshots),
       loading,
       calls,
@@ -126,6 +174,11 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
     node.images.set(image.digest, image.digest);
   }
 
+  function localShare(node: Node, image: string): number {
+    const found = node.info.images.find(({ digest }) => digest === image);
+    return found && found.storedBytes > 0 ? Math.min(1, found.localBytes / found.storedBytes) : 0;
+  }
+
   return {
     all,
     containers() {
@@ -133,12 +186,20 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
       for (const node of all.values()) for (const container of node.containers.values()) list.push(container);
       return list;
     },
+    indexed: index.current,
     link(info, nowMs, send) {
+      let schedulable = true;
       const node: Node = {
         name: info.name,
         info,
         cores: info.cores,
-        schedulable: true,
+        get schedulable() {
+          return schedulable;
+        },
+        set schedulable(value) {
+          schedulable = value;
+          index.node(node);
+        },
         get memoryBytes() {
           return node.info.memoryBytes;
         },
@@ -146,38 +207,50 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
           return node.info.memoryUsedBytes;
         },
         images: new Map([...granted].flatMap(([key, digest]) => [[key, digest] as const, [digest, digest] as const])),
-        containers: new Map(),
+        containers: new WatchedMap((id, before) => {
+          const now = node.containers.get(id);
+          if (before && before !== now) index.containerGone(before);
+          if (now) index.container(now);
+        }),
         sinceMs: nowMs,
         pools: "",
         peerAddress: "",
         peerKey: randomBytes(32).toString("hex"),
         send,
-        whole: (image) =>
-          node.info.images.some(
-            ({ digest, localBytes, storedBytes }) => digest === image && storedBytes > 0 && localBytes >= storedBytes,
-          ),
+        localShare: (image) => localShare(node, image),
+        whole: (image) => localShare(node, image) === 1,
       };
       all.set(info.name, node);
       for (const image of info.images) resolved(node, image);
+      index.node(node);
       for (const container of info.containers) add(node, container, nowMs);
       return node;
     },
     unlink(node) {
-      if (all.get(node.name) === node) all.delete(node.name);
+      if (all.get(node.name) !== node) return;
+      all.delete(node.name);
+      index.nodeGone(node.name);
     },
     report,
     sample(node, info, nowMs) {
       node.info = info;
       node.cores = info.cores || node.cores;
       for (const image of info.images) resolved(node, image);
+      index.node(node);
       const seen = new Set(info.containers.map((container) => container.id));
       for (const container of info.containers) report(node, container, nowMs);
       return [...node.containers.values()].filter((container) => !seen.has(container.id));
     },
-    resolved,
+    resolved(node, image) {
+      resolved(node, image);
+      index.node(node);
+    },
     grant(key, digest) {
       granted.set(key, digest);
-      for (const node of all.values()) node.images.set(key, digest).set(digest, digest);
+      for (const node of all.values()) {
+        node.images.set(key, digest).set(digest, digest);
+        index.node(node);
+      }
     },
     revoke(key) {
       const digest = granted.get(key);
@@ -185,6 +258,7 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
       for (const node of all.values()) {
         node.images.delete(key);
         node.images.delete(digest);
+        index.node(node);
       }
     },
     rouse(apps) {

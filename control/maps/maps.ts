@@ -11,7 +11,7 @@ import type { MapStore } from "../engine/engine.ts";
 import { beyond, type Limits } from "../limits.ts";
 import type { Container, Node } from "../nodes.ts";
 import type { Registry } from "../registry.ts";
-import type { Groups } from "../scheduler/groups.ts";
+import { type Groups, ranFor } from "../scheduler/groups.ts";
 import type { Turn } from "../turn.ts";
 import { createIntake } from "./intake.ts";
 import { sliceItems } from "./items.ts";
@@ -307,7 +307,10 @@ export function createMaps(parts: MapsParts): Maps {
     keep(map, block, taken.count, taken.bytes);
     if (batch) {
       batch.results += message.count;
-      if (message.count > 0) map.inputMs = measured(map.inputMs, message.runMs / message.count);
+      if (message.count > 0) {
+        map.inputMs = measured(map.inputMs, message.runMs / message.count);
+        ranFor(map.group, message.runMs, message.count);
+      }
       if (last) ended(batch, failure);
     }
     changed(map);

@@ -32,7 +32,7 @@ export function unservable(gpu: string, nodes: readonly GpuNode[]): string | und
   return `${lacks}; this pool has: ${inventory(nodes)}. Add a node with one, or remove gpu=`;
 }
 
-const usable =
+export const usable =
   (wanted: GpuRequest) =>
   ({ name, obstacle }: Gpu): boolean =>
     obstacle === "" && isModel(name, wanted.model);

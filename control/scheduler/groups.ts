@@ -4,7 +4,7 @@ import { isDigest } from "../../base/content-folder.ts";
 import type { FunctionSpec, ImageRef, Version } from "../../proto/gen/hob/v1/common.ts";
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
 import { hostImageRef, imageKey } from "../../proto/image.ts";
-import type { GroupView, QueuedCall } from "./decide.ts";
+import type { GroupView, Plan, QueuedCall } from "./decide.ts";
 import { createLane, type Lane } from "./lane.ts";
 import { classKeyOf, defaultMemoryBytes } from "./pools.ts";
 
@@ -20,6 +20,8 @@ export interface Group<Call extends QueuedCall> extends Mutable<Scaling> {
   blocked: number;
   shells: number;
   waitingInputs: number;
+  callMs: number;
+  waitingSinceMs: number;
   readonly lanes: readonly [Lane<Call>, Lane<Call>, Lane<Call>, Lane<Call>];
   readonly eager: Set<string>;
   newest: string;
@@ -37,6 +39,30 @@ export interface Groups<Call extends QueuedCall> {
   drop(key: string): void;
   /** The group that a container specialised by an earlier control belongs to; "" when none fits. */
   adopt(specialised: Specialised): string;
+}
+
+const newestWeighs = 0.2; // of the mean, which forgets what was long ago
+const shortestMs = 0.01; // 0 says that nothing is known
+
+/** A call of it, or `count` inputs, ran for so long. */
+export function ranFor(group: Pick<Group<QueuedCall>, "callMs">, runMs: number, count = 1): void {
+  const each = Math.max(runMs / Math.max(1, count), shortestMs);
+  group.callMs = group.callMs === 0 ? each : group.callMs + (each - group.callMs) * newestWeighs;
+}
+
+/** Since when nothing moves, of groups with calls that wait. The plan has not been carried out yet. */
+export function noteWaiting(
+  groups: Iterable<Pick<Group<QueuedCall>, "key" | "lanes" | "waitingSinceMs">>,
+  { dispatches }: Pick<Plan, "dispatches">,
+  nowMs: number,
+): void {
+  const moved = new Set(dispatches.map(({ group }) => group));
+  for (const group of groups) {
+    let waits = false;
+    for (const lane of group.lanes) waits ||= lane.size > 0;
+    if (!waits || moved.has(group.key)) group.waitingSinceMs = 0;
+    else group.waitingSinceMs ||= nowMs;
+  }
 }
 
 /** What a node says of a container that this control has not specialised. */
@@ -101,7 +127,7 @@ export function createGroups<Call extends QueuedCall>(): Groups<Call> {
         minContainers: 0, // of current versions only
         blocked: 0,
         shells: 0,
-        waitingInputs: 0,
+        ...{ waitingInputs: 0, callMs: 0, waitingSinceMs: 0 },
         lanes: [createLane(), createLane(), createLane(), createLane()],
         eager: new Set(),
         newest: "",

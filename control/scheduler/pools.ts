@@ -2,7 +2,13 @@
 
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
 import { hostImageKey } from "../../proto/image.ts";
-import type { GroupTally, NodeView, PoolState } from "./decide.ts";
+import type { NodeView } from "./decide.ts";
+import { withinDevices } from "./gpus.ts";
+import type { Draft } from "./place.ts";
+import type { NodePlace, PoolView } from "./pool-index.ts";
+import { devicesFor, type Reserve, reserveOf, slotsOn } from "./room.ts";
+import { moreWanted } from "./scale.ts";
+import type { GroupTally } from "./tally.ts";
 
 export interface PoolWish {
   image: string;
@@ -44,8 +50,10 @@ const reserveBytes = 2 * MiB; // measured: 1.8
  */
 const light = { bytes: 16 * MiB, takenPerWarm: 1 };
 const heavy = { bytes: 128 * MiB, takenPerWarm: 8 };
+/** A kind that only some functions ask for stands ready on so many nodes, on more as more are taken; the standard ones on each. */
+const homes = 4;
 /** With less than this share free, only what calls wait for is kept ready. */
-const shortShare = 0.08;
+const scarceShare = 0.08;
 
 export const defaultMemoryBytes = 512 * MiB;
 
@@ -61,69 +69,194 @@ const standardClasses: readonly string[] = ["python", "typescript"].map((languag
   classKeyOf({ cpu: 0, memoryBytes: defaultMemoryBytes, language, gpu: "", network: "internet" }),
 );
 
-interface Need {
-  imageKey: string;
-  classKey: string;
-  standard: boolean;
-  /** For calls that wait and may have a container, for shells that wait for a GPU, and for containers that are to be kept. */
-  more: number;
+interface Kind {
+  readonly imageKey: string;
+  readonly kind: string;
+  readonly classKey: string;
+  readonly reserve: Reserve;
+  readonly standard: boolean;
+  readonly light: boolean;
 }
 
-function needs(tallies: readonly GroupTally[]): Need[] {
-  const all = new Map<string, Need>();
-  const of = (imageKey: string, classKey: string): Need => {
-    const key = kindKey(imageKey, classKey);
+interface Need {
+  readonly of: Kind;
+  /** For calls that wait and may have a container, for shells that wait for a GPU, and for containers that are to be kept. */
+  more: number;
+  /** Taken lately, now. */
+  level: number;
+}
+
+const kinds = new Map<string, Kind>();
+const mostKinds = 10_000; // remembered
+
+function kindOf(imageKey: string, classKey: string): Kind {
+  const kind = kindKey(imageKey, classKey);
+  let known = kinds.get(kind);
+  if (!known) {
     const standard = imageKey === hostImageKey && standardClasses.includes(classKey);
-    const need = all.get(key) ?? { imageKey, classKey, standard, more: 0 };
-    all.set(key, need);
+    const light = classOfKey(classKey).language === "python";
+    known = { imageKey, kind, classKey, reserve: reserveOf(classKey), standard, light };
+    if (kinds.size >= mostKinds) kinds.clear();
+    kinds.set(kind, known);
+  }
+  return known;
+}
+
+function needs({ view, tallies, nowMs }: Draft): Need[] {
+  const all = new Map<Kind, Need>();
+  const of = (imageKey: string, classKey: string): Need => {
+    const kind = kindOf(imageKey, classKey);
+    let need = all.get(kind);
+    if (need) return need;
+    const lately = view.demand.get(kind.kind);
+    need = { of: kind, more: 0, level: lately ? Math.round(levelAt(lately, nowMs)) : 0 };
+    all.set(kind, need);
     return need;
   };
   for (const classKey of standardClasses) of(hostImageKey, classKey);
-  for (const { group, count, cap, keep, waiting } of tallies) {
+  for (const own of tallies.values()) {
+    const { group, count, keep, waiting, reserve } = own;
     if (group.newest === "" && waiting === 0 && group.shells === 0) continue;
-    const forCalls = Math.min(Math.ceil(waiting / group.concurrency), Math.max(0, cap - count));
-    const forShells = classOfKey(group.classKey).gpu === "" ? 0 : group.shells; // elsewhere one stands ready, or soon does
-    of(group.imageKey, group.classKey).more += Math.max(forCalls, keep - count, 0) + forShells;
+    const forShells = reserve.gpu ? group.shells : 0; // elsewhere one stands ready, or soon does
+    of(group.imageKey, group.classKey).more += Math.max(forCalls(own, nowMs), keep - count, 0) + forShells;
   }
   return [...all.values()];
 }
 
-/** The wish list of each node, sorted, so that equal wishes are equal texts. */
-export function wishes({ nodes, demand }: PoolState, tallies: readonly GroupTally[], nowMs: number): Map<string, PoolWish[]> {
-  const wanted = needs(tallies);
+/** What waits still has no container with room. */
+function forCalls({ group, count, cap, personsCap, waiting }: GroupTally, nowMs: number): number {
+  if (waiting === 0) return 0;
+  const persons = Math.min(waiting, group.lanes[0]!.size + group.lanes[1]!.size);
+  const most = Math.max(cap - count, Math.min(persons, personsCap - count), 0);
+  return Math.min(moreWanted(group, nowMs, waiting), most);
+}
+
+/** The wish list of each node that is asked about, or that gets more; in one order, so that equal wishes are equal texts. */
+export function wishes(draft: Draft): Map<string, PoolWish[]> {
+  const { view } = draft;
+  const wanted = needs(draft).sort((a, b) => (a.of.kind < b.of.kind ? -1 : 1));
   const result = new Map<string, PoolWish[]>();
-  for (const node of nodes) {
+  if (view.sweep?.length === 0) return result;
+  const more = new Map<NodePlace, Map<Need, number>>();
+  for (const need of wanted) if (need.more > 0) spread(view, need, more);
+  const windows = wanted.map((need) => windowOf(view, need));
+  for (const place of view.sweep ? new Set([...view.sweep, ...more.keys()]) : view.nodes.values()) {
     const list: PoolWish[] = [];
-    for (const need of wanted) {
-      const image = node.images.get(need.imageKey);
-      if (image === undefined || !node.schedulable) continue;
-      const able = nodes.filter((other) => other.schedulable && other.images.has(need.imageKey)).length;
-      const lately = demand.get(kindKey(need.imageKey, need.classKey));
-      const level = lately ? Math.round(levelAt(lately, nowMs)) : 0;
-      const ready = readyOn(node, need, level / able);
-      list.push({ image, classKey: need.classKey, warm: ready.warm + Math.ceil(need.more / able), reserve: ready.reserve });
+    for (let i = 0; place.position >= 0 && i < wanted.length; i++) {
+      const need = wanted[i]!;
+      const image = place.node.images.get(need.of.imageKey);
+      if (image === undefined) continue;
+      const ready = readyOn(place.node, need, levelOn(place, view, windows[i]!));
+      const extra = more.get(place)?.get(need) ?? 0;
+      if (ready) list.push({ image, classKey: need.of.classKey, warm: ready.warm + extra, reserve: ready.reserve });
+      else if (extra > 0) list.push({ image, classKey: need.of.classKey, warm: extra, reserve: 0 });
     }
-    list.sort((a, b) => (`${a.image} ${a.classKey}` < `${b.image} ${b.classKey}` ? -1 : 1));
-    result.set(node.name, list);
+    const holders = list.some(({ classKey }) => reserveOf(classKey).gpu) ? [...place.containers] : [];
+    result.set(place.node.name, withinDevices(list, place.node, holders));
   }
   return result;
 }
 
+/** The nodes of the ring on which a kind stands ready, from a place of its own on: so kinds are spread, and stay where they are. */
+interface Window {
+  from: number;
+  size: number;
+  /** Containers taken lately, on each of them. */
+  level: number;
+}
+
+function windowOf({ ring }: PoolView, { of: { kind, imageKey, reserve }, level }: Need): Window {
+  if (ring.length <= homes) {
+    let able = 0;
+    for (const { node } of ring) if (node.images.has(imageKey)) able++;
+    return { from: 0, size: ring.length, level: level / Math.max(1, able) };
+  }
+  const size = reserve.gpu ? ring.length : Math.min(ring.length, Math.max(homes, level));
+  return { from: startOf(kind, ring.length), size, level: level / size };
+}
+
+/** The same for the same text: its hash (FNV-1a) as a share of the ring. */
+function startOf(text: string, length: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return Math.floor((hash / 2 ** 32) * length);
+}
+
+/** -1 outside of the window. */
+function levelOn({ position }: NodePlace, { ring }: PoolView, { from, size, level }: Window): number {
+  return (position - from + ring.length) % ring.length < size ? level : -1;
+}
+
 /**
- * What waits on a node before anybody calls: always a little, nothing when memory is short. What was taken lately stands ready again, warm
+ * What waits on a node before anybody calls: a little, nothing when memory is short. What was taken lately stands ready again, warm
  * as far as its runner and the node's memory allow, the rest in the reserve.
  */
 function readyOn(
   { memoryBytes, memoryUsedBytes }: NodeView,
-  { standard, classKey }: Need,
+  { of: { standard, light: isLight } }: Need,
   level: number,
-): Omit<PoolWish, "image" | "classKey"> {
+): Omit<PoolWish, "image" | "classKey"> | undefined {
+  if (level < 0 && !standard) return undefined;
   const freeBytes = memoryBytes > 0 ? Math.max(0, memoryBytes - memoryUsedBytes) : Number.POSITIVE_INFINITY;
-  if (freeBytes < memoryBytes * shortShare) return { warm: 0, reserve: 0 };
+  if (freeBytes < memoryBytes * scarceShare) return { warm: 0, reserve: 0 };
   const least = standard ? { warm: standardWarm, reserve: standardReserve } : { warm: specialWarm, reserve: specialReserve };
   const room = (bytes: number): number => Math.floor((freeBytes * demandShare) / bytes);
-  const { bytes, takenPerWarm } = classOfKey(classKey).language === "python" ? light : heavy;
-  const lately = Math.min(Math.ceil(level), readyMost);
+  const { bytes, takenPerWarm } = isLight ? light : heavy;
+  const lately = Math.min(Math.ceil(Math.max(0, level)), readyMost);
   const warm = Math.min(Math.floor(lately / takenPerWarm), room(bytes));
   return { warm: least.warm + warm, reserve: least.reserve + Math.min(lately - warm, room(reserveBytes)) };
+}
+
+interface Candidate {
+  place: NodePlace;
+  /** 2: all of the image is there, 1: most of it. */
+  local: number;
+  load: number;
+  /** Containers that it should have at most for this. */
+  slots: number;
+}
+
+/** Distributes what is wanted now: nodes with the image before those without, of equals the least loaded, one each in turn while they have room. */
+function spread(view: PoolView, need: Need, more: Map<NodePlace, Map<Need, number>>): void {
+  const { ring } = view;
+  const from = startOf(need.of.kind, ring.length);
+  const candidates: Candidate[] = [];
+  for (let i = 0; i < ring.length && candidates.length < 4 * need.more + 2 * homes; i++) {
+    const place = ring[(from + i) % ring.length]!;
+    const candidate = candidateOf(place, need.of);
+    if (candidate) candidates.push(candidate);
+  }
+  candidates.sort((a, b) => b.local - a.local || a.load - b.load);
+  let left = need.more;
+  const give = (place: NodePlace, count: number): void => {
+    const on = more.get(place) ?? new Map<Need, number>();
+    more.set(place, on.set(need, (on.get(need) ?? 0) + count));
+    left -= count;
+  };
+  for (const local of [2, 1, 0]) {
+    let hungry = candidates.filter((candidate) => candidate.local === local);
+    while (left > 0 && hungry.length > 0) {
+      for (const { place } of hungry.slice(0, left)) give(place, 1);
+      hungry = hungry.filter((candidate) => --candidate.slots > 0);
+    }
+  }
+  // Where nothing is promised there is always room for one more: its node's processors are shared.
+  if (left <= 0 || candidates.length === 0 || candidates.some(({ place }) => Number.isFinite(slotsOn(place, need.of.reserve))))
+    return;
+  const each = Math.ceil(left / candidates.length);
+  for (const { place } of candidates) if (left > 0) give(place, Math.min(each, left));
+}
+
+function candidateOf(place: NodePlace, { imageKey, reserve }: Kind): Candidate | undefined {
+  const { node } = place;
+  const image = node.images.get(imageKey);
+  if (image === undefined || (reserve.gpu && devicesFor(place, reserve.gpu) < reserve.gpu.count)) return undefined;
+  const slots = Math.min(slotsOn(place, reserve), Math.max(1, 2 * node.cores - place.count));
+  if (slots <= 0) return undefined;
+  return {
+    place,
+    local: Math.floor(node.localShare(image) * 2),
+    load: (place.cpu + place.count) / Math.max(1, node.cores),
+    slots,
+  };
 }

@@ -16,9 +16,11 @@ import { MissingSecret } from "../secrets.ts";
 import type { Snapshots } from "../snapshots.ts";
 import type { Turn } from "../turn.ts";
 import { decide } from "./decide.ts";
-import { unservable, withinDevices } from "./gpus.ts";
-import type { Group, Groups } from "./groups.ts";
+import { unservable } from "./gpus.ts";
+import { type Group, type Groups, noteWaiting } from "./groups.ts";
 import { classOfKey, type Demand, kindKey, raised } from "./pools.ts";
+import { tooLarge } from "./room.ts";
+import { createSweep } from "./sweep.ts";
 
 /** For calls that control does not know of, and for exit hooks: what it ends is idle. */
 const graceMs = 10_000;
@@ -69,7 +71,9 @@ const drainMs = 60_000; // what calls that began with the former secret have to 
 export function createScheduler(parts: SchedulerParts): Scheduler {
   const { turn, nodes, groups, registry, snapshots, calls, maps, clock, log } = parts;
   const demand = new Map<string, Demand>();
+  const sweep = createSweep();
   let lastLoad = 0;
+  let again: NodeJS.Timeout | undefined;
 
   /** The newest snapshot in the container that a delta can start from. */
   function baseFor(container: Container): string {
@@ -191,9 +195,11 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
   }
 
   function run(): void {
-    const containers = nodes.containers().filter(({ shell }) => shell === "");
     for (const group of groups.all.values()) refuseHopeless(group);
-    const plan = decide({ nodes: [...nodes.all.values()], containers, groups: groups.all, demand }, clock.now());
+    const nowMs = clock.now();
+    const pool = nodes.indexed();
+    const plan = decide({ ...pool, groups: groups.all, demand, sweep: sweep.next(pool.nodes, nowMs) }, nowMs);
+    noteWaiting(groups.all.values(), plan, nowMs);
     // The decision answers with the very objects that it was given.
     for (const step of plan.dispatches) {
       const work = step.call as Work;
@@ -216,35 +222,41 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
       container.state = "stopping";
       turn.toNode(() => container.owner.send({ $case: "stop", value: { container: container.id, reason, graceMs } }));
     }
-    for (const [name, wished] of plan.pools) {
+    for (const [name, wishes] of plan.pools) {
       const node = nodes.all.get(name)!;
-      const wishes = withinDevices(wished, node, [...node.containers.values()]);
       const text = JSON.stringify(wishes);
       if (text === node.pools || (wishes.length === 0 && node.schedulable)) continue;
       node.pools = text;
       const pools = wishes.map(({ classKey, ...wish }) => ({ ...wish, resourceClass: classOfKey(classKey) }));
       turn.toNode(() => node.send({ $case: "pools", value: { pools } }));
     }
-    forgetPlaced(containers);
+    forgetPlaced();
+    const dueMs = sweep.owesMs || (plan.againMs ?? nowMs) - nowMs;
+    if (dueMs > 0 && !again) again = setTimeout(lookAgain, dueMs).unref();
   }
 
-  /** What needs an image that could not be built, or a GPU that no node has, would wait for ever. */
+  function lookAgain(): void {
+    again = undefined;
+    turn.wake();
+  }
+
+  /** What needs an image that could not be built, or more than any node has, would wait for ever. */
   function hopeless(group: Group<Work>): { sentence: string; kind: "load" | "infrastructure" } | undefined {
     const failure = parts.imageFailure(group.imageKey);
     if (failure) return { sentence: failure.message, kind: failure.kind === "infrastructure" ? "infrastructure" : "load" };
     const { gpu } = group.resourceClass;
-    const sentence = gpu === "" ? undefined : unservable(gpu, [...nodes.all.values()]);
+    const noDevice = gpu === "" ? undefined : unservable(gpu, [...nodes.all.values()]);
+    const sentence = noDevice ?? tooLarge(group.classKey, nodes.all.values());
     return sentence === undefined ? undefined : { sentence, kind: "infrastructure" };
   }
 
   /** Its calls fail, and its code counts as not loadable, with one sentence. */
   function refuseHopeless(group: Group<Work>): void {
-    const waiting = group.lanes.flatMap((lane) => [...lane]);
-    if (waiting.length === 0 && group.eager.size === 0) return;
+    if (group.eager.size === 0 && group.lanes.every(({ size }) => size === 0)) return;
     const why = hopeless(group);
     if (!why) return;
     const { sentence, kind } = why;
-    for (const work of waiting) impossible(work, sentence, kind);
+    for (const work of group.lanes.flatMap((lane) => [...lane])) impossible(work, sentence, kind);
     for (const snapshot of group.eager) {
       const versions = group.versions.filter((version) => version.snapshot === snapshot);
       parts.unloadable(group.app, snapshot, versions, sentence);
@@ -252,13 +264,12 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     group.eager.clear();
   }
 
-  function forgetPlaced(containers: Container[]): void {
-    for (const group of groups.all.values()) {
-      for (const snapshot of group.eager) {
-        const placed = containers.some(
-          (container) => container.group === group.key && (container.loaded.has(snapshot) || container.loading.has(snapshot)),
-        );
-        if (placed) group.eager.delete(snapshot);
+  function forgetPlaced(): void {
+    for (const { key, eager } of groups.all.values()) {
+      if (eager.size === 0) continue;
+      const own = [...(nodes.indexed().places.get(key)?.all ?? [])];
+      for (const snapshot of eager) {
+        if (own.some(({ loaded, loading }) => loaded.has(snapshot) || loading.has(snapshot))) eager.delete(snapshot);
       }
     }
   }

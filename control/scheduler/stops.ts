@@ -1,7 +1,11 @@
-// ④ Which containers end, and why: nobody needs them, they have been idle for long, memory is short, or another app waits. Pure.
+// ④ Which containers end, and why: nobody needs them, they have been idle for long, memory is short, or another waits for their place. Part of decide().
 
-import type { ContainerView, GroupTally, GroupView, NodeView, PoolState } from "./decide.ts";
-import { classOfKey } from "./pools.ts";
+import type { ContainerView, GroupView } from "./decide.ts";
+import { createHeap } from "./heap.ts";
+import type { Draft } from "./place.ts";
+import type { NodePlace } from "./pool-index.ts";
+import { hasRoom, isReserved, type Reserve, reserveOf, roomSomewhere } from "./room.ts";
+import type { GroupTally } from "./tally.ts";
 
 export interface Stop {
   container: ContainerView;
@@ -11,37 +15,44 @@ export interface Stop {
 const defaultIdleMs = 10 * 60_000;
 const surplusStopMs = 10_000; // above the limit: left over from calls that waited for others
 
-// Shares of a node's memory. Above `short` idle containers end until `relaxed` is reached; above `tight` they make room for who waits.
-const [relaxed, tight, short] = [0.85, 0.8, 0.92];
+/** Of a node whose memory is short so much is freed that no more than this share is used. */
+const relaxedShare = 0.85;
 /** What a container is taken to free while it has not been measured. */
 const unmeasuredBytes = 16 * 2 ** 20;
 
-/** `used`: containers that this plan gives something to. The tallies are counted down. */
-export function stops(
-  state: PoolState,
-  tallies: ReadonlyMap<string, GroupTally>,
-  used: ReadonlySet<ContainerView>,
-  nowMs: number,
-): Stop[] {
+/** The tallies are counted down. */
+export function stops(draft: Draft, withheld: ReadonlySet<ContainerView>): Stop[] {
+  const { view, tallies, nowMs } = draft;
+  const used = new Set(draft.taken);
+  for (const { container } of draft.plan.dispatches) used.add(container);
+  for (const { container } of draft.plan.loads) used.add(container);
   const list: Stop[] = [];
-  const idle = state.containers
-    .filter((container) => container.state === "specialised" && container.inFlight === 0 && !used.has(container))
-    .sort((a, b) => a.idleSinceMs - b.idleSinceMs);
-  const stop = (container: ContainerView, reason: string): void => {
-    const own = tallies.get(container.group);
+  const gone = new Set<ContainerView>();
+  const stop = (container: ContainerView, own: GroupTally | undefined, reason: string): void => {
     if (own) own.count--;
+    gone.add(container);
     list.push({ container, reason });
   };
-  const left = idle.filter((container) => {
-    const reason = endOf(container, tallies.get(container.group), nowMs);
-    if (reason) stop(container, reason);
-    return !reason;
-  });
-  const stopping = [
-    ...state.containers.filter((container) => container.state === "stopping"),
-    ...list.map((one) => one.container),
-  ];
-  evict(left, { state, tallies, stopping }, stop);
+  const mayEnd = (container: ContainerView): boolean =>
+    container.state === "specialised" && container.inFlight === 0 && !used.has(container) && !gone.has(container);
+
+  for (const container of withheld)
+    if (mayEnd(container)) stop(container, tallies.get(container.group), "another waits for its place");
+  for (const [key, { idle, parked }] of view.places) {
+    const own = tallies.get(key);
+    for (const container of idle.oldest()) {
+      if (!mayEnd(container)) continue;
+      const reason = endOf(container, own, nowMs);
+      if (reason === "") break; // those after it have been idle for less
+      stop(container, own, reason);
+    }
+    for (const container of parked) {
+      if (!mayEnd(container)) continue;
+      const reason = endOf(container, own && { ...own, count: Number.POSITIVE_INFINITY, cap: Number.POSITIVE_INFINITY }, nowMs);
+      if (reason !== "") stop(container, undefined, reason);
+    }
+  }
+  evict({ draft, mayEnd, gone }, stop);
   return list;
 }
 
@@ -54,27 +65,66 @@ function endOf(container: ContainerView, own: GroupTally | undefined, nowMs: num
 }
 
 interface Pressure {
-  state: PoolState;
-  tallies: ReadonlyMap<string, GroupTally>;
-  /** What they hold comes free without our doing. */
-  stopping: ContainerView[];
+  draft: Draft;
+  mayEnd(container: ContainerView): boolean;
+  /** Those that end by this plan. */
+  gone: ReadonlySet<ContainerView>;
 }
 
+type StopOne = (container: ContainerView, own: GroupTally, reason: string) => void;
+
 /** For the sake of others: the longest idle first, never those that a function wants kept. */
-function evict(idle: ContainerView[], pressure: Pressure, stop: (container: ContainerView, reason: string) => void): void {
-  const toFree = new Map(pressure.state.nodes.map((node) => [node.name, lackingBytes(node, pressure.stopping)]));
-  const places = [...pressure.tallies.values()].flatMap(placesOf);
-  for (const container of pressure.stopping) waitsFor(places, container, pressure.state.nodes);
-  for (const container of idle) {
-    const own = pressure.tallies.get(container.group);
-    if (!own || own.count <= own.keep) continue;
+function evict({ draft, mayEnd, gone }: Pressure, stop: StopOne): void {
+  const { view, tallies } = draft;
+  if (view.short.size === 0 && !waits(tallies.values())) return;
+  const stopping = [...view.ending, ...gone]; // what they hold comes free without our doing
+  const toFree = new Map([...view.short].map((place) => [place.node.name, lackingBytes(place, stopping)]));
+  const places = [...tallies.values()].flatMap(placesOf).filter(({ group, reserve }) => {
+    return isReserved(reserve) ? !roomSomewhere(view, group.imageKey, reserve) : view.tight.size > 0;
+  });
+  if (toFree.size === 0 && places.length === 0) return;
+  for (const container of stopping) waitsFor(places, container, draft);
+  for (const container of longestIdle(draft)) {
+    const own = tallies.get(container.group)!;
+    if (!mayEnd(container) || own.count <= own.keep) continue;
     const lacking = toFree.get(container.node) ?? 0;
     if (lacking > 0) {
       toFree.set(container.node, lacking - bytesOf(container));
-      stop(container, "memory is short on its node");
+      stop(container, own, "memory is short on its node");
     } else {
-      const who = waitsFor(places, container, pressure.state.nodes);
-      if (who !== "") stop(container, `${who} waits for its place`);
+      const who = waitsFor(places, container, draft);
+      if (who !== "") stop(container, own, `${who} waits for its place`);
+    }
+    if (![...toFree.values()].some((bytes) => bytes > 0) && !places.some(({ wanted }) => wanted > 0)) return;
+  }
+}
+
+function waits(tallies: Iterable<GroupTally>): boolean {
+  for (const { waiting, group } of tallies) if (waiting > 0 || group.shells > 0) return true;
+  return false;
+}
+
+/** Idle containers of all groups, in the order of their idleness. */
+function* longestIdle({ view, tallies }: Draft): Iterable<ContainerView> {
+  interface Walk {
+    at: ContainerView;
+    rest: Iterator<ContainerView>;
+  }
+  const walks: Walk[] = [];
+  for (const [key, { idle }] of view.places) {
+    if (!tallies.has(key)) continue;
+    const rest = idle.oldest()[Symbol.iterator]();
+    const first = rest.next();
+    if (!first.done) walks.push({ at: first.value, rest });
+  }
+  const heap = createHeap<Walk>((a, b) => a.at.idleSinceMs - b.at.idleSinceMs, walks);
+  for (let walk = heap.peek(); walk; walk = heap.peek()) {
+    yield walk.at;
+    const next = walk.rest.next();
+    if (next.done) heap.pop();
+    else {
+      walk.at = next.value;
+      heap.sink();
     }
   }
 }
@@ -82,36 +132,38 @@ function evict(idle: ContainerView[], pressure: Pressure, stop: (container: Cont
 /** Places that a group waits for. Calls take what their group has; a shell takes a container of its own. */
 interface Places {
   group: GroupView;
+  reserve: Reserve;
   wanted: number;
   forShells: boolean;
 }
 
-function placesOf({ group, waiting, cap, count }: GroupTally): Places[] {
+function placesOf({ group, waiting, cap, count, reserve }: GroupTally): Places[] {
   return [
-    { group, wanted: Math.min(waiting, Math.max(0, cap - count)), forShells: false },
-    { group, wanted: group.shells, forShells: true },
+    { group, reserve, wanted: Math.min(waiting, Math.max(0, cap - count)), forShells: false },
+    { group, reserve, wanted: group.shells, forShells: true },
   ].filter(({ wanted }) => wanted > 0);
 }
 
 const bytesOf = (container: ContainerView): number => container.memoryBytes || unmeasuredBytes;
 
-function lackingBytes({ name, memoryBytes, memoryUsedBytes }: NodeView, stopping: ContainerView[]): number {
-  if (memoryUsedBytes <= memoryBytes * short) return 0;
+function lackingBytes({ node: { name, memoryBytes, memoryUsedBytes } }: NodePlace, stopping: ContainerView[]): number {
   const comes = stopping.reduce((sum, container) => sum + (container.node === name ? bytesOf(container) : 0), 0);
-  return memoryUsedBytes - memoryBytes * relaxed - comes;
+  return memoryUsedBytes - memoryBytes * relaxedShare - comes;
 }
 
 /** Who waits for the place that the container's end makes; then that place is spoken for. "" for nobody. */
-function waitsFor(places: readonly Places[], container: ContainerView, nodes: readonly NodeView[]): string {
-  const node = nodes.find(({ name }) => name === container.node);
-  if (!node) return "";
-  for (const place of places) {
-    const { group, wanted, forShells } = place;
-    if (wanted <= 0 || (!forShells && group.key === container.group) || !node.images.has(group.imageKey)) continue;
-    const wantsGpu = classOfKey(group.classKey).gpu !== "";
-    const scarce = wantsGpu ? classOfKey(container.classKey).gpu !== "" : node.memoryUsedBytes > node.memoryBytes * tight;
+function waitsFor(places: readonly Places[], container: ContainerView, { view, reserved }: Draft): string {
+  const place = view.nodes.get(container.node);
+  if (!place) return "";
+  for (const wish of places) {
+    const { group, reserve, wanted, forShells } = wish;
+    if (wanted <= 0 || (!forShells && group.key === container.group) || !place.node.images.has(group.imageKey)) continue;
+    const { cpu, memoryBytes, gpu } = reserveOf(container.classKey);
+    const gives = (reserve.cpu > 0 && cpu > 0) || (reserve.memoryBytes > 0 && memoryBytes > 0);
+    const full = gives && !hasRoom(place, reserve, reserved.get(place));
+    const scarce = reserve.gpu ? gpu !== undefined : full || view.tight.has(place);
     if (!scarce) continue;
-    place.wanted--;
+    wish.wanted--;
     return forShells ? "a shell" : "another app";
   }
   return "";

@@ -1,10 +1,23 @@
 // The scheduler's decision, one situation a test: who gets a call, what is loaded where, what ends.
 
 import { expect, test } from "vitest";
-import { decide, type GroupView } from "../../control/scheduler/decide.ts";
+import type { GroupView } from "../../control/scheduler/decide.ts";
 import { kindKey, raised } from "../../control/scheduler/pools.ts";
+import { Gpu } from "../../proto/gen/hob/v1/fleet.ts";
 import { hostImageKey } from "../../proto/image.ts";
-import { type Container, container, laneOf, nodeOf, nowMs, oneCall, poolOf, python, quiet, typescript } from "./decide-pools.ts";
+import {
+  type Container,
+  container,
+  decide,
+  laneOf,
+  nodeOf,
+  nowMs,
+  oneCall,
+  poolOf,
+  python,
+  quiet,
+  typescript,
+} from "./decide-pools.ts";
 
 test("a call goes to a container that has its code, else to one that is loading it, else to an idle one, else to a generic one", () => {
   const containers = [
@@ -111,7 +124,11 @@ test("an idle container with a GPU makes room for a shell of its own group, whic
   expect(stopped(1, gpu("a"))).toEqual([["a", "a shell waits for its place"]]);
   expect(stopped(1, gpu("a", { inFlight: 1 }))).toEqual([]);
   expect(stopped(1, gpu("a"), gpu("b", { state: "stopping" }))).toEqual([]);
-  const wished = [0, 1].map((shells) => decide(poolOf([], quiet({ classKey, shells })), nowMs).pools.get("n1"));
+  const info = { gpus: ["a", "b"].map((uuid) => Gpu.fromPartial({ name: "NVIDIA L4", uuid })) };
+  const wished = [0, 1].map((shells) => {
+    const pool = { ...poolOf([], quiet({ classKey, shells })), nodes: [{ ...nodeOf("n1"), info }] };
+    return decide(pool, nowMs).pools.get("n1");
+  });
   const warm = wished.map((pools) => pools?.find((wish) => wish.classKey === classKey)?.warm ?? 0);
   expect(warm[1]).toBe(warm[0]! + 1); // so that it goes before other kinds that only stand ready
 });

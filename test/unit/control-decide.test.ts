@@ -2,9 +2,25 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decide, type GroupView, type PoolState } from "../../control/scheduler/decide.ts";
+import type { GroupView } from "../../control/scheduler/decide.ts";
+import { hasRoom, reserveOf } from "../../control/scheduler/room.ts";
 import { hostImageKey } from "../../proto/image.ts";
-import { alive, type Container, capOf, carryOut, countOf, laneOf, large, nodeOf, nowMs, python } from "./decide-pools.ts";
+import {
+  alive,
+  type Container,
+  capOf,
+  carryOut,
+  countOf,
+  decide,
+  laneOf,
+  large,
+  nodeOf,
+  nowMs,
+  type PoolState,
+  personsCapOf,
+  python,
+  viewOf,
+} from "./decide-pools.ts";
 
 const nodeNames = ["n1", "n2"];
 const groupKeys = ["shop a", "shop b", "other"];
@@ -21,6 +37,8 @@ const anyContainer = fc.record({
   loaded: fc.subarray(snapshots),
   loading: fc.subarray(snapshots),
 });
+
+const extra = { waitingInputs: 0, callMs: 0, waitingSinceMs: 0 };
 
 const anyGroup = fc.record({
   classKey: fc.constantFrom(python, large),
@@ -50,7 +68,10 @@ const anyPool: fc.Arbitrary<PoolState & { containers: Container[] }> = fc
       groups.map((group, index): [string, GroupView] => {
         const key = groupKeys[index]!;
         const lanes = group.lanes.map((wanted, priority) => laneOf(`${key}-${priority}`, wanted));
-        return [key, { ...group, waitingInputs: 0, key, imageKey: hostImageKey, lanes, eager: new Set(group.eager) }];
+        return [
+          key,
+          { ...group, ...extra, key, app: key.split(" ")[0]!, imageKey: hostImageKey, lanes, eager: new Set(group.eager) },
+        ];
       }),
     ),
     containers: containers
@@ -62,7 +83,17 @@ const anyPool: fc.Arbitrary<PoolState & { containers: Container[] }> = fc
         const classKey = groups[groupKeys.indexOf(group)]?.classKey ?? container.classKey;
         const idleSinceMs = nowMs - idleMs;
         const code = { loaded: new Set(generic ? [] : loaded), loading: new Set(generic ? [] : loading) };
-        return { ...container, ...code, id: `c${index}`, image: `image of ${container.node}`, group, classKey, idleSinceMs };
+        return {
+          ...container,
+          ...code,
+          shell: "",
+          info: { gpus: [] },
+          id: `c${index}`,
+          image: `image of ${container.node}`,
+          group,
+          classKey,
+          idleSinceMs,
+        };
       }),
   }));
 
@@ -96,11 +127,16 @@ property("a container never has more calls than its functions take, and never th
   expect(new Set(pairs).size).toBe(pairs.length);
 });
 
-property("no group grows beyond its limit", (pool) => {
+property("no group grows beyond its limit, but for persons' calls, and then by the room that is kept for those", (pool) => {
+  const limits = new Map<string, number>();
+  for (const [key, group] of pool.groups) {
+    const persons = group.lanes[0]!.size + group.lanes[1]!.size > 0;
+    limits.set(key, persons ? personsCapOf(pool, group) : capOf(pool, group));
+  }
   const before = new Map([...pool.groups.keys()].map((key) => [key, countOf(pool, key)]));
   carryOut(pool, decide(pool, nowMs));
   for (const group of pool.groups.values()) {
-    expect(countOf(pool, group.key)).toBeLessThanOrEqual(Math.max(capOf(pool, group), before.get(group.key)!));
+    expect(countOf(pool, group.key)).toBeLessThanOrEqual(Math.max(limits.get(group.key)!, before.get(group.key)!));
   }
 });
 
@@ -108,13 +144,19 @@ property("no call waits while a container could take it", (pool) => {
   carryOut(pool, decide(pool, nowMs));
   for (const group of pool.groups.values()) {
     if (group.lanes.every((lane) => lane.size === 0)) continue;
+    const person = group.lanes[0]!.size + group.lanes[1]!.size > 0;
+    const own = pool.containers.filter((container) => container.group === group.key && alive(container));
+    const busy = own.filter(({ inFlight }) => inFlight > 0).length;
+    if (!person && group.concurrency === 1 && busy >= capOf(pool, group)) continue; // the rest is there for persons
     const open = pool.containers.filter((container) => container.group === group.key && container.inFlight < group.concurrency);
     expect(open.filter(alive)).toEqual([]);
-    if (countOf(pool, group.key) >= capOf(pool, group)) continue;
+    if (countOf(pool, group.key) >= (person ? personsCapOf(pool, group) : capOf(pool, group))) continue;
     const generic = pool.containers.filter(
       (container) => container.group === "" && container.state === "warm" && container.inFlight === 0,
     );
-    expect(generic.filter((container) => container.classKey === group.classKey)).toEqual([]);
+    const kind = generic.filter((container) => container.classKey === group.classKey);
+    const { nodes } = viewOf(pool);
+    expect(kind.filter(({ node }) => hasRoom(nodes.get(node)!, reserveOf(group.classKey)))).toEqual([]);
   }
 });
 

@@ -3,14 +3,16 @@
 import { expect } from "vitest";
 import {
   type ContainerView,
+  decide as decideOn,
   defaultCap,
   type GroupView,
   type NodeView,
   type Plan,
-  type PoolState,
   type QueuedCall,
+  roomForPersons,
 } from "../../control/scheduler/decide.ts";
 import { createLane } from "../../control/scheduler/lane.ts";
+import { indexOf, type PoolView } from "../../control/scheduler/pool-index.ts";
 import { classKeyOf } from "../../control/scheduler/pools.ts";
 import { hostImageKey } from "../../proto/image.ts";
 
@@ -18,6 +20,20 @@ export type Container = { -readonly [K in keyof ContainerView]: ContainerView[K]
   loaded: Set<string>;
   loading: Set<string>;
 };
+
+/** A pool in plain lists. */
+export interface PoolState extends Pick<PoolView, "groups" | "demand"> {
+  nodes: readonly NodeView[];
+  containers: readonly ContainerView[];
+}
+
+export const viewOf = ({ nodes, containers, groups, demand }: PoolState): PoolView => ({
+  ...indexOf(nodes, containers),
+  groups,
+  demand,
+});
+
+export const decide = (pool: PoolState, nowMs: number): Plan => decideOn(viewOf(pool), nowMs);
 
 export const python = classKeyOf({ cpu: 0, memoryBytes: 512 * 2 ** 20, language: "python", gpu: "", network: "internet" });
 export const typescript = classKeyOf({
@@ -27,12 +43,15 @@ export const typescript = classKeyOf({
   gpu: "",
   network: "internet",
 });
-export const large = classKeyOf({ cpu: 0, memoryBytes: 2 ** 31, language: "python", gpu: "", network: "internet" });
+/** It reserves its memory: a node of 1 GiB has room for two. */
+export const large = classKeyOf({ cpu: 0, memoryBytes: 384 * 2 ** 20, language: "python", gpu: "", network: "internet" });
 export const nowMs = 1_000_000_000;
 
 export const nodeOf = (name: string, memoryUsed = 0): NodeView => ({
   ...{ name, cores: 2, memoryBytes: 2 ** 30, memoryUsedBytes: memoryUsed * 2 ** 30, schedulable: true },
   images: new Map([[hostImageKey, `image of ${name}`]]),
+  info: { gpus: [] },
+  localShare: () => 1,
 });
 
 export function laneOf(prefix: string, wanted: string[]) {
@@ -41,8 +60,14 @@ export function laneOf(prefix: string, wanted: string[]) {
   return lane;
 }
 
+const standardOf = ({ nodes }: PoolState): number => defaultCap(nodes.reduce((sum, node) => sum + node.cores, 0));
+
 export const capOf = (pool: PoolState, group: GroupView): number =>
-  (group.maxContainers || defaultCap(pool.nodes)) + Math.ceil(group.blocked / group.concurrency);
+  (group.maxContainers || standardOf(pool)) + Math.ceil(group.blocked / group.concurrency);
+
+/** For persons' calls. */
+export const personsCapOf = (pool: PoolState, group: GroupView): number =>
+  capOf(pool, group) + (group.maxContainers > 0 ? 0 : roomForPersons(standardOf(pool)));
 
 export const alive = (container: ContainerView): boolean => container.state === "warm" || container.state === "specialised";
 
@@ -75,7 +100,7 @@ export const countOf = (pool: PoolState, key: string): number =>
   pool.containers.filter((container) => container.group === key && alive(container)).length;
 
 export const quiet = (more: Partial<GroupView>): GroupView => ({
-  key: "shop a",
+  ...{ key: "shop a", app: "shop" },
   imageKey: hostImageKey,
   classKey: python,
   maxContainers: 0,
@@ -85,7 +110,7 @@ export const quiet = (more: Partial<GroupView>): GroupView => ({
   idleTimeoutMs: 0,
   blocked: 0,
   shells: 0,
-  waitingInputs: 0,
+  ...{ waitingInputs: 0, callMs: 0, waitingSinceMs: 0 },
   lanes: [[], [], [], []].map((wanted) => laneOf("q", wanted)),
   eager: new Set(),
   newest: "s1",
@@ -98,7 +123,7 @@ export const container = (id: string, more: Partial<Container> = {}): Container 
   image: "image of n1",
   classKey: python,
   state: "specialised",
-  group: "shop a",
+  ...{ group: "shop a", shell: "", info: { gpus: [] } },
   inFlight: 0,
   idleSinceMs: nowMs,
   memoryBytes: 2 ** 26,

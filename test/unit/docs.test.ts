@@ -17,6 +17,7 @@ const documents = [
   "docs/cli.md",
   "docs/images.md",
   "docs/security.md",
+  "docs/scheduling.md",
   "docs/image-format.md",
   "docs/recordings.md",
   "docs/runner-protocol.md",

@@ -100,7 +100,7 @@ describe("the container of a shell", () => {
       idleSinceMs: 0,
       memoryBytes: 0,
     },
-    ...{ loaded: none, loading: none, app: "", shell: "" },
+    ...{ loaded: none, loading: none, app: "", shell: "", info: { gpus: [] } },
   };
   const own = { app: "x", version: undefined, group: { imageKey: "source:host", classKey: "k" }, container: "" };
 
