@@ -22,7 +22,8 @@ import type { Calls } from "./calls.ts";
 import type { Builds } from "./images/builds.ts";
 import type { ImageRecords } from "./images/records.ts";
 import type { Logs } from "./logs.ts";
-import { isBatch, type Maps } from "./maps/maps.ts";
+import { isBatch } from "./maps/map.ts";
+import type { Maps } from "./maps/maps.ts";
 import type { Command, Container, Node, Nodes } from "./nodes.ts";
 import type { Publishes } from "./publishes.ts";
 import type { Scheduler } from "./scheduler/scheduler.ts";
@@ -41,7 +42,7 @@ type ValueOf<K extends Kind> = Extract<Message, { $case: K }>["value"];
 interface AgentsParts {
   nodes: Nodes;
   calls: Calls;
-  maps: Pick<Maps, "finished" | "containerGone" | "nodeLinked" | "snapshotOf">;
+  maps: Pick<Maps, "childStarted" | "finished" | "containerGone" | "nodeLinked" | "snapshotOf">;
   scheduler: Scheduler;
   publishes: Publishes;
   sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice" | "trouble">;
@@ -86,7 +87,10 @@ export function createAgents(parts: AgentsParts): Agents {
       impliedLoad(node, calls.active(message.call)?.snapshot, { container, loadMs, failure: failure?.kind });
       calls.attemptFinished(node, message);
     },
-    child: (node, request) => calls.start({ ...request, origin: request.origin || "function" }, node.name),
+    child(node, request) {
+      calls.start({ ...request, origin: request.origin || "function" }, node.name);
+      if (request.origin !== "spawn") maps.childStarted(request.parent, request.id);
+    },
     cancel: (_node, { call }) => calls.cancel(call),
     progress(node, said) {
       const progress = builds.progress({ ...said, node: said.node || node.name });

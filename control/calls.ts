@@ -31,6 +31,8 @@ interface CallsParts {
   values: Values;
   /** Says what became of a call to whoever listens. */
   announce(info: CallInfo): void;
+  /** Nobody waits any more for what this attempt has made. */
+  attemptEnded(call: string): void;
   /** A call has got its result. */
   finished(call: CallInfo): void;
 }
@@ -39,6 +41,7 @@ export interface Calls extends Disposable {
   readonly queued: number;
   readonly running: number;
   active(id: string): Call | undefined;
+  unfinished(): Iterable<Call>;
   /** Active or past. */
   find(id: string): CallInfo | undefined;
   numbered(number: number): CallInfo | undefined;
@@ -185,6 +188,7 @@ export function createCalls(parts: CallsParts): Calls {
 
   /** Nobody waits any more for what an ended attempt had called. */
   function endChildren(call: Call): void {
+    parts.attemptEnded(call.id);
     for (const child of [...call.children]) {
       child.asker = "";
       cancelCall(child, `cancelled, because ${call.info.function} (#${call.info.number}) ended`);
@@ -317,6 +321,7 @@ export function createCalls(parts: CallsParts): Calls {
       return running;
     },
     active: (id) => active.get(id),
+    unfinished: () => active.values(),
     find,
     numbered: (number) => store.numbered(number)?.info,
     start,

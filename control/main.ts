@@ -123,13 +123,14 @@ function wire(
     limits,
     values,
     announce: (info) => sessions.call(info),
+    attemptEnded: (call) => turn.toClient(() => maps.parentEnded(call)), // later: calls begin before maps do
     finished(info) {
-      maps.parentEnded(info.id);
+      turn.toClient(() => maps.childFinished(info.parent, info.id));
       if (info.attempt > 0) fleet.callFinished(info.finishedAtMs - info.queuedAtMs);
     },
   });
   const maps = createMaps({
-    ...{ store: engine.maps, turn, registry, groups, clock, limits, log },
+    ...{ store: engine.maps, calls, turn, registry, groups, clock, limits, log },
     announce: (info) => sessions.map(info),
   });
   const shutdown = embedded

@@ -1,7 +1,7 @@
 // ⑦ One map that has not ended: what of it is where, and what follows the results and losses of its inputs.
 
 import { Failure, type Version } from "../../proto/gen/hob/v1/common.ts";
-import { type MapInfo, MapResult, MapResults } from "../../proto/gen/hob/v1/maps.ts";
+import { type MapInfo, MapResult, MapResults, type OpenMap } from "../../proto/gen/hob/v1/maps.ts";
 import type { Call } from "../call.ts";
 import { afterFailure, type Spent } from "../call-states.ts";
 import type { MapStore } from "../engine/engine.ts";
@@ -22,6 +22,21 @@ export interface Ticket extends QueuedCall {
 export type Work = Call | Ticket;
 
 export const isTicket = (work: QueuedCall): work is Ticket => "map" in work;
+
+/** It ends with what made it. */
+export const isChild = ({ parent, origin }: MapInfo | OpenMap): boolean => parent !== "" && origin !== "spawn";
+
+export const isComplete = ({ state, info }: RunningMap): boolean =>
+  state === "closed" && info.succeeded + info.failed === info.inputs;
+
+/** Calls have ids without a slash. */
+export const isBatch = (id: string): boolean => id.includes("/");
+
+/** "MAP/FIRST-COUNT.N": what an agent still runs is told from it when control has started again. */
+export function parseBatch(id: string): { map: string; first: number; count: number } | undefined {
+  const [, map, first, count] = /^([^/]+)\/(\d+)-(\d+)\./.exec(id) ?? [];
+  return map === undefined ? undefined : { map, first: Number(first), count: Number(count) };
+}
 
 /** Inputs that a container has. */
 export interface Batch {
@@ -59,6 +74,8 @@ export interface RunningMap {
   readonly spent: Map<number, Spent>;
   inputMs: number | undefined;
   largest: number;
+  /** Calls that its inputs have made and wait for. */
+  readonly children: Set<string>;
   readonly readers: Set<Reader>;
   vanished: NodeJS.Timeout | undefined;
   /** Failed inputs that wait for their next attempt. */

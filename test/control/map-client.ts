@@ -36,7 +36,7 @@ export interface TestMap extends Disposable {
 
 const chunk = 500;
 
-function encodeInputs(values: readonly unknown[], first: number): Buffer {
+export function encodeInputs(values: readonly unknown[], first: number): Buffer {
   const inputs = values.map((value, i) => ({
     index: first + i,
     arguments: { positional: Buffer.from(JSON.stringify([value])), keywords: Buffer.alloc(0), large: undefined },

@@ -1,0 +1,131 @@
+// ④⑦ Maps in the scheduler's lanes: places for what waits, and inputs cut for a container once it has one.
+
+import type { Clock } from "../../base/clock.ts";
+import type { DispatchInputs } from "../../proto/gen/hob/v1/agents.ts";
+import { type Call, lanes } from "../call.ts";
+import type { Calls } from "../calls.ts";
+import type { MapStore } from "../engine/engine.ts";
+import type { Container } from "../nodes.ts";
+import type { Group, Groups } from "../scheduler/groups.ts";
+import { sliceItems } from "./items.ts";
+import { type Batch, isChild, type RunningMap, type Ticket, type Work } from "./map.ts";
+import { batchSize, blockInputs, ticketsWanted } from "./sizes.ts";
+
+/** Inputs of blocks that are being cut are at hand. */
+const cachedBlocks = 16;
+
+export interface Placing {
+  /** Before each decision: what has come becomes blocks, and places in the lanes. */
+  prepare(): void;
+  /** Nothing of the map is to be placed any more. */
+  withdraw(map: RunningMap): void;
+  /** The scheduler has placed a ticket: the next inputs, for that container; undefined when none waits any more. */
+  cut(ticket: Ticket, container: Container): Omit<DispatchInputs, "load"> | undefined;
+}
+
+interface PlacingParts {
+  store: MapStore;
+  groups: Groups<Work>;
+  calls: Pick<Calls, "active">;
+  clock: Clock;
+}
+
+const laneOf = (map: RunningMap): number => (isChild(map.info) ? lanes.child : lanes.other);
+
+export function createPlacing(
+  { store, groups, calls, clock }: PlacingParts,
+  running: ReadonlyMap<string, RunningMap>,
+  batches: Map<string, Batch>,
+): Placing {
+  const blockCache = new Map<string, Uint8Array>();
+  /** What has been added to groups' counts of calls that wait for others. */
+  const blocked = new Map<Group<Work>, number>();
+  let lastBatch = Math.floor(clock.now()); // above those of an earlier control
+
+  function dropTickets(map: RunningMap, count: number): void {
+    const lane = map.group.lanes[laneOf(map)]!;
+    for (const ticket of map.tickets.splice(map.tickets.length - count, count)) lane.remove(ticket);
+  }
+
+  const sizeFor = (map: RunningMap, waiting: number): number =>
+    batchSize({ inputMs: map.inputMs, former: map.largest, waiting, width: map.batches.size + map.tickets.length });
+
+  function prepare(): void {
+    if (running.size === 0 && blocked.size === 0) return;
+    countBlocked();
+    for (const { group } of running.values()) group.waitingInputs = 0;
+    for (const map of running.values()) {
+      map.intake.flush();
+      if (groups.all.get(map.group.key) !== map.group) {
+        dropTickets(map, map.tickets.length);
+        map.group = groups.of(map.info.app, map.version);
+      }
+      const { waiting } = map.ledger;
+      map.group.waitingInputs += waiting;
+      const wanted = ticketsWanted(waiting, sizeFor(map, waiting), map.batches.size);
+      if (map.tickets.length > wanted) dropTickets(map, map.tickets.length - wanted);
+      while (map.tickets.length < wanted) {
+        const ticket: Ticket = { id: `${map.info.id}/`, snapshot: map.info.snapshot, map };
+        map.tickets.push(ticket);
+        map.group.lanes[laneOf(map)]!.push(ticket);
+      }
+    }
+  }
+
+  /** Containers that only wait for what they have made do not count against their group's limit: their children need room. */
+  function countBlocked(): void {
+    for (const [group, count] of blocked) group.blocked -= count;
+    blocked.clear();
+    const add = (group: Group<Work> | undefined, count: number): void => {
+      if (group && count > 0) blocked.set(group, (blocked.get(group) ?? 0) + count);
+    };
+    const parents = new Set<Call>();
+    for (const map of running.values()) {
+      add(map.group, Math.min(map.children.size, map.batches.size));
+      const parent = isChild(map.info) ? calls.active(map.info.parent) : undefined;
+      if (parent?.info.state === "running" && parent.children.size === 0) parents.add(parent); // with children it is counted already
+    }
+    for (const parent of parents) add(parent.group, 1);
+    for (const [group, count] of blocked) group.blocked += count;
+  }
+
+  function blockBytes(map: RunningMap, first: number): Uint8Array {
+    const key = `${map.info.number}/${first}`;
+    const bytes = blockCache.get(key) ?? store.inputs(map.info.number, first);
+    blockCache.delete(key);
+    blockCache.set(key, bytes);
+    if (blockCache.size > cachedBlocks) blockCache.delete(blockCache.keys().next().value as string);
+    return bytes;
+  }
+
+  function cut(ticket: Ticket, container: Container): Omit<DispatchInputs, "load"> | undefined {
+    const { map } = ticket;
+    const size = sizeFor(map, map.ledger.waiting);
+    map.group.lanes[laneOf(map)]!.remove(ticket);
+    map.tickets.splice(map.tickets.indexOf(ticket), 1);
+    const range = map.ledger.cut(size);
+    if (!range) return undefined;
+    const { block, first, count } = range;
+    map.largest = Math.min(blockInputs, Math.max(map.largest, count));
+    const id = `${map.info.id}/${first}-${count}.${++lastBatch}`;
+    const whole = blockBytes(map, block);
+    const batch: Batch = { id, map, container, range, results: 0, again: new Map() };
+    map.batches.set(id, batch);
+    batches.set(id, batch);
+    container.calls.set(id, 1);
+    map.info.running = map.ledger.out;
+    map.changed = true;
+    const { app } = map.info;
+    const more = { app, version: map.version, timeoutMs: map.version.spec!.timeoutMs };
+    return {
+      batch: id,
+      map: map.info.id,
+      container: container.id,
+      inputs: Buffer.from(sliceItems(whole, first, count)),
+      count,
+      ...more,
+    };
+  }
+
+  return { prepare, withdraw: (map) => dropTickets(map, map.tickets.length), cut };
+}

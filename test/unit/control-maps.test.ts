@@ -1,0 +1,139 @@
+// Maps' decisions: each input exactly one result whatever happens on the way, and how inputs are cut.
+
+import fc from "fast-check";
+import { beforeEach, expect, test, vi } from "vitest";
+import { createIntake } from "../../control/maps/intake.ts";
+import { eachItem, sliceItems } from "../../control/maps/items.ts";
+import { batchSize, blockInputs, inputsUntil, ticketsWanted } from "../../control/maps/sizes.ts";
+import { MapInputs } from "../../proto/gen/hob/v1/maps.ts";
+import { encodeInputs } from "../control/map-client.ts";
+import { createWorld } from "./map-world.ts";
+
+const small = fc.nat({ max: 40 });
+const step = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("feed" as const), count: fc.nat({ max: 700 }), overlap: small }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant("answer" as const),
+      which: small,
+      most: fc.nat({ max: 300 }),
+      backward: fc.boolean(),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("settle" as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("repeat" as const), which: small }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose" as const), which: small, silent: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const), linked: fc.boolean() }) },
+);
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  return () => vi.useRealTimers();
+});
+
+test("results in any order, twice, late or lost, and control killed at any moment: each input has exactly one, and it stays", () => {
+  const run = fc.property(
+    fc.array(step, { minLength: 10, maxLength: 60, size: "max" }),
+    fc.constantFrom(0, 2),
+    fc.nat({ max: 5 }),
+    (steps, retries, poison) => {
+      using world = createWorld(retries, (index) => poison > 0 && index % 7 === poison);
+      let read = world.read(false);
+      for (const it of steps) {
+        if (it.kind === "feed") world.feed(it.count, it.overlap);
+        else if (it.kind === "answer") world.answer(it.which, it.most + 1, it.backward);
+        else if (it.kind === "settle") world.settle();
+        else if (it.kind === "repeat") world.repeat(it.which);
+        else if (it.kind === "lose") world.lose(it.which, it.silent);
+        else world.restart(it.linked);
+        const now = world.read(false);
+        expect(now.slice(0, read.length)).toEqual(read);
+        read = now;
+      }
+      world.settle();
+      const inputs = world.map.info.inputs;
+      world.close();
+      for (let turns = 0; !world.ended(); turns++) {
+        expect(turns).toBeLessThan(10_000);
+        vi.advanceTimersByTime(10);
+        world.settle();
+        world.answer(turns, 1_000, false);
+      }
+      world.settle();
+      const info = world.info();
+      const ordered = world.read(true);
+      expect(ordered.map(({ index }) => index)).toEqual(Array.from({ length: inputs }, (_, i) => i));
+      expect(world.read(false).sort((a, b) => a.index - b.index)).toEqual(ordered);
+      const failed = ordered.filter(({ failure }) => failure?.kind === "exception").length;
+      expect(ordered.every(({ index, value }) => !value || JSON.parse(value.json.toString())[0] === index)).toBe(true);
+      expect(info).toMatchObject({ state: "succeeded", inputs, failed, succeeded: inputs - failed });
+      expect(world.read(true, Math.floor(inputs / 2))).toEqual(ordered.slice(Math.floor(inputs / 2)));
+    },
+  );
+  fc.assert(run, { numRuns: 40 });
+});
+
+test("inputs sent in any pieces become blocks of rising inputs, and any slice of a block is a list of those inputs", () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat({ max: 900 }), { maxLength: 8 }), fc.nat(), (pieces, seed) => {
+      const blocks: { first: number; count: number; bytes: Uint8Array }[] = [];
+      const intake = createIntake(0, (block, bytes) => void blocks.push({ ...block, bytes }));
+      for (const count of pieces) {
+        const values = Array.from({ length: count }, (_, i) => "x".repeat((seed + i) % 40));
+        intake.add(encodeInputs(values, intake.wanted), 1e9);
+      }
+      intake.flush();
+      let next = 0;
+      for (const { first, count, bytes } of blocks) {
+        expect(first).toBe(next);
+        expect(count).toBeLessThanOrEqual(blockInputs);
+        next += count;
+        const from = first + (seed % count);
+        const slice = MapInputs.decode(sliceItems(bytes, from, first + count - from)).inputs;
+        expect(slice.map(({ index }) => index)).toEqual(Array.from({ length: first + count - from }, (_, i) => from + i));
+      }
+      expect(next).toBe(pieces.reduce((sum, count) => sum + count, 0));
+    }),
+  );
+});
+
+test("an input out of its turn, one without credit, and bytes that are no list are refused with a sentence", () => {
+  const intake = createIntake(5, () => {});
+  expect(() => intake.add(encodeInputs([1], 7), 100)).toThrow("input 7 of a map came where 5 is wanted");
+  expect(() => intake.add(encodeInputs([1, 2], 5), 6)).toThrow("input 6 of a map was sent before control had room for it");
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+      let covered = 0;
+      try {
+        eachItem(bytes, "results", (_index, start, end) => {
+          expect(start).toBe(covered);
+          covered = end;
+        });
+        expect(covered).toBe(bytes.byteLength);
+      } catch (error) {
+        expect((error as Error).message).toBe("reading results of a map: they are not a list as maps.proto has it");
+      }
+    }),
+  );
+});
+
+test("batches take about 50 ms: slow inputs go one by one, quick ones in hundreds, and what is left is shared out", () => {
+  const many = { waiting: 1_000_000, width: 4, former: 512 };
+  expect(batchSize({ ...many, inputMs: undefined })).toBe(1);
+  expect(batchSize({ ...many, inputMs: 0.02 })).toBe(512);
+  expect(batchSize({ ...many, inputMs: 0.02, former: 1 })).toBe(8);
+  expect(batchSize({ ...many, inputMs: 1 })).toBe(50);
+  expect(batchSize({ ...many, inputMs: 60_000 })).toBe(1);
+  expect(batchSize({ ...many, inputMs: 1, waiting: 40 })).toBe(5);
+  expect(ticketsWanted(0, 1, 3)).toBe(0);
+  expect(ticketsWanted(1_000_000, 512, 3)).toBe(7);
+});
+
+test("a client may send what fits: by number, by bytes, and, where it takes the results itself, not far ahead of those", () => {
+  expect(inputsUntil({ recorded: 0, recordedBytes: 0, delivered: 0 })).toBe(65_536);
+  expect(inputsUntil({ recorded: 65_536, recordedBytes: 65_536, delivered: 0 })).toBe(65_536);
+  expect(inputsUntil({ recorded: 65_536, recordedBytes: 65_536, delivered: 1_000 })).toBe(66_536);
+  expect(inputsUntil({ recorded: 65_536, recordedBytes: 65_536, delivered: undefined })).toBe(131_072);
+  expect(inputsUntil({ recorded: 100, recordedBytes: 100 << 20, delivered: 100 })).toBe(164);
+});
