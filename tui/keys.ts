@@ -32,6 +32,7 @@ import {
   toggleWrap,
 } from "./model/actions.ts";
 import type { Step } from "./model/effects.ts";
+import { needsLogs, needsPattern, nextLevel, nextMatch, openLogs, toggleMarked } from "./model/logview.ts";
 import { changeReplay, needsReplay } from "./model/replay.ts";
 import type { State } from "./model/state.ts";
 
@@ -41,8 +42,6 @@ export interface KeyBinding {
   readonly name: string;
   readonly description: string;
   readonly group: "call" | "show" | "move" | "replay" | "hob";
-  /** Shown in the footer, most wanted first. */
-  readonly footer: boolean;
   readonly refusal?: (state: State) => Refusal;
   readonly act: (state: State) => Step;
 }
@@ -51,82 +50,73 @@ const far = Number.MAX_SAFE_INTEGER;
 
 type Row = [keys: string, name: string, description: string, act: KeyBinding["act"], refusal?: KeyBinding["refusal"]];
 
-function group(name: KeyBinding["group"], footer: readonly string[], rows: readonly Row[]): KeyBinding[] {
+function group(name: KeyBinding["group"], rows: readonly Row[]): KeyBinding[] {
   return rows.map(([keys, action, description, act, refusal]) => ({
     keys: keys.split(" "),
     name: action,
     description,
     group: name,
-    footer: footer.includes(action),
     act,
     ...(refusal ? { refusal } : {}),
   }));
 }
 
 export const keyTable: readonly KeyBinding[] = [
-  ...group(
-    "call",
-    ["run", "run with…", "pin", "cancel"],
+  ...group("call", [
+    ["r", "run", "run the function again with its last input", runAgain, needsPool],
+    ["R", "run with…", "edit the input (JSON), then run", runWith, needsPool],
+    ["p", "pin", "run on every save, with the last input; again: no longer", togglePin, needsLiveFunction],
+    ["c", "cancel", "cancel the call that is shown", cancel, needsRunningCall],
+    ["s", "shell", "a terminal in a container of the function; when it ends, this screen comes back", shell, needsPool],
+    ["space", "pause", "notice saves but do not ship them; again: go on", togglePause],
+  ]),
+  ...group("show", [
+    ["enter", "open", "open the pane in full: a run, or the fleet", open, needsSomethingToOpen],
+    ["l", "logs", "the logs of the function in full", openLogs("function")],
+    ["L", "all logs", "the logs of all functions in full", openLogs("all")],
+    ["v", "level", "in the logs: all levels, info, warnings, errors", nextLevel, needsLogs],
     [
-      ["r", "run", "run the function again with its last input", runAgain, needsPool],
-      ["R", "run with…", "edit the input (JSON), then run", runWith, needsPool],
-      ["p", "pin", "run on every save, with the last input; again: no longer", togglePin, needsLiveFunction],
-      ["c", "cancel", "cancel the call that is shown", cancel, needsRunningCall],
-      ["s", "shell", "a terminal in a container of the function; when it ends, this screen comes back", shell, needsPool],
-      ["space", "pause", "notice saves but do not ship them; again: go on", togglePause],
+      "m",
+      "matches",
+      "in the logs: only the lines that match the filter, or all with the matches marked",
+      toggleMarked,
+      needsPattern,
     ],
-  ),
-  ...group(
-    "show",
-    ["open", "back", "filter"],
-    [
-      ["enter", "open", "open the pane in full: a run, or the fleet", open, needsSomethingToOpen],
-      ["F", "fleet", "the fleet in full: containers and latency over time, nodes, containers", openFleet],
-      ["z", "span", "how far back the charts look: 1, 5, 15 or 60 minutes", nextSpan],
-      ["I", "images", "the images: what they hold, and how their builds went", openImages],
-      ["esc", "back", "leave a view, a filter, the choice of a call", back],
-      ["/", "filter", "show only what contains a text, in the pane that has the focus", startFilter],
-      ["f", "follow", "follow the output to its end; again: stay here", toggleFollow],
-      ["w", "wrap", "wrap long lines of output; again: cut them", toggleWrap],
-      ["y", "copy", "copy the result or the traceback to the clipboard", copy, needsOutcome],
-    ],
-  ),
-  ...group(
-    "move",
-    [],
-    [
-      ["j down", "down", "one line down", move(1)],
-      ["k up", "up", "one line up", move(-1)],
-      ["g home", "top", "to the first line", move(-far)],
-      ["G end", "bottom", "to the last line", move(far)],
-      ["pagedown ctrl-d", "page down", "a page down", movePages(1)],
-      ["pageup ctrl-u", "page up", "a page up", movePages(-1)],
-      ["tab", "next pane", "focus the next pane", focusNext(1)],
-      ["shift-tab", "previous pane", "focus the pane before", focusNext(-1)],
-      ["1", "functions", "focus Functions", focusPane("functions")],
-      ["2", "run pane", "focus Run", focusPane("run")],
-      ["3", "runs", "focus Runs", focusPane("runs")],
-      ["4", "fleet pane", "focus Fleet", focusPane("fleet")],
-    ],
-  ),
-  ...group(
-    "replay",
-    [],
-    [
-      [".", "step", "one event on, then wait (space goes on)", changeReplay("step"), needsReplay],
-      [">", "faster", "twice as fast", changeReplay("faster"), needsReplay],
-      ["<", "slower", "half as fast", changeReplay("slower"), needsReplay],
-    ],
-  ),
-  ...group(
-    "hob",
-    ["help", "quit"],
-    [
-      ["?", "help", "this page", openHelp],
-      ["q", "quit", "leave hob", quit],
-      ["ctrl-c", "interrupt", "cancel what is under way; a second time: quit", interrupt],
-    ],
-  ),
+    ["n", "next match", "in the logs: the next line that matches, among its neighbours", nextMatch(1), needsPattern],
+    ["N", "match before", "in the logs: the line before that matches", nextMatch(-1), needsPattern],
+    ["F", "fleet", "the fleet in full: containers and latency over time, nodes, containers", openFleet],
+    ["z", "span", "how far back the charts look: 1, 5, 15 or 60 minutes", nextSpan],
+    ["I", "images", "the images: what they hold, and how their builds went", openImages],
+    ["esc", "back", "leave a view, a filter, the choice of a call", back],
+    ["/", "filter", "show only what contains a text, in the pane that has the focus", startFilter],
+    ["f", "follow", "follow the output to its end; again: stay here", toggleFollow],
+    ["w", "wrap", "wrap long lines of output; again: cut them", toggleWrap],
+    ["y", "copy", "copy the result or the traceback to the clipboard", copy, needsOutcome],
+  ]),
+  ...group("move", [
+    ["j down", "down", "one line down", move(1)],
+    ["k up", "up", "one line up", move(-1)],
+    ["g home", "top", "to the first line", move(-far)],
+    ["G end", "bottom", "to the last line", move(far)],
+    ["pagedown ctrl-d", "page down", "a page down", movePages(1)],
+    ["pageup ctrl-u", "page up", "a page up", movePages(-1)],
+    ["tab", "next pane", "focus the next pane", focusNext(1)],
+    ["shift-tab", "previous pane", "focus the pane before", focusNext(-1)],
+    ["1", "functions", "focus Functions", focusPane("functions")],
+    ["2", "run pane", "focus Run", focusPane("run")],
+    ["3", "runs", "focus Runs", focusPane("runs")],
+    ["4", "fleet pane", "focus Fleet", focusPane("fleet")],
+  ]),
+  ...group("replay", [
+    [".", "step", "one event on, then wait (space goes on)", changeReplay("step"), needsReplay],
+    [">", "faster", "twice as fast", changeReplay("faster"), needsReplay],
+    ["<", "slower", "half as fast", changeReplay("slower"), needsReplay],
+  ]),
+  ...group("hob", [
+    ["?", "help", "this page", openHelp],
+    ["q", "quit", "leave hob", quit],
+    ["ctrl-c", "interrupt", "cancel what is under way; a second time: quit", interrupt],
+  ]),
 ];
 
 /** Throws where two actions claim one key: the table, or a person's config, is then wrong. */

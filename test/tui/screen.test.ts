@@ -300,6 +300,35 @@ describe("keys", () => {
     await shown.until("the end again", lacks("lines below"));
   });
 
+  test("L opens the logs of all, / filters them by expression, n goes from match to match, esc leaves", async () => {
+    using shown = await openWorking({ env: { HOB_STAGE_FLOOD: "500" } });
+    await shown.until("output", has("line 11"));
+    shown.press("L");
+    await shown.until("the logs", has("Logs  of all functions", "embed", "v level"));
+    shown.press("/line 1[0-9]*7: !nothing");
+    await shown.until("the filter being typed", has("expression !not @container"));
+    shown.press("\r");
+    await shown.until("only matches", (text) => /line \d+7:/.test(text) && !/line \d+[0-68-9]:/.test(text));
+    shown.press("n");
+    await shown.until("the first match among its neighbours", has("line 1007:", "line 1008:", "among all lines"));
+    shown.press(esc);
+    await shown.until("no filter", lacks("/line"));
+    shown.press("f");
+    await shown.until("the end", lacks("below (f follows)"));
+    shown.press(esc);
+    await shown.until("the panes", has("1 Functions"));
+  });
+
+  test("F opens the fleet in full, z looks further back", async () => {
+    using shown = await openWorking();
+    shown.press("F");
+    await shown.until("its charts", has("Fleet  last 1 min", "−1 min", "now", "Containers  5"));
+    shown.press("z");
+    await shown.until("five minutes", has("last 5 min", "−5 min", "−2.5 min"));
+    shown.press("F");
+    await shown.until("the panes", has("1 Functions", "−5 min"));
+  });
+
   test("w wraps long lines", async () => {
     using shown = await openWorking();
     expect(shown.text()).not.toContain("a little off");

@@ -67,7 +67,7 @@ function scrollBy(state: State, surface: Surface, lines: number): State {
   const from = now.follow ? last : Math.min(now.top, last);
   const top = Math.min(last, Math.max(0, from + lines));
   // Only output grows at its end; the other surfaces stay where they were put.
-  const follow = surface === "run" && top >= last;
+  const follow = (surface === "run" || surface === "logsView") && top >= last;
   return { ...state, scroll: { ...state.scroll, [surface]: { follow, top } } };
 }
 
@@ -140,6 +140,7 @@ export function openImages(state: State): Step {
 
 /** Leaves what was entered last: a view, then a filter, then the choice of a call. */
 export function back(state: State): Step {
+  if (state.view === "logs" && state.filters.logs !== "") return step({ ...state, filters: { ...state.filters, logs: "" } });
   if (state.view !== "main") return step({ ...state, view: "main" });
   if (state.filters[state.focus] !== "") return step({ ...state, filters: { ...state.filters, [state.focus]: "" } });
   return step({ ...state, inspected: undefined });
@@ -227,8 +228,12 @@ export function quit(state: State): Step {
 // What is shown, and taken along
 
 export function toggleFollow(state: State): Step {
-  const run = state.scroll.run.follow ? { follow: false, top: state.viewports.run?.top ?? 0 } : { follow: true, top: 0 };
-  return step({ ...state, scroll: { ...state.scroll, run } });
+  const surface = state.view === "logs" ? "logsView" : "run";
+  const stay = { follow: false, top: state.viewports[surface]?.top ?? 0 };
+  return step({
+    ...state,
+    scroll: { ...state.scroll, [surface]: state.scroll[surface].follow ? stay : { follow: true, top: 0 } },
+  });
 }
 
 export function nextSpan(state: State): Step {
@@ -244,7 +249,7 @@ export function toggleWrap(state: State): Step {
 }
 
 export function startFilter(state: State): Step {
-  return step({ ...state, view: "main", filtering: true });
+  return step({ ...state, view: state.view === "logs" ? "logs" : "main", filtering: true });
 }
 
 function copyable(state: State): { text: string; what: string } | undefined {

@@ -13,21 +13,23 @@ export interface CallLog {
 export interface LogBook {
   readonly byCall: ReadonlyMap<string, CallLog>;
   readonly lines: number;
+  /** The lines of all calls as they came. */
+  readonly all: CallLog;
 }
 
 const chunkLines = 200;
 const keptLinesPerCall = 5_000;
 const keptLines = 20_000;
 
-export const emptyLogBook: LogBook = { byCall: new Map(), lines: 0 };
 export const emptyLog: CallLog = { chunks: [], lines: 0, dropped: 0 };
+export const emptyLogBook: LogBook = { byCall: new Map(), lines: 0, all: emptyLog };
 
 export function recordLogs(book: LogBook, lines: readonly LogLine[]): LogBook {
   const byCall = new Map(book.byCall);
   let total = book.lines;
   for (const [call, own] of Map.groupBy(lines, (entry) => entry.call)) {
     const before = byCall.get(call) ?? emptyLog;
-    const after = append(before, own);
+    const after = append(before, own, keptLinesPerCall);
     // Set anew, so that the calls with the oldest lines come first.
     byCall.delete(call);
     byCall.set(call, after);
@@ -38,10 +40,10 @@ export function recordLogs(book: LogBook, lines: readonly LogLine[]): LogBook {
     byCall.delete(call);
     total -= log.lines;
   }
-  return { byCall, lines: total };
+  return { byCall, lines: total, all: append(book.all, lines, keptLines) };
 }
 
-function append(log: CallLog, added: readonly LogLine[]): CallLog {
+function append(log: CallLog, added: readonly LogLine[], most: number): CallLog {
   const chunks = [...log.chunks];
   let rest = added;
   const last = chunks.at(-1);
@@ -53,7 +55,7 @@ function append(log: CallLog, added: readonly LogLine[]): CallLog {
   for (let start = 0; start < rest.length; start += chunkLines) chunks.push(rest.slice(start, start + chunkLines));
   let lines = log.lines + added.length;
   let dropped = log.dropped;
-  while (lines > keptLinesPerCall && chunks.length > 1) {
+  while (lines > most && chunks.length > 1) {
     const gone = chunks.shift()?.length ?? 0;
     lines -= gone;
     dropped += gone;

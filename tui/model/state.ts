@@ -7,15 +7,19 @@ import { type CallBook, type CallRecord, emptyCallBook, functionKey, isFinished,
 import type { Editor } from "./editor.ts";
 import { emptyFleet, type FleetHistory, type SpanMinutes } from "./fleet.ts";
 import { emptyLogBook, type LogBook } from "./logs.ts";
+import { firstLogView, type LogView } from "./logview.ts";
 import type { ReplayState } from "./replay.ts";
 
 export const panes = ["functions", "run", "runs", "fleet"] as const;
 export type Pane = (typeof panes)[number];
 
-export type ViewName = "main" | "run" | "fleet" | "images" | "help";
+export type ViewName = "main" | "run" | "logs" | "fleet" | "images" | "help";
 
 /** What scrolls by lines: two panes and the full views. */
-export type Surface = "run" | "fleet" | "runView" | "fleetView" | "imagesView" | "helpView";
+export type Surface = "run" | "fleet" | "runView" | "logsView" | "fleetView" | "imagesView" | "helpView";
+
+/** What has a filter of its own. */
+export type Filtered = Pane | "logs";
 
 interface Scroll {
   /** Shows the end, and stays there as lines come. */
@@ -60,8 +64,9 @@ export interface State {
   readonly scroll: Readonly<Record<Surface, Scroll>>;
   readonly viewports: Readonly<Partial<Record<Surface, Viewport>>>;
   readonly wrap: boolean;
-  readonly filters: Readonly<Record<Pane, string>>;
-  readonly filtering: boolean; // keys go to the focused pane's filter
+  readonly filters: Readonly<Record<Filtered, string>>;
+  readonly filtering: boolean; // keys go to the filter of what is in front
+  readonly logView: LogView;
   readonly editor: Editor | undefined;
   readonly inputs: ReadonlyMap<string, readonly string[]>; // by function key, latest first
   readonly replay: ReplayState | undefined; // a recorded session is shown
@@ -102,11 +107,12 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     focus: "functions",
     selected: undefined,
     inspected: undefined,
-    scroll: { run: atEnd, fleet: atTop, runView: atTop, fleetView: atTop, imagesView: atTop, helpView: atTop },
+    scroll: { run: atEnd, fleet: atTop, runView: atTop, logsView: atEnd, fleetView: atTop, imagesView: atTop, helpView: atTop },
     viewports: {},
     wrap: false,
-    filters: { functions: "", run: "", runs: "", fleet: "" },
+    filters: { functions: "", run: "", runs: "", fleet: "", logs: "" },
     filtering: false,
+    logView: firstLogView,
     editor: undefined,
     inputs: new Map(),
     replay: undefined,
@@ -157,9 +163,15 @@ export function shownCall(state: State): CallRecord | undefined {
   return spec && newestFirst(state.calls).find(({ info }) => info.app === spec.app && info.function === spec.name);
 }
 
+/** Whose filter is typed. */
+export function filteredOf({ view, focus }: Pick<State, "view" | "focus">): Filtered {
+  return view === "logs" ? "logs" : focus;
+}
+
 /** The surface that the movement keys scroll, if the focus is on one. */
 export function surfaceOf(state: State): Surface | undefined {
   if (state.view === "run") return "runView";
+  if (state.view === "logs") return "logsView";
   if (state.view === "fleet") return "fleetView";
   if (state.view === "images") return "imagesView";
   if (state.view === "help") return "helpView";

@@ -3,7 +3,7 @@
 import { bindingOf } from "../keys.ts";
 import { browse, type Editor, editLine, insert, parseInput } from "./editor.ts";
 import { type Step, step } from "./effects.ts";
-import { keyOf, type State, selectedFunction } from "./state.ts";
+import { filteredOf, keyOf, type State, selectedFunction } from "./state.ts";
 
 /** Keys are named "a", "R", "enter", "ctrl-c", "shift-tab", "alt-b"; "space" is the space bar. */
 export function pressKey(state: State, key: string, nowMs: number): Step {
@@ -33,7 +33,7 @@ function hasMeaning(state: State, key: string): boolean {
 /** Text that arrives as one piece, keys in between included in it. */
 export function paste(state: State, text: string): Step {
   if (state.editor) return step({ ...state, editor: insert(state.editor, text) });
-  if (state.filtering) return typeFilter(state, state.filters[state.focus] + text.replace(/\s+/g, " "));
+  if (state.filtering) return typeFilter(state, state.filters[filteredOf(state)] + text.replace(/\s+/g, " "));
   return step(state);
 }
 
@@ -80,11 +80,11 @@ function selectedKey(state: State): string | undefined {
 }
 
 function typeFilter(state: State, text: string): Step {
-  return step({ ...state, filters: { ...state.filters, [state.focus]: text } });
+  return step({ ...state, filters: { ...state.filters, [filteredOf(state)]: text } });
 }
 
 function editFilter(state: State, key: string): Step {
-  const text = state.filters[state.focus];
+  const text = state.filters[filteredOf(state)];
   if (key === "enter") return step({ ...state, filtering: false, selected: selectedKey(state) });
   if (key === "esc" || key === "ctrl-c") return typeFilter({ ...state, filtering: false }, "");
   if (key === "backspace") return typeFilter(state, [...text].slice(0, -1).join(""));

@@ -15,6 +15,7 @@ import type { Drawn, DrawSection, Widgets } from "./section.ts";
 import { drawFleetView } from "./views/fleet.ts";
 import { drawHelpView } from "./views/help.ts";
 import { drawImagesView } from "./views/images.ts";
+import { drawLogsView } from "./views/logs.ts";
 import { drawRunView } from "./views/run.ts";
 
 const sections: Record<Exclude<SectionName, "view">, { draw: DrawSection; surface?: Surface }> = {
@@ -27,6 +28,7 @@ const sections: Record<Exclude<SectionName, "view">, { draw: DrawSection; surfac
 
 const views: Record<Exclude<ViewName, "main">, { draw: DrawSection; surface: Surface }> = {
   run: { draw: drawRunView, surface: "runView" },
+  logs: { draw: drawLogsView, surface: "logsView" },
   fleet: { draw: drawFleetView, surface: "fleetView" },
   images: { draw: drawImagesView, surface: "imagesView" },
   help: { draw: drawHelpView, surface: "helpView" },

@@ -1,17 +1,25 @@
 // ⑧ The bottom line: a notice while there is one, else the keys that work here.
 
 import { keyTable } from "../../keys.ts";
-import type { State } from "../../model/state.ts";
+import { filteredOf, type State, type ViewName } from "../../model/state.ts";
 import { fitting, type Line, line, type Span, span, spread } from "../line.ts";
 
 const levels = { info: span("✓ ", "good"), warning: span("! ", "warn"), error: span("✗ ", "bad") } as const;
 
+/** What is most wanted where, by the names of the keys' actions. */
+const wanted: Record<ViewName, readonly string[]> = {
+  main: ["run", "run with…", "pin", "cancel", "open", "logs", "filter", "help"],
+  run: ["back", "follow", "wrap", "copy", "run", "run with…", "cancel", "logs", "help"],
+  logs: ["back", "filter", "level", "next match", "matches", "all logs", "follow", "help"],
+  fleet: ["back", "span", "images", "help"],
+  images: ["back", "fleet", "help"],
+  help: ["back"],
+};
+
 /** The hints of the footer; what is not possible now is dimmed. */
 function hints(state: State): Span[][] {
-  const wanted = (name: string): boolean =>
-    name === "open" || name === "back" ? (name === "back") === (state.view !== "main") : name !== "quit";
-  return keyTable
-    .filter(({ footer, name }) => footer && wanted(name))
+  return wanted[state.view]
+    .flatMap((name) => keyTable.find((binding) => binding.name === name) ?? [])
     .map(({ keys, name, refusal }) => {
       const possible = refusal?.(state) === undefined;
       return [span(`${keys[0]}`, possible ? "accentStrong" : "dim"), span(` ${name}   `, possible ? "plain" : "dim")];
@@ -23,9 +31,9 @@ export function footerLine(state: State, width: number): Line {
   if (state.filtering) {
     return [
       span(" / ", "accentStrong"),
-      span(state.filters[state.focus]),
+      span(state.filters[filteredOf(state)]),
       { text: " ", style: "inverse" },
-      span("   enter keep · esc show all", "dim"),
+      span(`   enter keep · esc show all${state.view === "logs" ? " · expression !not @container" : ""}`, "dim"),
     ];
   }
   if (state.editor)
