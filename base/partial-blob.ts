@@ -1,14 +1,21 @@
 // Blobs that arrive piece by piece: a sparse file with what is here, beside it a map of one byte a piece. Whole ones move into the store.
 
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { constants, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, readSync, write as writeSoon, writeSync } from "node:fs";
+import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { ContentFolder, Digest } from "./content-folder.ts";
 import { errnoOf, HobError, systemError } from "./errors.ts";
 
-/** Bytes of a piece; a blob's last one is shorter. */
-export const PIECE_BYTES = 4 << 20;
+/** Programs and libraries: of them a start reads pages here and there, and 128 KiB is what the kernel reads at once. */
+const fineBytes = 128 << 10;
+export const FINE_BLOB_BYTES = 128 << 20;
+/** Models and archives: read from one end to the other, and as whole as they are large. */
+const coarseBytes = 4 << 20;
+
+/** Bytes of a piece of a blob that has so many; its last one is shorter. */
+export const pieceBytesOf = (blobBytes: number): number => (blobBytes <= FINE_BLOB_BYTES ? fineBytes : coarseBytes);
 
 /** ROOT/partial/DIGEST has the pieces, at their offsets and holes between. Its map says 1 for a piece once all of it is there. */
 export const partialPath = (root: string, digest: Digest): string => join(root, "partial", digest);
@@ -20,6 +27,13 @@ export async function hasPiece(root: string, digest: Digest, piece: number): Pro
   return map?.[piece] === 1;
 }
 
+const writeLarge = promisify(writeSoon);
+
+function openFile(path: string, access: number): { readonly fd: number } & Disposable {
+  const fd = openSync(path, access, 0o600);
+  return { fd, [Symbol.dispose]: () => closeSync(fd) };
+}
+
 export interface PartialBlobs {
   /**
    * Keeps one piece, which the caller has checked; "zeros" takes no space. True once the blob is whole: it then has its digest, or is
@@ -27,7 +41,7 @@ export interface PartialBlobs {
    */
   put(blob: { digest: Digest; size: number }, piece: number, data: Uint8Array | "zeros"): Promise<boolean>;
   /** The pieces that are here, 1 for each; undefined when none is, or all are and the blob is in the store. */
-  arrived(digest: Digest): Promise<Uint8Array | undefined>;
+  arrived(digest: Digest): Uint8Array | undefined;
   remove(digest: Digest): Promise<void>;
 }
 
@@ -82,25 +96,29 @@ export async function openPartialBlobs(store: ContentFolder, options: { durable:
     await names.sync();
   }
 
+  /** True when all pieces are here. On this thread, but for large pieces: a small one takes a tenth of what asking another thread does. */
   async function write(blob: { digest: Digest; size: number }, piece: number, data: Uint8Array | "zeros"): Promise<boolean> {
     const { digest, size } = blob;
-    const count = Math.ceil(size / PIECE_BYTES);
-    const bytes = Math.min(PIECE_BYTES, size - piece * PIECE_BYTES);
+    const pieceBytes = pieceBytesOf(size);
+    const bytes = Math.min(pieceBytes, size - piece * pieceBytes);
     if (bytes <= 0 || (data !== "zeros" && data.byteLength !== bytes))
       throw new HobError("usage", `piece ${piece} of blob ${digest.slice(0, 12)} has ${bytes} bytes`);
     const access = constants.O_RDWR | constants.O_CREAT;
-    {
-      await using file = await open(partialPath(root, digest), access, 0o600);
-      await file.truncate(size);
-      for (let at = 0; data !== "zeros" && at < bytes; ) {
-        at += (await file.write(data, at, bytes - at, piece * PIECE_BYTES + at)).bytesWritten;
-      }
+    using file = openFile(partialPath(root, digest), access);
+    ftruncateSync(file.fd, size);
+    for (let at = 0; data !== "zeros" && at < bytes; ) {
+      const place = piece * pieceBytes + at;
+      at +=
+        bytes <= fineBytes
+          ? writeSync(file.fd, data, at, bytes - at, place)
+          : (await writeLarge(file.fd, data, at, bytes - at, place)).bytesWritten;
     }
-    await using map = await open(partialMapPath(root, digest), access, 0o600);
-    await map.truncate(count);
-    await map.write(Buffer.from([1]), 0, 1, piece);
-    const { buffer: arrived, bytesRead } = await map.read(Buffer.alloc(count), 0, count, 0);
-    return bytesRead === count && arrived.every((here) => here === 1);
+    const count = Math.ceil(size / pieceBytes);
+    using map = openFile(partialMapPath(root, digest), access);
+    ftruncateSync(map.fd, count);
+    writeSync(map.fd, Buffer.from([1]), 0, 1, piece);
+    const arrived = Buffer.alloc(count);
+    return readSync(map.fd, arrived, 0, count, 0) === count && arrived.every((here) => here === 1);
   }
 
   return {
@@ -133,7 +151,13 @@ export async function openPartialBlobs(store: ContentFolder, options: { durable:
         throw systemError(`keeping piece ${piece} of blob ${digest.slice(0, 12)}`, error, "free some space, then try again");
       }
     },
-    arrived: (digest) => readFile(partialMapPath(root, digest)).catch(() => undefined),
+    arrived(digest) {
+      try {
+        return readFileSync(partialMapPath(root, digest));
+      } catch {
+        return undefined; // absent: nothing is here, or all
+      }
+    },
     remove,
   };
 }

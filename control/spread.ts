@@ -1,6 +1,6 @@
 // ④⑤ Who else has a blob: nodes that control has sent it to lately, or that hold its image whole. So ten nodes take about one copy from control.
 
-import { PIECE_BYTES } from "../base/partial-blob.ts";
+import { pieceBytesOf } from "../base/partial-blob.ts";
 import type { FetchElsewhere, FetchWant } from "../proto/gen/hob/v1/content.ts";
 import { peerTicket } from "../proto/peer-ticket.ts";
 
@@ -63,7 +63,7 @@ export function createSpread(
     elsewhere(name, want, bytes) {
       const asker = nodes.get(name);
       if (want.image === "" || !asker?.peerAddress || (want.length || bytes) < leastBytes) return undefined;
-      const holders = holdersOf(`${want.digest}:${Math.floor(want.offset / PIECE_BYTES)}`).nodes;
+      const holders = holdersOf(`${want.digest}:${Math.floor(want.offset / pieceBytesOf(bytes))}`).nodes;
       for (const node of nodes.all()) {
         if (node.peerAddress && node.whole(want.image) && !holders.has(node.name))
           holders.set(node.name, { parent: "", children: 0 });

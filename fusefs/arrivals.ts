@@ -5,8 +5,7 @@ import { createReadStream } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { type ContentFolder, sha256 } from "../base/content-folder.ts";
 import { errnoOf, HobError } from "../base/errors.ts";
-import { partialMapPath, partialPath } from "../base/partial-blob.ts";
-import { CHUNK_BYTES } from "./image/manifest.ts";
+import { partialMapPath, partialPath, pieceBytesOf } from "../base/partial-blob.ts";
 import type { NeededChunk } from "./worker-messages.ts";
 
 const refused = (blob: string, what: string): HobError =>
@@ -25,7 +24,7 @@ export async function checkBlob(store: ContentFolder, digest: string): Promise<v
 
 /** The same for a chunk, in the partial file or, when that has become whole, in the store. */
 export async function checkChunk(store: ContentFolder, digest: string, chunk: NeededChunk): Promise<void> {
-  const data = await readChunk(store, digest, chunk.index);
+  const data = await readChunk(store, digest, chunk);
   const actual = data && sha256(data);
   if (actual === chunk.digest) return;
   await rm(partialMapPath(store.root, digest), { force: true });
@@ -34,15 +33,16 @@ export async function checkChunk(store: ContentFolder, digest: string, chunk: Ne
   throw refused(digest, actual ? ` as chunk ${chunk.index} has digest ${actual.slice(0, 12)}` : ` lacks chunk ${chunk.index}`);
 }
 
-async function readChunk(store: ContentFolder, digest: string, index: number): Promise<Buffer | undefined> {
+async function readChunk(store: ContentFolder, digest: string, { index, blobBytes }: NeededChunk): Promise<Buffer | undefined> {
+  const chunkBytes = pieceBytesOf(blobBytes);
   // It may become whole between two looks, never the other way round.
   for (const path of [partialPath(store.root, digest), store.path(digest)]) {
     try {
       await using file = await open(path, "r");
-      const data = Buffer.allocUnsafe(CHUNK_BYTES);
+      const data = Buffer.allocUnsafe(chunkBytes);
       let bytes = 0;
-      for (let count = -1; count !== 0 && bytes < CHUNK_BYTES; bytes += count) {
-        count = (await file.read(data, bytes, CHUNK_BYTES - bytes, index * CHUNK_BYTES + bytes)).bytesRead;
+      for (let count = -1; count !== 0 && bytes < chunkBytes; bytes += count) {
+        count = (await file.read(data, bytes, chunkBytes - bytes, index * chunkBytes + bytes)).bytesRead;
       }
       return data.subarray(0, bytes);
     } catch (error) {

@@ -116,7 +116,7 @@ export function createBlobFiles(store: string): BlobFiles {
     },
     read(digest, sizeBytes, target, bytes, offset) {
       const fd = keptDescriptor(digest, sizeBytes);
-      if (fd === -errno.ENOENT) return partial.read(digest, target, bytes, offset);
+      if (fd === -errno.ENOENT) return partial.read(digest, sizeBytes, target, bytes, offset);
       if (fd < 0) return fd;
       const count = pread(fd, target, bytes, offset);
       return count < 0 ? -lastErrno() : count;

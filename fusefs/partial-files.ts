@@ -1,7 +1,7 @@
 // ⑤ How a worker reads what has arrived of a blob that is not whole yet (base/partial-blob.ts). Never waits for anybody.
 
 import { constants, fstatSync } from "node:fs";
-import { PIECE_BYTES, partialMapPath, partialPath } from "../base/partial-blob.ts";
+import { partialMapPath, partialPath, pieceBytesOf } from "../base/partial-blob.ts";
 import { close, lastErrno, open, pread } from "./syscalls.ts";
 import { errno } from "./wire/constants.ts";
 
@@ -12,7 +12,7 @@ interface PartialFile {
 
 export interface PartialFiles {
   /** Bytes read, or a negative errno: -ENOENT when a piece of that range is not here. */
-  read(digest: string, target: Buffer, bytes: number, offset: number): number;
+  read(digest: string, sizeBytes: number, target: Buffer, bytes: number, offset: number): number;
   /** Of the pieces in a range, those that are not here. */
   missing(digest: string, sizeBytes: number, offset: number, bytes: number): number[];
 }
@@ -57,15 +57,16 @@ export function createPartialFiles(store: string): PartialFiles {
 
   const has = (file: PartialFile, pieces: readonly number[]): boolean => pieces.every((piece) => file.arrived[piece] === 1);
 
-  function piecesOf(offset: number, bytes: number): number[] {
+  function piecesOf(sizeBytes: number, offset: number, bytes: number): number[] {
     const pieces: number[] = [];
-    for (let piece = Math.floor(offset / PIECE_BYTES); piece * PIECE_BYTES < offset + bytes; piece++) pieces.push(piece);
+    const pieceBytes = pieceBytesOf(sizeBytes);
+    for (let piece = Math.floor(offset / pieceBytes); piece * pieceBytes < offset + bytes; piece++) pieces.push(piece);
     return pieces;
   }
 
   return {
-    read(digest, target, bytes, offset) {
-      const pieces = piecesOf(offset, bytes);
+    read(digest, sizeBytes, target, bytes, offset) {
+      const pieces = piecesOf(sizeBytes, offset, bytes);
       let file = kept.get(digest);
       if (!file || !has(file, pieces)) file = look(digest);
       if (!file || !has(file, pieces)) return -errno.ENOENT;
@@ -74,7 +75,7 @@ export function createPartialFiles(store: string): PartialFiles {
     },
     missing(digest, sizeBytes, offset, bytes) {
       const file = kept.get(digest);
-      return piecesOf(offset, Math.min(bytes, sizeBytes - offset)).filter((piece) => file?.arrived[piece] !== 1);
+      return piecesOf(sizeBytes, offset, Math.min(bytes, sizeBytes - offset)).filter((piece) => file?.arrived[piece] !== 1);
     },
   };
 }

@@ -1,6 +1,7 @@
 // ⑤ Which files of a mount were opened, or which chunks of them read, in order: the worker writes, the main thread reads, nobody is asked.
 
-import { CHUNK_BYTES, digestOf, type Manifest } from "./image/manifest.ts";
+import { pieceBytesOf } from "../base/partial-blob.ts";
+import { digestOf, type Manifest } from "./image/manifest.ts";
 
 /** A content that somebody wanted, or a chunk of it. */
 export interface SeenRead {
@@ -15,7 +16,8 @@ export const newReadLog = (): SharedArrayBuffer => new SharedArrayBuffer((1 + 2 
 
 export interface ReadLog {
   opened(inode: number): void;
-  readChunks(inode: number, offset: number, bytes: number): void;
+  /** `size`: of the file, which tells its chunks. */
+  readChunks(inode: number, size: number, offset: number, bytes: number): void;
 }
 
 export function createReadLog(shared: SharedArrayBuffer): ReadLog {
@@ -34,9 +36,10 @@ export function createReadLog(shared: SharedArrayBuffer): ReadLog {
 
   return {
     opened: (inode) => add(inode, 0),
-    readChunks(inode, offset, bytes) {
-      const last = Math.floor((offset + bytes - 1) / CHUNK_BYTES);
-      for (let chunk = Math.floor(offset / CHUNK_BYTES); chunk <= last; chunk++) add(inode, chunk + 1);
+    readChunks(inode, size, offset, bytes) {
+      const chunkBytes = pieceBytesOf(size);
+      const last = Math.floor((offset + bytes - 1) / chunkBytes);
+      for (let chunk = Math.floor(offset / chunkBytes); chunk <= last; chunk++) add(inode, chunk + 1);
     },
   };
 }

@@ -196,7 +196,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     const bytes = Math.min(buffer.readUInt32LE(BODY + readIn.size), reply.payload.length, size - offset);
     if (bytes <= 0) return 0;
     const digest = digestOf(binding.manifest, inode);
-    if (size > UNCHUNKED_BYTES) binding.reads?.readChunks(inode, offset, bytes);
+    if (size > UNCHUNKED_BYTES) binding.reads?.readChunks(inode, size, offset, bytes);
     const count = blobs.read(digest, size, reply.payload, bytes, offset);
     if (count !== -errno.ENOENT) return count;
     const chunked = chunksOf(binding.manifest, inode);
@@ -205,7 +205,7 @@ export function createHandlers(context: ServingContext): Record<HandlerName, Han
     request.need = {
       kind: "chunks",
       digest,
-      chunks: chunks.map((index) => ({ index, digest: chunked.chunks[index] as string })),
+      chunks: chunks.map((index) => ({ index, digest: chunked.chunks[index] as string, blobBytes: size })),
     };
     return DEFERRED;
   }

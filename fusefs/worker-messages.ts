@@ -9,6 +9,8 @@ export type Need =
 export interface NeededChunk {
   index: number;
   digest: string;
+  /** Of the whole content. */
+  blobBytes: number;
 }
 
 /** Node ids with `high` in their upper half are this manifest's. `backing`: Int32 for each inode, see blobs.ts. */

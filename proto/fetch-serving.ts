@@ -3,25 +3,18 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { promisify } from "node:util";
-import { constants, zstdCompress } from "node:zlib";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { FetchElsewhere, FetchPiece, FetchPieces, FetchWant, FetchWants } from "./gen/hob/v1/content.ts";
+import { createSqueezer, type Squeezer } from "./squeeze.ts";
 import { toServiceError } from "./status.ts";
 
-/** One message: at 100 Mbit/s what is urgent waits 5 ms for it. */
-const messageBytes = 64 << 10;
+/** One message: at 100 Mbit/s what is urgent waits 4 ms for it where it is squeezed. */
+const messageBytes = 128 << 10;
 /** Blobs read at once for a message of small ones. */
 const mostInMessage = 32;
 
 const smallBytes = 64 << 10;
-/** Less is not worth it. */
-const leastSqueezed = 512;
-const squeeze = promisify(zstdCompress);
-/** Libraries to 0.43 of their size, at 200 MB/s and more a core: beyond 1 Gbit/s it would be in the way. */
-const params = { [constants.ZSTD_c_compressionLevel]: 3 };
-
 /** Where a blob can be read; `bytes` is the whole of it. */
 export interface ServedContent {
   readonly bytes: number;
@@ -48,6 +41,7 @@ export function serveFetch(stream: FetchStream, answer: (want: FetchWant) => Pro
   const jobs = new Map<number, Job>();
   const named = new Map<number, { urgent: boolean }>(); // wants that `answer` is still thinking about
   const ready: FetchPiece[] = []; // answers without content
+  let squeezer: Squeezer | undefined;
   let writing = false;
   let ended = false;
 
@@ -55,6 +49,7 @@ export function serveFetch(stream: FetchStream, answer: (want: FetchWant) => Pro
     gone.abort(new HobError("cancelled", "the asker left"));
     named.clear();
     for (const id of jobs.keys()) drop(id);
+    if (!writing) squeezer?.[Symbol.dispose]();
   }
   stream.once("cancelled", leave);
   stream.on("error", leave);
@@ -131,17 +126,20 @@ export function serveFetch(stream: FetchStream, answer: (want: FetchWant) => Pro
       const data = await job.content.read(offset, length);
       if (data.length !== length) throw new HobError("corrupt", `${length} bytes were to be read, ${data.length} came`);
       if (last) close(job);
-      const squeezed = job.want.squeezed && length >= leastSqueezed ? await squeeze(data, { params }) : data;
-      const gains = squeezed.length < length * 0.9;
-      return {
-        ...{ id, data: gains ? squeezed : data, last, lacking: "", elsewhere: undefined },
-        squeezedFrom: gains ? length : 0,
-      };
+      return { id, data, last, lacking: "", elsewhere: undefined, squeezedFrom: job.want.squeezed ? length : 0 };
     } catch (error) {
       jobs.delete(id);
       close(job);
       return endOf(id, { lacking: sentenceOf(error) });
     }
+  }
+
+  async function squeezed(pieces: FetchPiece[]): Promise<FetchPieces> {
+    const data = Buffer.concat(pieces.flatMap((piece) => (piece.squeezedFrom > 0 ? [piece.data] : [])));
+    if (data.length === 0 || gone.signal.aborted) return { pieces, squeezed: Buffer.alloc(0) };
+    squeezer ??= createSqueezer();
+    const bare = pieces.map((piece) => (piece.squeezedFrom > 0 ? { ...piece, data: Buffer.alloc(0) } : piece));
+    return { pieces: bare, squeezed: await squeezer.squeeze(data) };
   }
 
   async function write(): Promise<void> {
@@ -152,14 +150,19 @@ export function serveFetch(stream: FetchStream, answer: (want: FetchWant) => Pro
         const slices = nextSlices();
         if (slices.length === 0 && ready.length === 0) break;
         const pieces = [...ready.splice(0), ...(await Promise.all(slices.map(pieceOf)))];
+        const message = await squeezed(pieces);
         if (gone.signal.aborted) break;
-        if (!stream.write({ pieces })) await once(stream, "drain", { signal: gone.signal });
+        if (!stream.write(message)) await once(stream, "drain", { signal: gone.signal });
       }
-      if (ended && jobs.size === 0 && named.size === 0) stream.end();
+      if (ended && jobs.size === 0 && named.size === 0) {
+        squeezer?.[Symbol.dispose]();
+        stream.end();
+      }
     } catch (error) {
       if (!gone.signal.aborted) stream.emit("error", toServiceError(error));
     } finally {
       writing = false;
+      if (gone.signal.aborted) squeezer?.[Symbol.dispose]();
     }
   }
 }

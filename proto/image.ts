@@ -9,6 +9,9 @@ export const hostImageRef: ImageRef = { source: "host", digest: "", reference: "
 /** The key of the image that each node makes of its own runtimes: not the same image on each. */
 export const hostImageKey = "source:host";
 
+/** Of manifests: what was built in an older one is built anew. */
+const format = 2;
+
 const keys = new WeakMap<ImageRef, string>();
 
 /**
@@ -28,7 +31,7 @@ function digestOf(image: ImageRef, steps: number): string {
   const files = ({ files }: ImageStep) => files.map(({ path, digest, mode }) => [path, digest, mode]);
   const definition = image.steps.slice(0, steps).map((step) => [step.kind, step.arguments, files(step)]);
   return `spec:${createHash("sha256")
-    .update(JSON.stringify([image.source, image.reference, definition]))
+    .update(JSON.stringify([format, image.source, image.reference, definition]))
     .digest("hex")}`;
 }
 

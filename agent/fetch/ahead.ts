@@ -6,8 +6,13 @@ const firstBytes = 256 << 10;
 const neighbourBytes = 256 << 10;
 /** Where the small files come to more, they are no package: a folder of a system's libraries. */
 const folderBytes = 8 << 20;
-/** Reading a file in order: 4 MiB each. */
-const mostChunks = 4;
+/** Reading a large file in order. */
+const mostInOrderBytes = 16 << 20;
+/** A file of no more that was missed so often comes whole. */
+const denseBytes = 8 << 20;
+const denseMisses = 4;
+/** Around a miss anywhere in a large file: what a link of 100 Mbit/s carries in the 20 ms that the next miss would take. */
+const aroundBytes = 512 << 10;
 
 interface Neighbour {
   readonly index: number;
@@ -17,13 +22,13 @@ interface Neighbour {
 export interface Ahead {
   /** A file in `folder` was missed; `neighbours`: its contents that are not here, in the order of preference, with their sizes. */
   missed(folder: number, neighbours: readonly Neighbour[]): number[];
-  /** A chunk was missed, of `count`; answers those to fetch with it: more, the longer the file has been read in order. */
-  missedChunk(index: number, chunk: number, count: number): number[];
+  /** A chunk was missed; answers those to fetch with it: those around it, and more behind it, the longer the file has been read in order. */
+  missedChunk(index: number, chunk: number, file: { chunks: number; chunkBytes: number }): number[];
 }
 
 export function createAhead(): Ahead {
   const misses = new Map<number, number>(); // by folder
-  const streaks = new Map<number, { next: number; length: number }>(); // by content
+  const streaks = new Map<number, { next: number; length: number; misses: number }>(); // by content
 
   return {
     missed(folder, neighbours) {
@@ -39,13 +44,19 @@ export function createAhead(): Ahead {
       };
       return company.filter(fits).map(({ index }) => index);
     },
-    missedChunk(index, chunk, count) {
+    missedChunk(index, chunk, { chunks, chunkBytes }) {
       const streak = streaks.get(index);
       // With readahead under way the next miss comes somewhere within or just behind it.
       const inOrder = streak !== undefined && chunk > streak.next - streak.length - 2 && chunk <= streak.next + 1;
-      const length = inOrder ? Math.min(mostChunks, streak.length * 2) : chunk === 0 ? 1 : 0;
-      streaks.set(index, { next: chunk + 1 + length, length: Math.max(1, length) });
-      return Array.from({ length: Math.min(length, count - chunk - 1) }, (_, step) => chunk + 1 + step);
+      const around = Math.max(1, aroundBytes / chunkBytes);
+      const first = chunk - (chunk % around);
+      const length = inOrder ? Math.min(mostInOrderBytes / chunkBytes, streak.length * 2) : around;
+      const end = Math.min(chunks, inOrder ? chunk + 1 + length : first + around);
+      const count = (streak?.misses ?? 0) + 1;
+      streaks.set(index, { next: end, length, misses: count });
+      if (count === denseMisses && chunks * chunkBytes <= denseBytes)
+        return Array.from({ length: chunks }, (_, step) => (first + step) % chunks).filter((each) => each !== chunk);
+      return Array.from({ length: end - first }, (_, step) => first + step).filter((each) => each !== chunk);
     },
   };
 }

@@ -1,19 +1,21 @@
 // ⑤ An image's contents as they are fetched: sizes, chunks, paths and neighbours, found by digest in its manifest.
 
 import { sha256 } from "../../base/content-folder.ts";
+import { pieceBytesOf } from "../../base/partial-blob.ts";
 import { decodeManifest } from "../../fusefs/image/decode.ts";
 import {
-  CHUNK_BYTES,
   DIGEST_BYTES,
   entriesOf,
   entryInode,
   entryName,
   inodeWord,
+  type Manifest,
   sizeOf,
   typeOf,
 } from "../../fusefs/image/manifest.ts";
-import { chunkedContents } from "../../fusefs/image/tables.ts";
+import { chunkCount, chunkOf } from "../../fusefs/image/tables.ts";
 import { fileType } from "../../fusefs/wire/constants.ts";
+import { fileAt } from "../runner/image-paths.ts";
 import type { Wanted } from "./assembly.ts";
 
 export interface ImageContents {
@@ -26,8 +28,13 @@ export interface ImageContents {
   readonly bytes: number;
   /** How to ask for it: whole, or one chunk. */
   wanted(index: number, chunk?: number): Wanted;
-  /** 0 where it is fetched whole only. */
-  chunks(index: number): number;
+  /** `chunks` is 0 where it is fetched whole only. */
+  pieces(index: number): { chunks: number; chunkBytes: number };
+  readonly manifest: Manifest;
+  /** -1 where the path leads to no file. */
+  indexAt(path: string): number;
+  /** Of a file. */
+  indexOfInode(inode: number): number;
   /** One of the paths of the file. */
   path(index: number): string;
   /** Contents of the other files in its folder, in the order of their names from its own on, then from the first. */
@@ -64,7 +71,6 @@ export function readContents(image: string, manifestBytes: Uint8Array): ImageCon
       if (fileOf[digest] === -1) fileOf[digest] = inode;
     }
   }
-  const chunked = new Map([...chunkedContents(manifest)].map((content) => [content.digest, content]));
   const digestAt = (index: number): string => digests.toString("hex", index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES);
   const indexIn = (inode: number): number => inodes[inode * inodeWord.sizeof + inodeWord.first] as number;
 
@@ -92,16 +98,25 @@ export function readContents(image: string, manifestBytes: Uint8Array): ImageCon
       const digest = digestAt(index);
       const size = sizeOf(manifest, fileOf[index] as number);
       if (chunk === undefined) return { digest, image, bytes: size };
-      const offset = chunk * CHUNK_BYTES;
-      const bytes = Math.min(CHUNK_BYTES, size - offset);
+      const offset = chunk * pieceBytesOf(size);
+      const bytes = Math.min(pieceBytesOf(size), size - offset);
       return {
         digest,
         image,
         bytes,
-        chunk: { index: chunk, digest: chunked.get(digest)?.chunks[chunk] ?? "", offset, blobBytes: size },
+        chunk: { index: chunk, digest: chunkOf(manifest, fileOf[index] as number, chunk) ?? "", offset, blobBytes: size },
       };
     },
-    chunks: (index) => chunked.get(digestAt(index))?.chunks.length ?? 0,
+    pieces: (index) => ({
+      chunks: chunkOf(manifest, fileOf[index] as number, 0) ? chunkCount(sizeOf(manifest, fileOf[index] as number)) : 0,
+      chunkBytes: pieceBytesOf(sizeOf(manifest, fileOf[index] as number)),
+    }),
+    manifest,
+    indexAt(path) {
+      const file = fileAt(manifest, path);
+      return file ? indexIn(file.inode) : -1;
+    },
+    indexOfInode: indexIn,
     path(index) {
       const names: string[] = [];
       for (let inode = fileOf[index] as number; inode > 0; inode = folderOf[inode] as number) {

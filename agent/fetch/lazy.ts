@@ -7,12 +7,13 @@ import type { Log } from "../../base/log.ts";
 import type { PartialBlobs } from "../../base/partial-blob.ts";
 import type { SeenRead } from "../../fusefs/read-log.ts";
 import { type Ahead, createAhead } from "./ahead.ts";
-import type { Wanted } from "./assembly.ts";
 import { type ImageContents, isZeros, readContents } from "./contents.ts";
 import type { Fetcher } from "./fetcher.ts";
+import { createForesight, type Foresight } from "./foresight.ts";
 import type { Held } from "./held.ts";
+import { createHere } from "./here.ts";
 import type { Priority } from "./jobs.ts";
-import { decodeTrace, encodeTrace, type Read } from "./trace.ts";
+import { decodeTrace, encodeTrace, type Read, type TracedRead } from "./trace.ts";
 
 interface ImageFigures {
   localBytes: number;
@@ -60,6 +61,7 @@ export interface LazyHost {
 interface Lazy {
   readonly contents: ImageContents;
   readonly ahead: Ahead;
+  readonly foresight: Foresight;
   /** One for each content that is here. */
   readonly local: Uint8Array;
   readonly figures: ImageFigures;
@@ -79,17 +81,18 @@ const countLateMs = 10_000;
 
 export function createLazyImages(host: LazyHost): LazyImages {
   const { store, fetcher, log } = host;
-  const images = new Map<string, Promise<Lazy>>();
+  const here = createHere(store, host.partial);
+  const images = new Map<string, { arrived: Promise<void>; lazy: Promise<Lazy> }>();
   const ready: Lazy[] = [];
   const others = new Map<string, ImageContents>(); // that were asked about and have not begun, oldest first
 
-  async function start(image: string): Promise<Lazy> {
+  /** `arrived`: the manifest is here. What waits for that alone goes on before the manifest is looked at, which takes some tens of milliseconds. */
+  async function start(image: string, arrived: () => void): Promise<Lazy> {
     const fetchedBefore = fetcher.fetchedBytes;
-    const trace = host.trace(image).catch((error) => {
-      log.warn({ image, error: sentenceOf(error) }, "asking for the trace of an image");
-      return Buffer.alloc(0);
-    });
+    const trace = askTrace(image);
     if (!store.has(image)) await fetcher.fetch({ digest: image, image, bytes: 0 }, "foreground");
+    arrived();
+    await nextTurn();
     const contents = readContents(image, store.read(image));
     const figures = {
       localBytes: 0,
@@ -99,28 +102,46 @@ export function createLazyImages(host: LazyHost): LazyImages {
       firstReadHits: 0,
       firstFetchedBytes: 0,
     };
+    const foresight = createForesight({
+      contents,
+      want: (read) => request(lazy, read, "prefetch"),
+      bytesOf: (index, range) => here.bytesOf(contents, index, range),
+    });
     const lazy: Lazy = {
-      ...{ contents, ahead: createAhead(), local: new Uint8Array(contents.count), figures, untraced: true, answered: false },
-      ...{ missed: new Set(), fetchedBefore, counted: false },
+      ...{ contents, foresight, ahead: createAhead(), local: new Uint8Array(contents.count), figures, untraced: true },
+      ...{ answered: false, missed: new Set(), fetchedBefore, counted: false },
     };
     ready.push(lazy);
-    void trace.then((bytes) => replay(lazy, bytes));
+    void trace.then((reads) => replay(lazy, reads));
     setTimeout(() => count(lazy), countLateMs).unref();
     return lazy;
   }
 
-  /** Fetches what the first start elsewhere has read, in that order. */
-  function replay(lazy: Lazy, bytes: Buffer): void {
-    if (bytes.length === 0) return;
-    const { contents } = lazy;
+  /** The trace that control has, or none. Whole contents of it are on their way by then: the manifest comes at the same time. */
+  async function askTrace(image: string): Promise<TracedRead[]> {
     try {
-      const reads = decodeTrace(bytes, contents.image, contents.count);
-      lazy.untraced = false;
-      for (const read of reads) void request(lazy, read, "prefetch").catch(() => {}); // who reads it asks again, and is told
-      log.info({ image: contents.image, reads: reads.length }, "fetching what its first start read");
+      const bytes = await host.trace(image);
+      const reads = bytes.length === 0 ? [] : decodeTrace(bytes, image);
+      for (const { digest, bytes: size, chunk } of reads) {
+        // A chunk's digest is in the manifest only.
+        if (chunk === undefined && size > 0 && !store.has(digest))
+          fetcher.fetch({ digest, image, bytes: size }, "prefetch").catch(() => {});
+      }
+      return reads;
     } catch (error) {
-      log.warn({ image: contents.image, error: sentenceOf(error) }, "reading the trace of an image");
+      log.warn({ image, error: sentenceOf(error) }, "the trace of an image");
+      return [];
     }
+  }
+
+  /** Fetches what the first start elsewhere has read, in that order. */
+  function replay(lazy: Lazy, traced: readonly TracedRead[]): void {
+    const { contents } = lazy;
+    const reads = traced.filter(({ index, digest }) => index < contents.count && contents.digestAt(index) === digest);
+    if (reads.length === 0) return;
+    lazy.untraced = false;
+    for (const read of reads) void request(lazy, read, "prefetch").catch(() => {}); // who reads it asks again, and is told
+    log.info({ image: contents.image, reads: reads.length }, "fetching what its first start read");
   }
 
   function mark(lazy: Lazy, index: number, bytes: number): void {
@@ -141,13 +162,10 @@ export function createLazyImages(host: LazyHost): LazyImages {
     }
   }
 
-  const isHere = async ({ digest, chunk }: Wanted): Promise<boolean> =>
-    store.has(digest) || (chunk !== undefined && (await host.partial.arrived(digest))?.[chunk.index] === 1);
-
   /** A content, or a chunk of it; a large one that is wanted whole comes chunk by chunk. */
   async function request(lazy: Lazy, { index, chunk }: Read, priority: Priority, isAbsent = false): Promise<void> {
     const { contents } = lazy;
-    const chunks = contents.chunks(index);
+    const chunks = contents.pieces(index).chunks;
     const whole = contents.wanted(index);
     if (whole.bytes === 0) return;
     if (chunk === undefined && chunks > 0) {
@@ -157,7 +175,7 @@ export function createLazyImages(host: LazyHost): LazyImages {
       const { digest, bytes } = wanted;
       if (wanted.chunk && isZeros(bytes, wanted.chunk.digest))
         await host.partial.put({ digest, size: whole.bytes }, chunk ?? 0, "zeros");
-      else if (isAbsent || !(await isHere(wanted))) await fetcher.fetch(wanted, priority);
+      else if (isAbsent || !here.has(wanted)) await fetcher.fetch(wanted, priority);
     }
     if (chunks === 0 || store.has(whole.digest)) mark(lazy, index, whole.bytes);
   }
@@ -166,7 +184,7 @@ export function createLazyImages(host: LazyHost): LazyImages {
     const { contents, ahead } = lazy;
     const quietly = (read: Read): void => void request(lazy, read, "prefetch").catch(() => {});
     if (chunk !== undefined) {
-      for (const next of ahead.missedChunk(index, chunk, contents.chunks(index))) quietly({ index, chunk: next });
+      for (const next of ahead.missedChunk(index, chunk, contents.pieces(index))) quietly({ index, chunk: next });
       return;
     }
     const { folder, indexes } = contents.neighbours(index);
@@ -190,13 +208,16 @@ export function createLazyImages(host: LazyHost): LazyImages {
 
   async function fetch(digest: string, chunk?: number): Promise<void> {
     host.held.release(digest);
-    const lazy = ready.find(({ contents }) => contents.indexOf(digest) >= 0);
+    const isOf = ({ contents }: Lazy): boolean => contents.indexOf(digest) >= 0;
+    if (images.size > ready.length) await Promise.allSettled([...images.values()].map(({ lazy }) => lazy));
+    const lazy = ready.find(isOf);
     if (!lazy) return fetcher.fetch({ digest, image: "", bytes: 0 }, "foreground");
     const { contents } = lazy;
     const index = contents.indexOf(digest);
     lazy.missed.add(index);
     const foretold = chunk === undefined && fetcher.underWay(digest) !== undefined;
     const fetched = request(lazy, { index, chunk }, "foreground", chunk !== undefined); // of chunks the daemon knows which are here
+    if (lazy.untraced) lazy.foresight.begun(index);
     if (!foretold) fetchAhead(lazy, { index, chunk });
     try {
       await fetched;
@@ -218,7 +239,7 @@ export function createLazyImages(host: LazyHost): LazyImages {
   }
 
   async function answered(image: string): Promise<void> {
-    const lazy = await images.get(image);
+    const lazy = await images.get(image)?.lazy;
     if (!lazy || lazy.answered) return;
     lazy.answered = true;
     if (ready.every(({ answered: over, untraced }) => over || !untraced)) host.held.releaseAll();
@@ -230,7 +251,8 @@ export function createLazyImages(host: LazyHost): LazyImages {
     });
     const reads = seen.flatMap(({ digest, chunk }) => {
       const index = contents.indexOf(digest);
-      return index < 0 ? [] : [{ index, chunk: contents.chunks(index) > 0 ? chunk : undefined }];
+      const { bytes } = index < 0 ? { bytes: 0 } : contents.wanted(index);
+      return index < 0 ? [] : [{ index, chunk: contents.pieces(index).chunks > 0 ? chunk : undefined, digest, bytes }];
     });
     const read = new Set(reads.map(({ index }) => index));
     figures.firstReadBlobs = read.size;
@@ -245,11 +267,15 @@ export function createLazyImages(host: LazyHost): LazyImages {
     async begin(image) {
       let begun = images.get(image);
       if (!begun) {
-        begun = start(image);
+        const arrived = Promise.withResolvers<void>();
+        begun = { arrived: arrived.promise, lazy: start(image, arrived.resolve) };
         images.set(image, begun);
-        begun.catch(() => images.delete(image));
+        begun.lazy.catch((error) => {
+          images.delete(image);
+          arrived.reject(error);
+        });
       }
-      await begun;
+      await begun.arrived;
     },
     fetch,
     answered,
@@ -267,10 +293,10 @@ export function createLazyImages(host: LazyHost): LazyImages {
           if (lazy.local[index]) continue;
           const whole = contents.wanted(index);
           if (store.has(whole.digest)) mark(lazy, index, whole.bytes);
-          for (let chunk = 0; !lazy.local[index] && chunk < Math.max(1, contents.chunks(index)); chunk++) {
-            const read: Read = { index, chunk: contents.chunks(index) > 0 ? chunk : undefined };
+          for (let chunk = 0; !lazy.local[index] && chunk < Math.max(1, contents.pieces(index).chunks); chunk++) {
+            const read: Read = { index, chunk: contents.pieces(index).chunks > 0 ? chunk : undefined };
             const wanted = contents.wanted(index, read.chunk);
-            if (!(await isHere(wanted))) yield { bytes: wanted.bytes, fetch: () => request(lazy, read, "backfill") };
+            if (!here.has(wanted)) yield { bytes: wanted.bytes, fetch: () => request(lazy, read, "backfill") };
           }
         }
       }

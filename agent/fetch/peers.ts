@@ -5,7 +5,7 @@ import { chmod } from "node:fs/promises";
 import { Server } from "@grpc/grpc-js";
 import type { ContentFolder } from "../../base/content-folder.ts";
 import { HobError, systemError } from "../../base/errors.ts";
-import { type PartialBlobs, PIECE_BYTES, partialPath } from "../../base/partial-blob.ts";
+import { type PartialBlobs, partialPath } from "../../base/partial-blob.ts";
 import { type FetchAnswer, type FetchStream, fileContent, serveFetch } from "../../proto/fetch-serving.ts";
 import { ContentClient, ContentService, type FetchElsewhere, type FetchWant } from "../../proto/gen/hob/v1/content.ts";
 import { isPeerTicket } from "../../proto/peer-ticket.ts";
@@ -38,11 +38,12 @@ export async function openGiving(host: GivingHost): Promise<{ address: string } 
     const index = contents?.indexOf(digest) ?? -1;
     if (!contents || (index < 0 && digest !== image))
       return { lacking: `blob ${digest.slice(0, 12)} is not of image ${image.slice(0, 12)} here` };
-    const chunk = index >= 0 && contents.chunks(index) > 0 ? Math.floor(want.offset / PIECE_BYTES) : undefined;
+    const { chunks, chunkBytes } = index < 0 ? { chunks: 0, chunkBytes: 0 } : contents.pieces(index);
+    const chunk = chunks > 0 ? Math.floor(want.offset / chunkBytes) : undefined;
     await fetcher.underWay(digest, chunk)?.catch(() => {});
     const whole = async () => ({ content: await fileContent(store.path(digest), await store.size(digest)) });
     if (store.has(digest)) return whole();
-    if (chunk === undefined || (await host.partial.arrived(digest))?.[chunk] !== 1) {
+    if (chunk === undefined || host.partial.arrived(digest)?.[chunk] !== 1) {
       return store.has(digest) ? whole() : { lacking: `blob ${digest.slice(0, 12)} is not here` };
     }
     const { bytes } = contents.wanted(index);

@@ -1,6 +1,5 @@
 // ⑤ One stream of Content.Fetch: to control, or to another node. Wants go out together, pieces come back; dialled at the first want.
 
-import { zstdDecompressSync } from "node:zlib";
 import { type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
 import { HobError } from "../../base/errors.ts";
 import { createBatch } from "../../proto/batch.ts";
@@ -12,6 +11,7 @@ import type {
   FetchWant,
   FetchWants,
 } from "../../proto/gen/hob/v1/content.ts";
+import { createUnsqueezer } from "../../proto/squeeze.ts";
 import { fromServiceError } from "../../proto/status.ts";
 
 type WantItem = Omit<FetchWant, "id">;
@@ -65,10 +65,39 @@ export function createSource(client: () => Pick<ContentClient, "fetch">, options
       const hurried = lines.flatMap((line) => ("hurried" in line ? [line.hurried] : []));
       return current.write({ wants, cancelled, hurried });
     });
-    current.on("data", ({ pieces }: FetchPieces) => {
-      for (const piece of pieces) take(piece);
+    const unsqueezer = createUnsqueezer();
+    let queue: Promise<void> | undefined; // messages are taken in the order in which they came
+    async function takeSqueezed({ pieces, squeezed }: FetchPieces): Promise<void> {
+      const bytes = pieces.reduce((sum, { squeezedFrom }) => sum + squeezedFrom, 0);
+      const data = bytes > 0 ? await unsqueezer.unsqueeze(squeezed, bytes) : squeezed;
+      // What it carried is counted with the pieces, each by its share.
+      let at = 0;
+      for (const piece of pieces) {
+        const { squeezedFrom } = piece;
+        if (squeezedFrom === 0) take(piece, piece.data.length);
+        else take({ ...piece, data: data.subarray(at, at + squeezedFrom) }, (squeezed.length * squeezedFrom) / bytes);
+        at += squeezedFrom;
+      }
+    }
+    current.on("data", (message: FetchPieces) => {
+      if (!queue && message.squeezed.length === 0) {
+        for (const piece of message.pieces) take(piece, piece.data.length);
+        return;
+      }
+      const taken = (queue ?? Promise.resolve()).then(() => (stream === current ? takeSqueezed(message) : undefined));
+      queue = taken;
+      taken.then(
+        () => {
+          if (queue === taken) queue = undefined;
+        },
+        (error) => {
+          current.cancel();
+          ended(error);
+        },
+      );
     });
     const ended = (error: unknown): void => {
+      unsqueezer[Symbol.dispose]();
       if (stream !== current) return;
       stream = undefined;
       outgoing.close();
@@ -83,13 +112,13 @@ export function createSource(client: () => Pick<ContentClient, "fetch">, options
     current.on("end", () => ended(new HobError("unavailable", `${options.name} ended the stream`)));
   }
 
-  function take({ id, data, last, lacking, elsewhere, squeezedFrom }: FetchPiece): void {
+  function take({ id, data, last, lacking, elsewhere }: FetchPiece, carried: number): void {
     const events = asked.get(id);
     if (!events) return; // cancelled
     if (last) asked.delete(id);
     if (lacking) events.lacking(lacking);
     else if (elsewhere) events.elsewhere(elsewhere);
-    else events.data(squeezedFrom > 0 ? unsqueezed(data, squeezedFrom) : data, last, data.length);
+    else events.data(data, last, carried);
   }
 
   return {
@@ -116,13 +145,4 @@ export function createSource(client: () => Pick<ContentClient, "fetch">, options
       for (const events of lost) events.failed(new HobError("cancelled", "the node is ending"));
     },
   };
-}
-
-/** A piece that is not what it says becomes one that no digest fits. */
-function unsqueezed(data: Buffer, bytes: number): Buffer {
-  try {
-    return zstdDecompressSync(data, { maxOutputLength: bytes });
-  } catch {
-    return Buffer.alloc(bytes);
-  }
 }

@@ -7,6 +7,7 @@ import { openContentFolder } from "../../base/content-folder.ts";
 import { cacheFolder } from "../../base/paths.ts";
 import type { ImportedImage } from "../../fusefs/image/import/outcome.ts";
 import { importTar } from "../../fusefs/image/import/tar.ts";
+import { KNOWN_FEATURES } from "../../fusefs/image/manifest.ts";
 
 const packages = ["python3-numpy", "python3-scipy", "python3-pandas", "python3-dev", "build-essential", "git"];
 
@@ -35,7 +36,7 @@ export async function makeDebian(say: (text: string) => void): Promise<Debian> {
     renameSync(join(folder, "half"), join(folder, "layout"));
   }
   const store = openContentFolder(join(folder, "store"), { durable: false });
-  const imported = join(folder, "imported.json");
+  const imported = join(folder, `imported.${KNOWN_FEATURES}.json`); // by another format it is another image
   if (!existsSync(imported)) {
     say("images: importing it");
     const tar = createReadStream(join(folder, "root.tar"), { highWaterMark: 1 << 20 });

@@ -2,12 +2,13 @@
 
 import { createHash, type Hash } from "node:crypto";
 import type { ContentFolder, ContentHash } from "../../base/content-folder.ts";
-import { CHUNK_BYTES, UNCHUNKED_BYTES } from "./manifest.ts";
+import { FINE_BLOB_BYTES, pieceBytesOf } from "../../base/partial-blob.ts";
+import { UNCHUNKED_BYTES } from "./manifest.ts";
 
 export interface Content {
   digest: string;
   size: number;
-  /** Only of contents over 8 MiB. */
+  /** Only of contents over 2 MiB. */
   chunks?: string[];
 }
 
@@ -16,33 +17,48 @@ export interface ContentHasher extends ContentHash {
   content(): Content;
 }
 
-/** Takes a content in pieces of any size. */
+/** The digests of a content's pieces of one length. */
+interface Pieces {
+  readonly bytes: number;
+  readonly digests: string[];
+  /** Of the piece that has begun; none in the first one: what the whole's hash is at its end is its digest. */
+  hash: Hash | undefined;
+}
+
+/** Takes a content in parts of any size. Before it is over nobody knows how long its pieces are to be. */
 export function createContentHasher(): ContentHasher {
   const whole = createHash("sha256");
-  const chunks: string[] = [];
-  let chunk: Hash | undefined; // none for the first one: what the whole's hash is at its end is its digest
+  const fine: Pieces = { bytes: pieceBytesOf(0), digests: [], hash: undefined };
+  const coarse: Pieces = { bytes: pieceBytesOf(Number.POSITIVE_INFINITY), digests: [], hash: undefined };
   let size = 0;
 
-  function update(data: Uint8Array): void {
-    for (let at = 0; at < data.length; ) {
-      const part = data.subarray(at, at + CHUNK_BYTES - (size % CHUNK_BYTES));
-      if (size >= CHUNK_BYTES && size % CHUNK_BYTES === 0) chunk = createHash("sha256");
-      whole.update(part);
-      chunk?.update(part);
-      size += part.length;
-      at += part.length;
-      if (size % CHUNK_BYTES === 0) chunks.push((chunk ?? whole.copy()).digest("hex"));
-    }
+  function add(pieces: Pieces, part: Uint8Array): void {
+    const before = size - part.length;
+    if (before > 0 && before % pieces.bytes === 0) pieces.hash = createHash("sha256");
+    pieces.hash?.update(part);
+    if (size % pieces.bytes !== 0) return;
+    pieces.digests.push((pieces.hash ?? whole.copy()).digest("hex"));
+    pieces.hash = undefined;
   }
 
   let digest = "";
   return {
-    update,
+    update(data) {
+      for (let at = 0; at < data.length; ) {
+        const part = data.subarray(at, at + fine.bytes - (size % fine.bytes)); // the ends of coarse pieces are ends of fine ones
+        whole.update(part);
+        at += part.length;
+        size += part.length;
+        if (size <= FINE_BLOB_BYTES) add(fine, part);
+        add(coarse, part);
+      }
+    },
     digest: () => (digest ||= whole.digest("hex")),
     content() {
       digest ||= whole.digest("hex");
       if (size <= UNCHUNKED_BYTES) return { digest, size };
-      return { digest, size, chunks: size % CHUNK_BYTES === 0 ? chunks : [...chunks, (chunk as Hash).digest("hex")] };
+      const { digests, hash } = size <= FINE_BLOB_BYTES ? fine : coarse;
+      return { digest, size, chunks: hash ? [...digests, hash.digest("hex")] : digests };
     },
   };
 }

@@ -1,7 +1,6 @@
 // ⑤ The manifest of an image or a snapshot: a tree of files as one flat buffer, used in place. docs/image-format.md describes it.
 
 import { textOfBytes } from "../../base/byte-text.ts";
-import { PIECE_BYTES } from "../../base/partial-blob.ts";
 import { fileType } from "../wire/constants.ts";
 
 export const MAGIC = Buffer.from("hobimage", "latin1");
@@ -12,10 +11,11 @@ export const feature = {
   /** Devices, fifos or sockets. */
   special: 1,
   xattrs: 2,
-  chunks: 4,
   config: 8,
+  // 4 was chunks of 4 MiB, of contents over 8 MiB.
+  chunks: 16,
 } as const;
-export const KNOWN_FEATURES = 15;
+export const KNOWN_FEATURES = 27;
 
 /** Byte offsets in the header. All numbers of the format are little-endian. */
 export const header = {
@@ -101,10 +101,8 @@ export const sections = {
 } as const;
 export type SectionName = keyof typeof sections;
 
-/** A chunk's bytes; the last one of a content is shorter. */
-export const CHUNK_BYTES = PIECE_BYTES;
-/** Only contents of more bytes than these have chunks. */
-export const UNCHUNKED_BYTES = 8 << 20;
+/** Only contents of more bytes than these have chunks: pieces as base/partial-blob.ts keeps them. */
+export const UNCHUNKED_BYTES = 2 << 20;
 
 /** A validated manifest. The arrays are views of one buffer, which several threads may share. */
 export interface Manifest {

@@ -1,6 +1,7 @@
 // ⑤ What only some inodes of a manifest have: extended attributes and chunks. Sorted tables, searched by halving.
 
-import { CHUNK_BYTES, chunkedWord, DIGEST_BYTES, inodeWord, type Manifest, xattrWord } from "./manifest.ts";
+import { pieceBytesOf } from "../../base/partial-blob.ts";
+import { chunkedWord, DIGEST_BYTES, inodeWord, type Manifest, xattrWord } from "./manifest.ts";
 
 /** The first record of a sorted table that `isBefore` does not hold for. */
 function firstNotBefore(count: number, isBefore: (record: number) => boolean): number {
@@ -52,7 +53,7 @@ export interface ChunkedContent {
   chunks: string[];
 }
 
-export const chunkCount = (size: number): number => Math.ceil(size / CHUNK_BYTES);
+export const chunkCount = (size: number): number => Math.ceil(size / pieceBytesOf(size));
 
 function chunkedContent(manifest: Manifest, record: number): ChunkedContent {
   const field = (at: number): number => manifest.chunked[record * chunkedWord.sizeof + at] as number;
@@ -78,6 +79,14 @@ export function chunksOf(manifest: Manifest, file: number): ChunkedContent | und
   if (manifest.chunked.length === 0) return undefined;
   const record = chunkedRecord(manifest, manifest.inodes[file * inodeWord.sizeof + inodeWord.first] as number);
   return record < 0 ? undefined : chunkedContent(manifest, record);
+}
+
+/** sha256 of one chunk of a file's content; undefined where there is none. */
+export function chunkOf(manifest: Manifest, file: number, chunk: number): string | undefined {
+  const record = chunkedRecord(manifest, manifest.inodes[file * inodeWord.sizeof + inodeWord.first] as number);
+  if (record < 0) return undefined;
+  const index = (manifest.chunked[record * chunkedWord.sizeof + chunkedWord.firstChunk] as number) + chunk;
+  return manifest.chunks.toString("hex", index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES);
 }
 
 /** Every content that has chunks. */

@@ -9,8 +9,9 @@ import { type FetchRoom, type FetchRoomOptions, openFetchRoom } from "../../agen
 import { systemClock } from "../../base/clock.ts";
 import { type ContentFolder, openContentFolder, sha256 } from "../../base/content-folder.ts";
 import type { Log } from "../../base/log.ts";
+import { pieceBytesOf } from "../../base/partial-blob.ts";
 import { encodeManifest, type ManifestEntry } from "../../fusefs/image/encode.ts";
-import { CHUNK_BYTES, UNCHUNKED_BYTES } from "../../fusefs/image/manifest.ts";
+import { UNCHUNKED_BYTES } from "../../fusefs/image/manifest.ts";
 import { type FetchAnswer, type FetchStream, memoryContent, serveFetch } from "../../proto/fetch-serving.ts";
 import {
   ContentClient,
@@ -49,8 +50,9 @@ export function makeImage(files: Record<string, Buffer>): TestImage {
     blobs.set(digest, data);
     digests.set(path, digest);
     const chunks: string[] = [];
-    for (let at = 0; data.length > UNCHUNKED_BYTES && at < data.length; at += CHUNK_BYTES) {
-      chunks.push(sha256(data.subarray(at, at + CHUNK_BYTES)));
+    const chunkBytes = pieceBytesOf(data.length);
+    for (let at = 0; data.length > UNCHUNKED_BYTES && at < data.length; at += chunkBytes) {
+      chunks.push(sha256(data.subarray(at, at + chunkBytes)));
     }
     const common = { path, mode: 0o644, uid: 0, gid: 0, mtimeSeconds: 1, mtimeNanoseconds: 0 };
     return { kind: "file", digest, size: data.length, ...(chunks.length > 0 ? { chunks } : {}), ...common };
@@ -95,7 +97,7 @@ export async function serveContents(socket: string, blobs: ReadonlyMap<string, B
         control.wants.push(want);
         const answer = await control.answer(want, node);
         if (!("raw" in answer)) return answer;
-        stream.write({ pieces: answer.raw.map((piece) => ({ ...piece, id: want.id })) });
+        stream.write({ pieces: answer.raw.map((piece) => ({ ...piece, id: want.id })), squeezed: Buffer.alloc(0) });
         return new Promise<never>(() => {}); // it has been answered
       });
     },

@@ -2,9 +2,11 @@
 
 import fc from "fast-check";
 import { textOfBytes } from "../../base/byte-text.ts";
+import { FINE_BLOB_BYTES, pieceBytesOf } from "../../base/partial-blob.ts";
 import type { ImageConfig } from "../../fusefs/image/config.ts";
 import type { ManifestEntry } from "../../fusefs/image/encode.ts";
-import { CHUNK_BYTES, UNCHUNKED_BYTES } from "../../fusefs/image/manifest.ts";
+import { UNCHUNKED_BYTES } from "../../fusefs/image/manifest.ts";
+import { chunkCount } from "../../fusefs/image/tables.ts";
 
 /** Names are bytes: some are no UTF-8. */
 const name = fc
@@ -37,8 +39,14 @@ const metadata = fc
   })
   .map(({ xattrs: some, ...rest }) => (some?.size ? { ...rest, xattrs: some } : rest));
 const chunked = fc
-  .tuple(digest, fc.integer({ min: UNCHUNKED_BYTES + 1, max: 6 * CHUNK_BYTES }), fc.array(digest, { minLength: 6, maxLength: 6 }))
-  .map(([of, size, chunks]) => ({ digest: of, size, chunks: chunks.slice(0, Math.ceil(size / CHUNK_BYTES)) }));
+  .tuple(
+    digest,
+    fc.oneof(
+      ...[UNCHUNKED_BYTES, FINE_BLOB_BYTES].map((size) => fc.integer({ min: size + 1, max: size + 3 * pieceBytesOf(size + 1) })),
+    ),
+    fc.array(digest, { minLength: 36, maxLength: 36 }),
+  )
+  .map(([of, size, chunks]) => ({ digest: of, size, chunks: chunks.slice(0, chunkCount(size)) }));
 const content = fc.oneof(
   { weight: 3, arbitrary: fc.tuple(digest, fc.maxSafeNat()).map(([of, size]) => ({ digest: of, size })) },
   { weight: 1, arbitrary: chunked },

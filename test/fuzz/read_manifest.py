@@ -4,8 +4,9 @@ import json
 import struct
 import sys
 
-FEATURES = {"special": 1, "attributes": 2, "chunks": 4, "configuration": 8}
-PIECE = 4 * 1024 * 1024
+FEATURES = {"special": 1, "attributes": 2, "configuration": 8, "chunks": 16}
+UNKNOWN = ~(1 + 2 + 8 + 16)
+piece_bytes = lambda size: 128 * 1024 if size <= 128 * 1024 * 1024 else 4 * 1024 * 1024
 
 
 def text(data):
@@ -16,7 +17,7 @@ def text(data):
 def read(data):
     assert data[:8] == b"hobimage"
     version, header_bytes, features = struct.unpack_from("<HHI", data, 8)
-    assert version == 1 and header_bytes == 96 and features < 16
+    assert version == 1 and header_bytes == 96 and features & UNKNOWN == 0
     inode_count, entry_count, digest_count, name_bytes = struct.unpack_from("<4I", data, 16)
     inodes_at, entries_at, digests_at, names_at = struct.unpack_from("<4I", data, 32)
     (total,) = struct.unpack_from("<I", data, 48)
@@ -44,7 +45,7 @@ def read(data):
     chunked = {}
     for index in range(chunked_count):
         of, first, size = struct.unpack_from("<IIQ", data, chunked_at + index * 16)
-        chunked[of] = [digest(chunks_at, first + piece) for piece in range(-(-size // PIECE))]
+        chunked[of] = [digest(chunks_at, first + piece) for piece in range(-(-size // piece_bytes(size)))]
 
     def describe(inode, path):
         mode, links, uid, gid, nanoseconds, _, seconds, size, first, count = struct.unpack_from("<6IqQII", data, inodes_at + inode * 48)

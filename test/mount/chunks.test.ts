@@ -4,13 +4,14 @@ import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type ContentFolder, sha256 } from "../../base/content-folder.ts";
-import { openPartialBlobs } from "../../base/partial-blob.ts";
+import { openPartialBlobs, pieceBytesOf } from "../../base/partial-blob.ts";
 import { createContentHasher } from "../../fusefs/image/chunks.ts";
 import { encodeManifest } from "../../fusefs/image/encode.ts";
-import { CHUNK_BYTES } from "../../fusefs/image/manifest.ts";
 import { modes, probe, startMounted } from "./mounted.ts";
 
-const content = Buffer.alloc(2 * CHUNK_BYTES + 1_500_000);
+const chunkBytes = pieceBytesOf(0);
+const last = 20;
+const content = Buffer.alloc(last * chunkBytes + 50_000);
 for (let at = 0; at < content.length - 4; at += 509) content.writeUInt32LE(at, at);
 const hasher = createContentHasher();
 hasher.update(content);
@@ -26,7 +27,7 @@ const image = encodeManifest([
     ...{ mtimeSeconds: 0, mtimeNanoseconds: 0 },
   },
 ]);
-const piece = (index: number): Buffer => content.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
+const piece = (index: number): Buffer => content.subarray(index * chunkBytes, (index + 1) * chunkBytes);
 
 describe.skipIf(!probe.fuse).each(modes)("a file in chunks (%o)", (mode) => {
   /** Its image mounted, and who has its chunks: `asked` hears which ones are wanted, `give` says what comes. */
@@ -52,14 +53,17 @@ describe.skipIf(!probe.fuse).each(modes)("a file in chunks (%o)", (mode) => {
     await using _ = mounted;
     {
       await using handle = await open(model);
-      const from = CHUNK_BYTES - 50;
+      const from = chunkBytes - 50;
       const { buffer } = await handle.read(Buffer.alloc(100), 0, 100, from);
       expect(buffer.equals(content.subarray(from, from + 100))).toBe(true);
-      expect(new Set(asked)).toEqual(new Set([0, 1]));
+      expect(asked).toEqual(expect.arrayContaining([0, 1]));
+      expect(asked).not.toContain(last); // the kernel reads on, but not for ever
       expect(mounted.store.has(digest)).toBe(false);
 
       expect(sha256(await readFile(model))).toBe(digest); // all of it, while another handle is open
-      expect(asked.sort()).toEqual([0, 1, 2]);
+      expect(asked.toSorted((one, other) => Number(one) - Number(other))).toEqual(
+        Array.from({ length: last + 1 }, (_, index) => index),
+      );
       expect(mounted.store.has(digest)).toBe(true);
       expect((await mounted.server.stats()).passthroughOpens).toBe(0);
     }
@@ -71,7 +75,7 @@ describe.skipIf(!probe.fuse).each(modes)("a file in chunks (%o)", (mode) => {
     let bypassed = 0;
     for (let tries = 0; mode.passthrough && bypassed === 0 && tries < 100; tries++) bypassed = await opensBypassing();
     expect(bypassed).toBe(mode.passthrough ? 1 : 0);
-    expect(asked.length).toBe(3);
+    expect(asked.length).toBe(last + 1);
   });
 
   it("gives EIO for a piece that is wrong, and asks for it again the next time", async () => {
@@ -81,11 +85,11 @@ describe.skipIf(!probe.fuse).each(modes)("a file in chunks (%o)", (mode) => {
     );
     await using _ = mounted;
     await using handle = await open(model);
-    const read = () => handle.read(Buffer.alloc(8), 0, 8, 2 * CHUNK_BYTES + 16);
+    const read = () => handle.read(Buffer.alloc(8), 0, 8, 2 * chunkBytes + 16);
     await expect(read()).rejects.toThrow("EIO");
     isWrong = false;
     expect((await read()).buffer.equals(piece(2).subarray(16, 24))).toBe(true);
     expect(asked.length).toBeGreaterThan(1);
-    expect(new Set(asked)).toEqual(new Set([2]));
+    expect(Math.min(...asked.map(Number))).toBe(2); // nothing before it
   });
 });

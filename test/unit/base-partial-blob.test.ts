@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { openContentFolder, sha256 } from "../../base/content-folder.ts";
-import { openPartialBlobs, PIECE_BYTES, partialMapPath, partialPath } from "../../base/partial-blob.ts";
+import { openPartialBlobs, partialMapPath, partialPath, pieceBytesOf } from "../../base/partial-blob.ts";
 
 async function workplace() {
   const folder = await mkdtemp(join(tmpdir(), "hob-partial-"));
@@ -18,23 +18,24 @@ async function workplace() {
   };
 }
 
-const content = Buffer.concat([Buffer.alloc(PIECE_BYTES, "one"), Buffer.alloc(PIECE_BYTES), Buffer.alloc(1000, "three")]);
+const pieceBytes = pieceBytesOf(0);
+const content = Buffer.concat([Buffer.alloc(pieceBytes, "one"), Buffer.alloc(pieceBytes), Buffer.alloc(1000, "three")]);
 const blob = { digest: sha256(content), size: content.length };
-const piece = (index: number): Buffer => content.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES);
+const piece = (index: number): Buffer => content.subarray(index * pieceBytes, (index + 1) * pieceBytes);
 
 it("becomes a blob of the store with its last piece, wherever that lies, and keeps holes as holes", async () => {
   await using place = await workplace();
   const { store, partial } = place;
   expect(await partial.put(blob, 2, piece(2))).toBe(false);
-  expect([...((await partial.arrived(blob.digest)) ?? [])]).toEqual([0, 0, 1]);
+  expect([...(partial.arrived(blob.digest) ?? [])]).toEqual([0, 0, 1]);
   expect(store.has(blob.digest)).toBe(false);
   expect((await stat(partialPath(store.root, blob.digest))).size).toBe(blob.size);
   expect(await Promise.all([partial.put(blob, 1, "zeros"), partial.put(blob, 0, piece(0))])).toContain(true);
   expect((await readFile(store.path(blob.digest))).equals(content)).toBe(true);
   const { blocks } = await stat(store.path(blob.digest));
-  expect(blocks * 512).toBeLessThan(2 * PIECE_BYTES);
+  expect(blocks * 512).toBeLessThan(2 * pieceBytes);
   expect(await partial.put(blob, 0, piece(0))).toBe(true);
-  expect(await partial.arrived(blob.digest)).toBeUndefined();
+  expect(partial.arrived(blob.digest)).toBeUndefined();
   expect(await readdir(join(store.root, "partial"))).toEqual(["boot"]);
 });
 
@@ -42,7 +43,7 @@ it("is thrown away when its pieces make another content, and refuses a piece tha
   await using place = await workplace();
   const { store, partial } = place;
   await partial.put(blob, 0, piece(0));
-  await partial.put(blob, 1, Buffer.alloc(PIECE_BYTES, "x"));
+  await partial.put(blob, 1, Buffer.alloc(pieceBytes, "x"));
   await expect(partial.put(blob, 2, piece(2))).rejects.toMatchObject({ kind: "corrupt" });
   expect(store.has(blob.digest)).toBe(false);
   expect(existsSync(partialMapPath(store.root, blob.digest))).toBe(false);
@@ -64,9 +65,9 @@ it("goes on where it was, but not with what another boot has left", async () => 
   const { store, partial } = place;
   await partial.put(blob, 0, piece(0));
   const again = await openPartialBlobs(store, { durable: false });
-  expect([...((await again.arrived(blob.digest)) ?? [])]).toEqual([1, 0, 0]);
+  expect([...(again.arrived(blob.digest) ?? [])]).toEqual([1, 0, 0]);
   await writeFile(join(store.root, "partial/boot"), "another");
   const later = await openPartialBlobs(store, { durable: false });
-  expect(await later.arrived(blob.digest)).toBeUndefined();
+  expect(later.arrived(blob.digest)).toBeUndefined();
   expect(existsSync(partialPath(store.root, blob.digest))).toBe(false);
 });

@@ -9,7 +9,7 @@ import { openStoreKeeper, type StoreKeeperHost } from "../../agent/store/keeper.
 import { chooseEvictions, limitNow } from "../../agent/store/policy.ts";
 import { openContentFolder, sha256 } from "../../base/content-folder.ts";
 import { openLog } from "../../base/log.ts";
-import { openPartialBlobs, PIECE_BYTES, partialPath } from "../../base/partial-blob.ts";
+import { openPartialBlobs, partialPath, pieceBytesOf } from "../../base/partial-blob.ts";
 import { openLease } from "../../base/store-work.ts";
 import { parseBytes } from "../../cli/format/bytes.ts";
 import { encodeManifest, type ManifestEntry } from "../../fusefs/image/encode.ts";
@@ -77,8 +77,9 @@ it("a store over its limit loses what nothing runs in, lets go of idle mounts fo
   await store.put(content("only-here"));
   await store.put(content("project"));
   const partial = await openPartialBlobs(store, { durable: false });
-  const large = { digest: sha256("large"), size: 3 * PIECE_BYTES };
-  await partial.put(large, 0, Buffer.alloc(PIECE_BYTES, 1));
+  const pieceBytes = pieceBytesOf(0);
+  const large = { digest: sha256("large"), size: 3 * pieceBytes };
+  await partial.put(large, 0, Buffer.alloc(pieceBytes, 1));
   utimesSync(partialPath(store.root, large.digest), 900, 900);
   for await (const digest of store.list()) utimesSync(store.path(digest), 1000, 1000);
   const has = (...names: string[]): boolean[] => names.map((name) => store.has(sha256(content(name))));
@@ -108,9 +109,9 @@ it("a store over its limit loses what nothing runs in, lets go of idle mounts fo
     // One too many, and one more that control lacks: what was never of an image goes first, and no mount is let go of for it.
     await using keeper = openStoreKeeper({ ...host, limitBytes: 700_000 });
     const { bytes, evicted } = await keeper.look();
-    expect(bytes).toBeGreaterThan(700_000 + PIECE_BYTES);
-    expect(evicted).toBeGreaterThan(90_000 + PIECE_BYTES);
-    expect(await partial.arrived(large.digest)).toBe(undefined);
+    expect(bytes).toBeGreaterThan(700_000 + pieceBytes);
+    expect(evicted).toBeGreaterThan(90_000 + pieceBytes);
+    expect(partial.arrived(large.digest)).toBe(undefined);
     expect(has("loose", "only-here", "idle", "lately")).toEqual([false, true, true, true]);
     expect([...mounted]).toEqual([running, idle]);
   }

@@ -77,6 +77,8 @@ export interface FetchWant {
 
 export interface FetchPieces {
   pieces: FetchPiece[];
+  /** The data of those pieces that say so, one after the other: the next part of one zstd frame, which is as long as the stream. */
+  squeezed: Buffer;
 }
 
 export interface FetchPiece {
@@ -89,7 +91,7 @@ export interface FetchPiece {
   elsewhere:
     | FetchElsewhere
     | undefined;
-  /** bytes that the data are when zstd is undone; 0: they are as they are */
+  /** so many bytes of it are in the message's squeezed, and none in data; 0: they are as they are */
   squeezedFrom: number;
 }
 
@@ -666,13 +668,16 @@ export const FetchWant: MessageFns<FetchWant> = {
 };
 
 function createBaseFetchPieces(): FetchPieces {
-  return { pieces: [] };
+  return { pieces: [], squeezed: Buffer.alloc(0) };
 }
 
 export const FetchPieces: MessageFns<FetchPieces> = {
   encode(message: FetchPieces, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.pieces) {
       FetchPiece.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.squeezed.length !== 0) {
+      writer.uint32(18).bytes(message.squeezed);
     }
     return writer;
   },
@@ -698,6 +703,14 @@ export const FetchPieces: MessageFns<FetchPieces> = {
             message.pieces.push(FetchPiece.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.squeezed = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -716,6 +729,7 @@ export const FetchPieces: MessageFns<FetchPieces> = {
   fromPartial(object: DeepPartial<FetchPieces>): FetchPieces {
     const message = createBaseFetchPieces();
     message.pieces = object.pieces?.map((e) => FetchPiece.fromPartial(e)) || [];
+    message.squeezed = object.squeezed ?? Buffer.alloc(0);
     return message;
   },
 };
