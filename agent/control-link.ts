@@ -117,6 +117,8 @@ function bytesOf(message: Message): number {
   switch (message.$case) {
     case "finished":
       return message.value.result?.json.byteLength ?? 0;
+    case "inputs":
+      return message.value.results.byteLength;
     case "child":
       return (message.value.arguments?.positional.byteLength ?? 0) + (message.value.arguments?.keywords.byteLength ?? 0);
     case "logs":

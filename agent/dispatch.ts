@@ -5,16 +5,19 @@ import type { ContentFolder } from "../base/content-folder.ts";
 import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { FuseServer } from "../fusefs/server.ts";
-import type { AgentMessage, ChildFinished, Dispatch, Load } from "../proto/gen/hob/v1/agents.ts";
+import type { AgentMessage, CancelInputs, ChildFinished, Dispatch, DispatchInputs, Load } from "../proto/gen/hob/v1/agents.ts";
 import type { LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
 import { greatestCallValueBytes, inlineValueBytes, oversized } from "../proto/large-value.ts";
+import type { MapStreamOptions } from "../proto/map-stream.ts";
 import type { UploadClient } from "./build/upload.ts";
+import { type ChildMaps, createChildMaps } from "./child-maps.ts";
 import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
 import { failure, memoryNote, tooLarge } from "./failures.ts";
-import { type Call, explainIn, gone, hurtsOf, type Inside, memoryOf, openInside } from "./inside.ts";
+import { type Call, explainIn, gone, hurtsOf, type Inside, memoryOf, openInside, runningIn } from "./inside.ts";
 import { createLargeValues } from "./large-values.ts";
 import { createLoads } from "./loads.ts";
+import { createMapInputs } from "./map-inputs.ts";
 import type { Runner, RunnerEvents } from "./runner/runner.ts";
 import { createShown } from "./shown.ts";
 import { createSnapshotLists } from "./snapshots.ts";
@@ -33,6 +36,8 @@ export interface DispatchHost {
   client(): UploadClient;
   fuse(): Pick<FuseServer, "addSnapshot" | "removeSnapshot">;
   send(message: Message): void;
+  /** A stream to control for a map that a function makes. */
+  dialMap: MapStreamOptions["dial"];
   /** A call in that container has ended. */
   answered(container: string): void;
   clock: Clock;
@@ -47,7 +52,9 @@ export interface Dispatcher {
   remove(container: string): void;
   load(load: Load): Promise<void>;
   dispatch(dispatch: Dispatch): Promise<void>;
+  dispatchInputs(order: DispatchInputs): Promise<void>;
   cancel(call: string): void;
+  cancelInputs(order: CancelInputs): void;
   childFinished(finished: ChildFinished): void;
   /** Nothing new begins in it; resolves when its calls are done, for which they have `patienceMs`, and its exit hooks have run. */
   drain(container: string, patienceMs: number): Promise<void>;
@@ -74,6 +81,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
   const insides = new Map<string, Inside>();
   const children = new Map<string, string>(); // child call → container of its caller
   const asking = new Set<string>(); // of those: control does not have their arguments yet
+  const childMaps = new Map<string, ChildMaps>(); // by container
   const shown = createShown(host);
   const lists = createSnapshotLists(async (digest) => {
     const [text] = await content.get([digest]);
@@ -109,20 +117,26 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
   }
 
   const loads = createLoads({ content, send, sendStep, clock, insides, lists, shown, flushLines });
+  const mapInputs = createMapInputs({
+    ...{ send, answered: host.answered, log: host.log, insides, loads, flushLines, sayInLog },
+    endIfFull: ({ container }) => endIfFull(container),
+  });
 
   function sayInLog(container: string, call: string, text: string, dropped = 0): void {
     eventsOf(container).output([{ call, stream: "system", timeMs: clock.now(), text, dropped }]);
   }
 
+  const appOf = (container: string, call: string): string => runningIn(insides.get(container), call)?.app ?? "";
+
   const eventsOf = (id: string): RunnerEvents => ({
     output(output) {
-      const calls = insides.get(id)?.calls;
+      const inside = insides.get(id);
       if (lines.length === 0) setImmediate(flushLines);
-      for (const { call, stream, timeMs, text, dropped } of output) {
-        const state = calls?.get(call);
+      for (const { call, index: input, stream, timeMs, text, dropped } of output) {
+        const state = runningIn(inside, call);
         const { app = "", function: name = "" } = state ?? {};
         if (state) state.dropped += dropped;
-        lines.push({ call, app, function: name, container: id, stream, timeMs, text, dropped, seq: 0 });
+        lines.push({ call, app, function: name, container: id, stream, timeMs, text, dropped, seq: 0, input });
       }
     },
     started(call, timeMs) {
@@ -130,7 +144,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       sendStep({ $case: "started", value: { call, container: id, attempt, timeMs } });
     },
     childCall(child) {
-      const app = child.app || insides.get(id)?.calls.get(child.parent)?.app || "";
+      const app = child.app || appOf(id, child.parent);
       const { positional, keywords, parent } = child;
       const bytes = positional.byteLength + keywords.byteLength;
       if (bytes > greatestCallValueBytes) {
@@ -150,6 +164,16 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
           (error) => answerChild(child.id, { failure: failure("infrastructure", sentenceOf(error)) }),
         )
         .finally(() => asking.delete(child.id));
+    },
+    map(frame) {
+      let maps = childMaps.get(id);
+      if (!maps) {
+        const tell: Parameters<typeof createChildMaps>[0]["tell"] = (head, payload) =>
+          insides.get(id)?.container.runner.mapNews(head, payload);
+        maps = createChildMaps({ dial: () => host.dialMap(), tell, appOf: (parent) => appOf(id, parent), log: host.log });
+        childMaps.set(id, maps);
+      }
+      maps.hear(frame);
     },
     unloaded(snapshot) {
       const inside = insides.get(id);
@@ -231,10 +255,14 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     add: (container) => void insides.set(container.id, openInside(container)),
     remove(id) {
       insides.delete(id);
+      childMaps.get(id)?.close();
+      childMaps.delete(id);
       for (const [child, container] of children) if (container === id) children.delete(child);
     },
     load: async (load) => void (await loads.begin(load, false).done),
     dispatch,
+    dispatchInputs: mapInputs.dispatch,
+    cancelInputs: ({ batch, container }) => mapInputs.cancel(batch, container),
     cancel(call) {
       for (const inside of insides.values()) {
         const state = inside.calls.get(call);
@@ -270,7 +298,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     calls: () => [...insides.values()].flatMap(({ calls }) => [...calls.keys()]),
     contents: () => lists.contents(),
     say(id, text) {
-      const calls = [...(insides.get(id)?.calls.keys() ?? [])];
+      const calls = [...(insides.get(id)?.calls ?? [])].map(([call, { map }]) => map ?? call);
       for (const call of calls.length > 0 ? calls : [""]) sayInLog(id, call, text);
     },
     forgetMounted: shown.forget,

@@ -8,6 +8,7 @@ import type { Told } from "./snapshots.ts";
 
 export interface Call {
   attempt: number;
+  map?: string; // of which these are inputs
   function: string;
   app: string;
   cancelled: boolean;
@@ -59,6 +60,11 @@ export function explainIn({ container }: Inside, seen: Failure, before: Hurts): 
     pidsRefused: container.meter.refusedPids() > before.refused,
     ...memoryOf(container),
   });
+}
+
+/** What runs there under that name: a call, or inputs of a map. */
+export function runningIn(inside: Inside | undefined, call: string): Call | undefined {
+  return inside?.calls.get(call) ?? [...(inside?.calls.values() ?? [])].find(({ map }) => map === call);
 }
 
 export const gone = (container: string): string => `container ${container} is not on this node any more`;

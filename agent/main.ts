@@ -7,6 +7,7 @@ import { HobError, sentenceOf } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { openLog } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
+import { CallsClient } from "../proto/gen/hob/v1/calls.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
 import { channelOptions, clientCredentials, contentChannelOptions } from "../proto/transport.ts";
@@ -79,6 +80,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   stack.defer(() => contentClient.close());
   const shellsClient = new ShellsClient(options.control, clientCredentials(), channelOptions); // its bytes delay nobody's blobs
   stack.defer(() => shellsClient.close());
+  const callsClient = new CallsClient(options.control, clientCredentials(), channelOptions); // nor do the maps of functions
+  stack.defer(() => callsClient.close());
   const early: Message[] = [];
   let send = (message: Message): void => void early.push(message);
   const node = await openNode({
@@ -89,6 +92,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     },
     content: () => contentClient,
     shells: () => shellsClient,
+    calls: () => callsClient,
     send: (message) => send(message),
   });
   stack.use(node);

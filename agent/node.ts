@@ -9,9 +9,8 @@ import { openContentFolder } from "../base/content-folder.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { FuseServer } from "../fusefs/server.ts";
-import { type AgentCommand, InputsFinished, type Pool, type ResolveImage } from "../proto/gen/hob/v1/agents.ts";
-import type { Progress } from "../proto/gen/hob/v1/calls.ts";
-import { Failure } from "../proto/gen/hob/v1/common.ts";
+import type { AgentCommand, Pool, ResolveImage } from "../proto/gen/hob/v1/agents.ts";
+import type { CallsClient, Progress } from "../proto/gen/hob/v1/calls.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import type { ContainerInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import type { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
@@ -50,6 +49,7 @@ export interface NodeHost {
   paths: AgentPaths;
   content: () => Pick<ContentClient, "fetch" | "getTrace" | "missing" | "put">;
   shells: () => Pick<ShellsClient, "attach">;
+  calls: () => Pick<CallsClient, "map">;
   send(message: Message): void;
   /** Control wants the agent to end, or the node cannot go on. */
   shutdown(reason: HobError): void;
@@ -152,6 +152,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   });
   const dispatcher = createDispatcher({
     ...{ content, store, client: host.content, fuse: () => fuse, send, clock, log },
+    dialMap: async () => host.calls().map(),
     answered: (id) => void images.answered(containers.get(id)?.image ?? ""),
   });
   const shells = createShells({
@@ -367,11 +368,8 @@ export async function openNode(host: NodeHost): Promise<Node> {
       }
     },
     resolve: (order) => void (order.image && resolveImage(order)),
-    inputs({ batch, container }) {
-      const failure = Failure.fromPartial({ kind: "infrastructure", message: "this agent does not run maps" });
-      send({ $case: "inputs", value: InputsFinished.fromPartial({ batch, container, last: true, failure }) });
-    },
-    cancelInputs() {}, // nothing of a map runs here
+    inputs: (order) => void dispatcher.dispatchInputs(order),
+    cancelInputs: (order) => dispatcher.cancelInputs(order),
   };
 
   await gpus.ready;

@@ -32,8 +32,10 @@ export function createOutbox(): Outbox {
   const held = { lines: 0, characters: 0 };
 
   function remember(message: Message, nowMs: number): void {
-    if (message.$case !== "finished" && message.$case !== "child" && message.$case !== "loaded") return;
-    const bytes = 200 + (message.$case === "finished" ? (message.value.result?.json.byteLength ?? 0) : 0);
+    if (message.$case !== "finished" && message.$case !== "child" && message.$case !== "loaded" && message.$case !== "inputs")
+      return;
+    const results = message.$case === "inputs" ? message.value.results.byteLength : 0;
+    const bytes = 200 + results + (message.$case === "finished" ? (message.value.result?.json.byteLength ?? 0) : 0);
     sentResults.push({ message, atMs: nowMs, bytes });
     sentBytes += bytes;
     while (sentResults[0] && (sentResults[0].atMs < nowMs - resultsKeptMs || sentBytes > rememberedBytes)) {

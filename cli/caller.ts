@@ -5,6 +5,7 @@ import type { Diagnostic, FunctionView, Workbench, WorkbenchEvent } from "../pro
 import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
 import type { BuildLine, ImageBuild } from "../proto/gen/hob/v1/images.ts";
 import { buildPlace, imageLabel } from "../proto/image.ts";
+import { unknownName } from "./names.ts";
 
 export interface Caller extends AsyncDisposable {
   /** Once the project has been described. */
@@ -17,6 +18,8 @@ export interface Caller extends AsyncDisposable {
     keywords: Record<string, unknown>,
   ): { id: string; finished: Promise<CallInfo> };
   cancel(call: string): void;
+  /** A stream for a map of this function, whose output is shown from now on. Unknown functions are a HobError of kind `usage`. */
+  dialMap(app: string, name: string, map: string): ReturnType<Workbench["dialMap"]>;
 }
 
 const finalStates = new Set(["succeeded", "failed", "cancelled"]);
@@ -151,6 +154,15 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
       return { id, finished: finished.promise };
     },
     cancel: (call) => workbench.cancel(call),
+    async dialMap(app, name, map) {
+      const { functions } = await project.promise;
+      if (!functions.some(({ spec }) => spec.app === app && spec.name === name)) {
+        const names = functions.map(({ spec }) => (spec.app === app ? spec.name : `${spec.app}/${spec.name}`));
+        throw unknownName(`function in ${app} called`, name, names);
+      }
+      family.add(map);
+      return workbench.dialMap(app);
+    },
     async [Symbol.asyncDispose]() {
       clearTimeout(patience);
       clearTimeout(slowTimer);

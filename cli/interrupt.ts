@@ -8,15 +8,20 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const interruptedCode = 130;
 
 /** Aborted by the first of SIGINT, SIGTERM and SIGHUP; dispose of it to give the signals back. */
-export function interruptSignal(): { signal: AbortSignal } & Disposable {
+export function interruptSignal(): { signal: AbortSignal; readonly by: NodeJS.Signals | undefined } & Disposable {
   const controller = new AbortController();
+  let by: NodeJS.Signals | undefined;
   const onSignal = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(interruptedCode);
+    by = name;
     controller.abort(new HobError("cancelled", `ended by ${name}`));
   };
   for (const name of signals) process.on(name, onSignal);
   return {
     signal: controller.signal,
+    get by() {
+      return by;
+    },
     [Symbol.dispose]: () => {
       for (const name of signals) process.off(name, onSignal);
     },

@@ -4,9 +4,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { createChildMaps } from "../agent/child-maps.ts";
 import { createFrameDecoder, encodeFrame, type Frame, type FrameHeads } from "../agent/runner/frames.ts";
 import { exitCode, HobError, sentenceOf } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
+import { silentLog } from "../base/log.ts";
 import type { Failure } from "../proto/gen/hob/v1/common.ts";
 import type { Caller } from "./caller.ts";
 import { failureExitCode, failureText } from "./outcome.ts";
@@ -81,6 +83,18 @@ async function converse(socket: Duplex, openCaller: () => Promise<Caller>): Prom
     for (const piece of encodeFrame("childResult", failure ? { id, failure } : { id }, [json])) socket.write(piece);
   };
 
+  const maps = createChildMaps({
+    async dial(app, name, map) {
+      caller ??= openCaller();
+      return (await caller).dialMap(app, name, map);
+    },
+    tell: (head, payload) => {
+      for (const piece of encodeFrame("mapNews", head, payload)) socket.write(piece);
+    },
+    appOf: () => "",
+    log: silentLog,
+  });
+
   async function call({ head, payload }: Extract<Frame, { name: "childCall" }>): Promise<void> {
     try {
       caller ??= openCaller();
@@ -102,6 +116,8 @@ async function converse(socket: Duplex, openCaller: () => Promise<Caller>): Prom
   function take(frame: Frame): void {
     if (frame.name === "childCall") void call(frame);
     else if (frame.name === "childCancel") cancel(frame.head.id);
+    else if (frame.name === "map" || frame.name === "mapInputs" || frame.name === "mapTake" || frame.name === "mapCancel")
+      maps.hear(frame);
     else if (frame.name === "result")
       outcome = { json: frame.payload, ...(frame.head.failure ? { failure: frame.head.failure } : {}) };
   }
@@ -115,6 +131,7 @@ async function converse(socket: Duplex, openCaller: () => Promise<Caller>): Prom
     for await (const piece of socket) for (const frame of decode(piece as Buffer)) take(frame);
     return outcome;
   } finally {
+    maps.close();
     const pool = await caller?.catch(() => undefined); // whoever made the call has been told why
     for (const id of started.values()) pool?.cancel(id);
     await pool?.[Symbol.asyncDispose]();

@@ -12,6 +12,7 @@ import { addDev } from "./dev.ts";
 import { addDoctor } from "./doctor.ts";
 import { addImages } from "./images.ts";
 import { addLogs } from "./logs.ts";
+import { addMap } from "./map.ts";
 import { endQuietlyOnClosedPipe } from "./output.ts";
 import { addPool } from "./pool.ts";
 import { addPs } from "./ps.ts";
@@ -41,6 +42,7 @@ function createProgram(): Command {
     addReplay,
     addDemo,
     addRun,
+    addMap,
     addShell,
     addPs,
     addCall,

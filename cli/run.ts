@@ -69,7 +69,11 @@ async function runLocal(
 }
 
 /** A workbench on the project, whose functions can be called. */
-export async function openCaller(root: string, flags: Pick<RunFlags, "control" | "linger">): Promise<Caller> {
+export async function openCaller(
+  root: string,
+  flags: Pick<RunFlags, "control" | "linger">,
+  write = (text: string): void => void process.stderr.write(text),
+): Promise<Caller> {
   const connect = connectTo(flags.control, lingerMs(flags.linger));
   await connect();
   const [{ openWorkbench }, { startCaller }, { silentLog }] = await Promise.all([
@@ -78,7 +82,7 @@ export async function openCaller(root: string, flags: Pick<RunFlags, "control" |
     import("../base/log.ts"),
   ]);
   const workbench = await openWorkbench({ root, connect, build: buildId(), client: "run", log: silentLog });
-  return startCaller(workbench, (text) => process.stderr.write(text));
+  return startCaller(workbench, write);
 }
 
 /** The function of this name that this file declares. */

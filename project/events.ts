@@ -1,6 +1,6 @@
 // What the workbench has to say, whoever listens: the screen, plain lines, or JSON lines.
 
-import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
+import type { CallInfo, CallsClient } from "../proto/gen/hob/v1/calls.ts";
 import type { Failure, FunctionSpec, LogLine, Value } from "../proto/gen/hob/v1/common.ts";
 import type { FleetSample } from "../proto/gen/hob/v1/fleet.ts";
 import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
@@ -68,6 +68,8 @@ export interface Workbench extends AsyncDisposable {
   /** The JSON of a value, wherever it lies; throws a HobError when it is not kept any more. */
   value(value: Value): Promise<Buffer>;
   cancel(call: string): void;
+  /** Opens a stream for a map of a function of that app, once control has the app's code; rejects when that is refused. */
+  dialMap(app: string): Promise<ReturnType<CallsClient["map"]>>;
   /** A pinned function is called with these arguments after every save that changes it (and after every save at all with `always`). */
   pin(app: string, functionName: string, positional: unknown[], keywords: Record<string, unknown>): void;
   unpin(app: string, functionName: string): void;

@@ -30,6 +30,8 @@ export interface Session extends AsyncDisposable {
   readonly live: boolean;
   /** False when there is no connection: nothing was sent then. */
   send(message: Message): boolean;
+  /** A stream for a map, over the same connection; undefined when there is none. */
+  map(): ReturnType<CallsClient["map"]> | undefined;
   /** Blobs to and from control, over the same connection. Throws `unavailable` when there is none. */
   content(): ContentClient;
 }
@@ -135,6 +137,7 @@ export function openSession(options: SessionOptions): Session {
       connection.stream.write({ message });
       return true;
     },
+    map: () => connection?.client.map(),
     content() {
       if (!connection) throw new HobError("unavailable", "there is no connection to control");
       return connection.content;

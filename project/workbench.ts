@@ -15,6 +15,7 @@ import { changesBetween, type DescribedFunction } from "./describe/changes.ts";
 import { createDescriber, type Description } from "./describe/describe.ts";
 import type { Diagnostic, Receipt, Workbench, WorkbenchEvent } from "./events.ts";
 import { checkSize, createLargeArguments, fetchValue } from "./large-values.ts";
+import { createMapDialling } from "./map-dialling.ts";
 import { createPins } from "./pins.ts";
 import { describedReceipt, failed, loaded, ran, shipped } from "./receipt.ts";
 import { type LinkState, openSession } from "./session.ts";
@@ -91,16 +92,21 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
         endHere(call, "failed", Failure.fromPartial({ kind: "infrastructure", message: error.sentence }));
     },
   });
+  const maps = createMapDialling((app) => (shipping.isSettled(app) ? session.map() : undefined));
   const shipping = createShipping({
     clock,
     send: (value) => session.send({ $case: "publish", value }),
     content: () => session.content(),
     read: (path) => watcher.pieces(path),
     pinnedCall,
-    settled: () => calls.release(sendCall),
+    settled() {
+      calls.release(sendCall);
+      maps.release();
+    },
     shipped: ({ receipt, sentAtMs, bytes }) => grow(receipt, (known) => shipped(known, sentAtMs, clock.now(), bytes)),
     loaded: ({ receipt, sentAtMs, reloaded }) => grow(receipt, (known) => loaded(known, sentAtMs, reloaded, clock.now())),
     refused({ receipt, app, functions, failure, recorded }) {
+      if (!recorded) maps.refuse(app, `${app}: ${functions.join(", ")} could not be put in place: ${failure.message}`);
       if (!recorded) for (const call of calls.giveUp(app, receipt)) endHere(call, "failed", failure);
       const known = grow(receipt, (last) => failed(last, failure, clock.now()));
       if (!known) notice("error", `${app}: ${functions.join(", ")} could not be put in place: ${failure.message}`);
@@ -356,6 +362,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
         });
       } else session.send({ $case: "cancel", value: { call: id } });
     },
+    dialMap: maps.dial,
     pin(app, name, positional, keywords) {
       pins.set(functionNamed(app, name), positional, keywords);
       showProject();
@@ -375,6 +382,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     async [Symbol.asyncDispose]() {
       if (closed) return;
       closed = true;
+      maps.close();
       rest[Symbol.dispose]();
       await watcher[Symbol.asyncDispose]();
       await session[Symbol.asyncDispose]();

@@ -4,14 +4,15 @@ import type { Duplex } from "node:stream";
 import { systemClock } from "../../base/clock.ts";
 import { HobError, sentenceOf } from "../../base/errors.ts";
 import type { Failure } from "../../proto/gen/hob/v1/common.ts";
-import { createFrameDecoder, cutPayload, encodeFrame, type Frame, type FrameHeads, protocolVersion } from "./frames.ts";
-import type { CallOutcome, CallRequest, ChildCall, LoadRequest, OutputLine, Runner, RunnerEvents } from "./runner.ts";
+import { answerLimitMs, createBatches } from "./batches.ts";
+import { createFrameDecoder, encodeFrame, type Frame, type FrameHeads, protocolVersion } from "./frames.ts";
+import { alone, childOf, completed, died, failure, linesOf, measure, text, whole } from "./heard.ts";
+import type { CallOutcome, CallRequest, LoadRequest, Runner, RunnerEvents } from "./runner.ts";
 
 const readyLimitMs = 30_000;
 /** Importing may load a model; a process that still imports after this long hangs. */
 const loadLimitMs = 300_000;
-/** The runner kills a process 2 s after a cancel; when it has not even answered by then, it is itself broken. */
-const answerLimitMs = 8_000;
+const noAnswer = "it no longer answered, and was ended";
 
 type LoadResult = Awaited<ReturnType<Runner["load"]>>;
 
@@ -38,6 +39,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
   const loads = new Map<number, PendingLoad>();
   const ready = Promise.withResolvers<FrameHeads["ready"]>();
   const closed = Promise.withResolvers<string>();
+  const batches = createBatches({ send, broken: () => end(noAnswer) });
   let endReason: string | undefined;
   let lastLoad = 0;
 
@@ -58,6 +60,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
     ready.reject(new HobError("unavailable", `starting a runner: ${reason}`));
     for (const [call, pending] of calls) finishCall(call, { failure: pending.cause ?? died(reason), runMs: 0, droppedBytes: 0 });
     for (const [load, pending] of loads) finishLoad(load, pending.cause ?? died(reason));
+    batches.end(died(reason));
     closed.resolve(reason);
   }
 
@@ -90,7 +93,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
     if (pending.cause) return;
     pending.cause = cause;
     clearTimeout(pending.timer);
-    pending.timer = setTimeout(() => end("it no longer answered, and was ended"), answerLimitMs);
+    pending.timer = setTimeout(() => end(noAnswer), answerLimitMs);
     send("cancel", target);
   }
 
@@ -114,7 +117,8 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
         finishLoad(frame.head.load, completed(frame.head.failure), frame.head);
         break;
       case "started":
-        started(frame.head.call, measure(frame.head.timeMs));
+        if ("inputs" in frame.head) batches.started(frame.head.inputs);
+        else started(frame.head.call, measure(frame.head.timeMs));
         break;
       case "output":
         events.output(linesOf(frame.head, frame.payload));
@@ -126,6 +130,15 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
         finishCall(call, { ...outcome, runMs: measure(runMs), droppedBytes: whole(droppedBytes, Number.MAX_SAFE_INTEGER) });
         break;
       }
+      case "results":
+        batches.results(frame);
+        break;
+      case "map":
+      case "mapInputs":
+      case "mapTake":
+      case "mapCancel":
+        events.map(frame);
+        break;
       case "childCall":
         events.childCall(childOf(frame));
         break;
@@ -206,6 +219,8 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
       const pending = calls.get(call);
       if (pending) stop(pending, { call }, failure("cancelled", "the call was cancelled"));
     },
+    inputs: (request, results) => batches.start(request, results, endReason === undefined ? undefined : died(endReason)),
+    mapNews: (head, payload) => send("mapNews", head, payload),
     finish: () => send("finish", {}),
     rouse: () => send("rouse", {}),
     childFinished(id, outcome) {
@@ -217,74 +232,4 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
       end("it was closed");
     },
   };
-}
-
-/** A copy: the payload is a view of a larger piece, which would live as long as the result. Nor is it of Node's pool, for the same reason. */
-function alone(view: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafeSlow(view.byteLength);
-  copy.set(view);
-  return copy;
-}
-
-function failure(kind: string, message: string): Failure {
-  return { kind, message, type: "", traceback: "", frames: [] };
-}
-
-function died(reason: string): Failure {
-  return failure("exit", `the runner is gone: ${reason}`);
-}
-
-// A runner shares its container with user code: what it says is put into the wire's ranges, or one odd line number would end the link.
-const greatestUint32 = 2 ** 32 - 1;
-const whole = (value: unknown, greatest: number): number =>
-  typeof value === "number" && value > 0 ? Math.min(Math.floor(value), greatest) : 0;
-const measure = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);
-const text = (value: unknown, longest = longestName): string => {
-  if (typeof value !== "string") return "";
-  return value.length <= longest ? value : `${value.slice(0, longest)}… (${value.length - longest} more characters)`;
-};
-
-// A failure goes to clients whole, with room to spare in a message: an exception's text may be as long as its author likes.
-const longestName = 1 << 10;
-// Runners cut it, at 16 and 256 KiB; this is for one that does not.
-const longestMessage = 17 << 10;
-const longestTraceback = 257 << 10;
-const mostFrames = 200; // the innermost
-
-/** A runner may leave out what is empty. */
-function completed(partial: Failure | undefined): Failure | undefined {
-  if (!partial) return undefined;
-  const { kind, type, message, traceback, frames } = partial;
-  return {
-    kind: text(kind) || "exception",
-    type: text(type),
-    message: text(message, longestMessage),
-    traceback: text(traceback, longestTraceback),
-    frames: (Array.isArray(frames) ? frames : []).slice(-mostFrames).map((frame) => ({
-      file: text(frame?.file),
-      line: whole(frame?.line, greatestUint32),
-      function: text(frame?.function),
-      source: text(frame?.source),
-      own: frame?.own === true,
-    })),
-  };
-}
-
-function linesOf(head: FrameHeads["output"], payload: Buffer): OutputLine[] {
-  const { call, stream } = head;
-  const timeMs = measure(head.timeMs);
-  const dropped = whole(head.dropped, greatestUint32);
-  return payload
-    .toString()
-    .split(/\r?\n/)
-    .map((text, at) => ({ call, stream, timeMs, text, dropped: at === 0 ? dropped : 0 }));
-}
-
-function childOf(frame: Frame & { name: "childCall" }): ChildCall {
-  const { id, parent, app, function: name, origin } = frame.head;
-  const [positional = Buffer.alloc(0), keywords = Buffer.alloc(0)] = cutPayload(frame, [
-    frame.head.positional,
-    frame.head.keywords,
-  ]);
-  return { id, parent, app, function: name, origin, positional, keywords };
 }

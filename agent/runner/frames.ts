@@ -21,27 +21,62 @@ export interface FrameHeads {
     retire: string[];
   };
   call: { call: string; snapshot: string; version: string; function: string; positional: number; keywords: number };
-  cancel: { call: string } | { load: number };
+  cancel: { call: string } | { load: number } | { inputs: number };
+  inputs: {
+    inputs: number; // the agent's number for them
+    map: string;
+    snapshot: string;
+    version: string;
+    function: string;
+    indexes: number[];
+    sizes: number[];
+    keywords?: number[]; // none has any where it is left out
+  };
+  mapNews: {
+    map: string;
+    recorded?: number; // inputs below this index are kept
+    until?: number; // inputs below this index may be sent
+    indexes?: number[]; // of the results in the payload
+    sizes?: number[]; // -1: the next of `failures`
+    failures?: Failure[];
+    finished?: boolean; // nothing more comes
+    failure?: Failure; // of the map as a whole
+  };
   childResult: { id: string; failure?: Failure };
   finish: Record<string, never>;
   rouse: Record<string, never>;
   // runner → agent
   ready: { protocol: number; language: "python" | "typescript"; interpreter: string };
   loaded: { load: number; tier?: "patch" | "fork"; reason?: string; failure?: Failure };
-  started: { call: string; timeMs: number };
-  output: { call: string; stream: "stdout" | "stderr"; timeMs: number; dropped: number };
+  started: { call: string; timeMs: number } | { inputs: number; timeMs: number };
+  output: { call: string; index?: number; stream: "stdout" | "stderr"; timeMs: number; dropped: number };
   result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure };
   childCall: {
     id: string;
     parent: string;
     app: string;
     function: string;
-    origin: "function" | "map" | "spawn";
+    origin: "function" | "spawn";
     positional: number;
     keywords: number;
   };
   childCancel: { id: string };
   unloaded: { snapshot: string };
+  results: {
+    inputs: number;
+    first: number; // position of the first of these
+    sizes: number[]; // -1: the next of `failures`
+    failures: Failure[];
+    runMs: number;
+    droppedBytes?: number;
+    last?: boolean; // nothing more comes
+    failure?: Failure; // of the input at `guilty`, else of all that have no result
+    guilty?: number;
+  };
+  map: { map: string; parent: string; app: string; function: string; ordered: boolean; spawned: boolean };
+  mapInputs: { map: string; first: number; sizes: number[]; last: boolean };
+  mapTake: { map: string; results: number };
+  mapCancel: { map: string };
 }
 
 export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
@@ -51,6 +86,8 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   childResult: 4,
   finish: 5,
   rouse: 6,
+  inputs: 7,
+  mapNews: 8,
   ready: 65,
   loaded: 66,
   started: 67,
@@ -59,6 +96,11 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   childCall: 70,
   childCancel: 71,
   unloaded: 72,
+  results: 73,
+  map: 74,
+  mapInputs: 75,
+  mapTake: 76,
+  mapCancel: 77,
 };
 
 export const protocolVersion = 1;

@@ -1,6 +1,9 @@
 // ⑥ What the agent asks of the runner inside a container, and hears from it. The frames are in frames.ts, this side's life in connect.ts.
 
 import type { Failure, Value } from "../../proto/gen/hob/v1/common.ts";
+import type { Frame, FrameHeads } from "./frames.ts";
+
+export type MapFrame = Extract<Frame, { name: "map" | "mapInputs" | "mapTake" | "mapCancel" }>;
 
 /** One function as a runner is told of it. */
 export interface LoadedVersion {
@@ -65,8 +68,37 @@ export interface CallOutcome {
   droppedBytes: number;
 }
 
+/** Some inputs of a map, for one process. */
+export interface InputsRequest {
+  map: string;
+  snapshot: string;
+  version: string; // digest
+  function: string;
+  inputs: { index: number; positional: Uint8Array; keywords: Uint8Array }[];
+  timeoutMs: number; // of each input; 0: none
+}
+
+export interface InputResult {
+  index: number;
+  result?: Value;
+  failure?: Failure;
+}
+
+export interface InputsEnd {
+  /** Why the rest has no results; "" for each that has one. An input that ended its process has a result of its own. */
+  failure?: Failure;
+  droppedBytes: number;
+}
+
+export interface RunningInputs {
+  readonly ended: Promise<InputsEnd>;
+  /** Ends the process that runs them; `ended` tells then of a failure of kind `cancelled`. */
+  cancel(): void;
+}
+
 export interface OutputLine {
-  call: string; // "" when written outside a call
+  call: string; // or the map; "" when written outside of both
+  index?: number; // of the map's input
   stream: "stdout" | "stderr" | "system";
   timeMs: number; // Unix time
   text: string;
@@ -78,7 +110,7 @@ export interface ChildCall {
   parent: string;
   app: string; // "" means the caller's own
   function: string;
-  origin: "function" | "map" | "spawn"; // what was spawned outlives its caller
+  origin: "function" | "spawn"; // what was spawned outlives its caller
   positional: Uint8Array;
   keywords: Uint8Array;
 }
@@ -88,6 +120,8 @@ export interface RunnerEvents {
   started(call: string, timeMs: number): void;
   childCall(child: ChildCall): void;
   childCancel(id: string): void;
+  /** What a function says about a map that it makes. */
+  map(frame: MapFrame): void;
   /** No process has this snapshot any more. */
   unloaded(snapshot: string): void;
 }
@@ -100,6 +134,10 @@ export interface Runner extends AsyncDisposable {
   /** `tier` and `reason`: how it was done, and why not as asked ("" when it was). */
   load(request: LoadRequest): Promise<{ ms: number; tier: "patch" | "fork"; reason: string; failure?: Failure }>;
   call(request: CallRequest): Promise<CallOutcome>;
+  /** `results` hears of each once, as they come. */
+  inputs(request: InputsRequest, results: (results: InputResult[], runMs: number) => void): RunningInputs;
+  /** Tells a process of a map that its function makes. */
+  mapNews(head: FrameHeads["mapNews"], payload?: readonly Uint8Array[]): void;
   /** SIGTERM to the process of that call, SIGKILL 2 s later; the call's outcome is then a failure of kind `cancelled`. */
   cancel(call: string): void;
   /** Runs the exit hooks of what it has loaded and ends its processes; `closed` resolves when that is done. */

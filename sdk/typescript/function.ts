@@ -2,20 +2,9 @@
 
 import { type CallOrigin, type Channel, currentChannel, type RemoteCall } from "./channel.ts";
 import { remoteError } from "./errors.ts";
+import { type Inputs, type MapCall, type MapOptions, mapEach, spawnMap } from "./map.ts";
 import type { FunctionSpec } from "./spec.ts";
 import { decodeValue, encodeValue } from "./values.ts";
-
-/** Calls of one map that are under way at a time. */
-const inFlight = 64;
-
-export interface MapOptions {
-  /** Results in the inputs' order (the default), or as they finish. */
-  ordered?: boolean;
-  /** Give a failed call's RemoteError as its result instead of throwing it. */
-  returnExceptions?: boolean;
-}
-
-type Inputs<T> = Iterable<T> | AsyncIterable<T>;
 
 /** A call under way. `id` names it for good: it is the id that `hob logs --call` takes. */
 export class Call<R> {
@@ -47,10 +36,12 @@ export interface RemoteFunction<A extends unknown[], R> {
   remote(...args: A): Promise<Awaited<R>>;
   /** Starts it on the pool and returns at once. The call goes on when the function that made it has returned. */
   spawn(...args: A): Call<Awaited<R>>;
-  /** The results for each input. */
+  /** The result of each input. The inputs may be endless: no more of them are taken than the pool works on. */
   map(inputs: Inputs<A[0]>, options?: MapOptions): AsyncIterable<Awaited<R>>;
   /** Like map, with each input a list of arguments. */
   starmap(inputs: Inputs<A>, options?: MapOptions): AsyncIterable<Awaited<R>>;
+  /** Hands all inputs to the pool. The map goes on when the function that made it has returned. */
+  spawnMap(inputs: Inputs<A[0]>, options?: Pick<MapOptions, "ordered">): Promise<MapCall<Awaited<R>>>;
   /** The declaration, as `hob` reads it. */
   describe(): FunctionSpec;
   readonly app: string;
@@ -69,15 +60,22 @@ export function makeFunction<A extends unknown[], R>(
   const begin =
     (origin: CallOrigin) =>
     (...args: A): Call<Awaited<R>> =>
-      new Call(start(app, spec.name, args, origin));
-  const [once, one, spawn] = [begin("function"), begin("map"), begin("spawn")];
+      new Call(channelFor(spec.name).start(app, spec.name, encodeAll(spec.name, args), origin));
+  const [once, spawn] = [begin("function"), begin("spawn")];
+  const open = (how: { ordered: boolean; spawned: boolean }) => {
+    return { channel: channelFor(spec.name), start: { app, function: spec.name, ...how } };
+  };
+  const single = (input: A[0]): string => encodeAll(spec.name, [input]);
+  const many = (input: A): string => encodeAll(spec.name, input);
   const made: RemoteFunction<A, R> = Object.assign((...args: A): R => local(...args), {
     app,
     local,
     spawn,
     remote: (...args: A) => once(...args).get(),
-    map: (inputs: Inputs<A[0]>, options: MapOptions = {}) => each(pairs(inputs), one, options),
-    starmap: (inputs: Inputs<A>, options: MapOptions = {}) => each(inputs, one, options),
+    map: (inputs: Inputs<A[0]>, options: MapOptions = {}) => mapEach<A[0], Awaited<R>>(open, inputs, single, options),
+    starmap: (inputs: Inputs<A>, options: MapOptions = {}) => mapEach<A, Awaited<R>>(open, inputs, many, options),
+    spawnMap: async (inputs: Inputs<A[0]>, { ordered = true }: Pick<MapOptions, "ordered"> = {}) =>
+      spawnMap<A[0], Awaited<R>>(open({ ordered, spawned: true }), inputs, single),
     describe: () => ({ ...spec }),
   });
   Object.defineProperty(made, "name", { value: spec.name });
@@ -91,52 +89,19 @@ export function makeFunction<A extends unknown[], R>(
     },
   });
   return made;
-
-  async function* pairs(inputs: Inputs<A[0]>): AsyncGenerator<A> {
-    for await (const input of inputs) yield [input] as unknown as A; // map is for functions of one argument
-  }
 }
 
-function start(app: string, name: string, args: unknown[], origin: CallOrigin): RemoteCall {
-  const channel: Channel | undefined = currentChannel();
+/** The channel, where there is one and the function can be asked for. */
+function channelFor(name: string): Channel {
+  const channel = currentChannel();
   if (!channel)
     throw new Error(`${name || "this function"}: a remote call needs hob; run it with \`hob run FILE::${name || "NAME"}\``);
   if (!name)
     throw new Error('a function that is called remotely needs a name: export it as a constant, or give the option name: "…"');
-  const positional = args.map((argument, at) => encodeValue(argument, `argument ${at + 1} of ${name}`, "pass"));
-  return channel.start(app, name, `[${positional.join(",")}]`, origin);
+  return channel;
 }
 
-async function* each<A extends unknown[], R>(
-  inputs: Inputs<A>,
-  spawn: (...args: A) => Call<R>,
-  options: MapOptions,
-): AsyncGenerator<R> {
-  const { ordered = true, returnExceptions = false } = options;
-  type Done = { call: Call<R>; value: R } | { call: Call<R>; error: unknown };
-  const waiting = new Map<Call<R>, Promise<Done>>();
-
-  async function next(): Promise<R> {
-    const promises = [...waiting.values()];
-    const done = await (ordered ? (promises[0] as Promise<Done>) : Promise.race(promises));
-    waiting.delete(done.call);
-    if (!("error" in done)) return done.value;
-    if (returnExceptions) return done.error as R;
-    throw done.error;
-  }
-
-  try {
-    for await (const args of inputs) {
-      if (waiting.size >= inFlight) yield await next();
-      const call = spawn(...args);
-      const settled = call.get().then(
-        (value): Done => ({ call, value }),
-        (error: unknown): Done => ({ call, error }),
-      );
-      waiting.set(call, settled);
-    }
-    while (waiting.size > 0) yield await next();
-  } finally {
-    for (const call of waiting.keys()) call.cancel();
-  }
+/** A JSON array. */
+function encodeAll(name: string, args: readonly unknown[]): string {
+  return `[${args.map((argument, at) => encodeValue(argument, `argument ${at + 1} of ${name}`, "pass")).join(",")}]`;
 }

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Harness, type Language, languages, startHarness } from "./harness.ts";
+import { createMapPool } from "./map-pool.ts";
 import { allFunctions, mainModule, programs } from "./programs.ts";
 
 interface Case {
@@ -178,27 +179,13 @@ const cases: Case[] = [
       const refused = await harness.call(snapshot, "ask", ["bad"]);
       expect(refused.failure).toMatchObject({ kind: "exception", type: expect.stringContaining("RemoteError") });
       expect(refused.failure?.traceback).toMatch(/remote traceback:\s+far away/);
+      harness.onMap = createMapPool(
+        (head, payload) => harness.runner.mapNews(head, payload),
+        ([argument]) => argument,
+      ).hear;
       expect((await harness.call(snapshot, "ask_many", [200])).value).toEqual([...Array(200).keys()]);
       expect((await harness.call(snapshot, "ask_later")).value).toEqual([0, 2]);
       expect(harness.childCancels).toContain(harness.childCalls.at(-2)?.id);
-    },
-  },
-  {
-    name: "keeps at most 64 calls of a map under way, and gives results in order however they come",
-    async run(harness, snapshot) {
-      const held: { id: string; json: Buffer }[] = [];
-      let most = 0;
-      harness.answer = (child) => {
-        held.push({ id: child.id, json: Buffer.from(child.positional.subarray(1, -1)) });
-        most = Math.max(most, held.length);
-        if (held.length < 64 && held.at(-1)?.json.toString() !== "199") return;
-        // On a later turn, so that calls sent beyond the limit are seen first; the newest first.
-        setImmediate(() => {
-          for (const { id, json } of held.splice(0).reverse()) harness.runner.childFinished(id, { result: { json } });
-        });
-      };
-      expect((await harness.call(snapshot, "ask_many", [200])).value).toEqual([...Array(200).keys()]);
-      expect(most).toBe(64);
     },
   },
   {

@@ -9,7 +9,16 @@ import type { Duplex } from "node:stream";
 import { build } from "esbuild";
 import { runnerCommand } from "../../agent/runner/command.ts";
 import { connectRunner } from "../../agent/runner/connect.ts";
-import type { CallOutcome, ChildCall, LoadRequest, OutputLine, Runner } from "../../agent/runner/runner.ts";
+import type {
+  CallOutcome,
+  ChildCall,
+  InputResult,
+  InputsEnd,
+  LoadRequest,
+  MapFrame,
+  OutputLine,
+  Runner,
+} from "../../agent/runner/runner.ts";
 import { sha256 } from "../../base/content-folder.ts";
 import { installRoot } from "../../base/install.ts";
 
@@ -27,6 +36,8 @@ export interface Harness extends AsyncDisposable {
   unloaded: string[];
   /** What answers the calls that functions make; by default nothing does. */
   answer: (child: ChildCall) => void;
+  /** What hears of the maps that functions make. */
+  onMap: (frame: MapFrame) => void;
   /** Writes the files, and loads them as a new snapshot: whole at first, then as a delta. `functions` are MODULE::NAME. */
   load(
     files: Record<string, string>,
@@ -36,6 +47,13 @@ export interface Harness extends AsyncDisposable {
   /** The same, without loading it. */
   prepare(files: Record<string, string>, functions: string[], retire?: string[]): Promise<LoadRequest>;
   call(snapshot: string, name: string, args?: unknown[], options?: CallOptions): Promise<CallOutcome & { value?: unknown }>;
+  /** Inputs of a map, each with one argument: what came of them, with all results as they came. */
+  inputs(
+    snapshot: string,
+    name: string,
+    values: unknown[],
+    options?: { map?: string; timeoutMs?: number; heard?: (results: InputResult[]) => void },
+  ): { results: InputResult[]; values(): unknown[]; ended: Promise<InputsEnd>; cancel(): void };
   /** Lets the function `which` return. */
   go(): void;
   /** Resolves with the first line of which `text` is a part. */
@@ -91,6 +109,7 @@ export async function startHarness(language: Language): Promise<Harness> {
       full.answer(request);
     },
     childCancel: (id) => harness.childCancels.push(id),
+    map: (frame) => full.onMap(frame),
     unloaded: (snapshot) => harness.unloaded.push(snapshot),
   });
 
@@ -144,6 +163,7 @@ export async function startHarness(language: Language): Promise<Harness> {
   const full: Harness = Object.assign(harness, {
     runner,
     answer: () => {},
+    onMap: () => {},
     prepare,
     async load(files: Record<string, string>, functions: string[], retire?: string[]) {
       const request = await prepare(files, functions, retire);
@@ -161,6 +181,31 @@ export async function startHarness(language: Language): Promise<Harness> {
         timeoutMs: options.timeoutMs ?? 0,
       });
       return outcome.result ? { ...outcome, value: JSON.parse(outcome.result.json.toString()) as unknown } : outcome;
+    },
+    inputs(
+      snapshot: string,
+      name: string,
+      given: unknown[],
+      options: { map?: string; timeoutMs?: number; heard?: (results: InputResult[]) => void } = {},
+    ) {
+      const results: InputResult[] = [];
+      const request = {
+        map: options.map ?? "map-1",
+        ...{ snapshot, function: name, version: versions.get(`${snapshot} ${name}`) ?? "" },
+        inputs: given.map((value, index) => {
+          return { index, positional: Buffer.from(JSON.stringify([value])), keywords: new Uint8Array() };
+        }),
+        timeoutMs: options.timeoutMs ?? 0,
+      };
+      const running = runner.inputs(request, (more) => {
+        results.push(...more);
+        options.heard?.(more);
+      });
+      const pairOf = ({ index, result, failure: failed }: InputResult) => [
+        index,
+        result ? (JSON.parse(result.json.toString()) as unknown) : `${failed?.kind}: ${failed?.message}`,
+      ];
+      return { ...running, results, values: () => results.map(pairOf) };
     },
     go: () => writeFileSync(join(root, "go"), ""),
     line(text: string) {

@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import { afterAll, describe, expect, it } from "vitest";
 import { createFrameDecoder, cutPayload, encodeFrame, type Frame } from "../../agent/runner/frames.ts";
 import { installRoot } from "../../base/install.ts";
+import { createMapPool } from "./map-pool.ts";
 
 const python = "/usr/bin/python3";
 const sdk = join(installRoot, "sdk/python");
@@ -207,6 +208,12 @@ def fails():
       stdio: ["ignore", "pipe", "inherit", "pipe"],
     });
     const socket = child.stdio[3] as Duplex;
+    const pool = createMapPool(
+      (head, payload) => {
+        for (const bytes of encodeFrame("mapNews", head, payload)) socket.write(bytes);
+      },
+      (input) => (respond(input) as { value?: unknown }).value,
+    );
     const decode = createFrameDecoder();
     const done = Promise.withResolvers<Frame & { name: "result" }>();
     let text = "";
@@ -216,6 +223,7 @@ def fails():
     socket.on("data", (piece: Buffer) => {
       for (const frame of decode(piece)) {
         if (frame.name === "result") done.resolve(frame);
+        if (frame.name === "map" || frame.name === "mapInputs" || frame.name === "mapTake") pool.hear(frame);
         if (frame.name !== "childCall") continue;
         const [positional = ""] = cutPayload(frame, [frame.head.positional, frame.head.keywords]).map(String);
         const { failure, value } = respond(JSON.parse(positional) as unknown[]) as { failure?: never; value?: unknown };

@@ -34,6 +34,7 @@ const workbench: Workbench = {
     record("cancel", call);
     play("cancel");
   },
+  dialMap: (app) => Promise.reject(new HobError("unavailable", `${app}: there is no pool here`)),
   pin(app, name, positional, keywords) {
     record("pin", app, name, positional, keywords);
     play("pin");

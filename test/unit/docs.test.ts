@@ -15,6 +15,7 @@ const documents = [
   "CONTRIBUTING.md",
   "docs/calls.md",
   "docs/cli.md",
+  "docs/maps.md",
   "docs/images.md",
   "docs/security.md",
   "docs/scheduling.md",

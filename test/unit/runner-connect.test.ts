@@ -25,6 +25,7 @@ function pair() {
     started: () => {},
     childCall: () => {},
     childCancel: () => {},
+    map: () => {},
     unloaded: () => {},
   };
   return {

@@ -127,6 +127,7 @@ export function createPlayer({ header, events, speed, step, clockMs }: PlayerOpt
       // What control kept in its store was not recorded.
       value: (value) => (value.json.length > 0 ? Promise.resolve(value.json) : refuse()),
       cancel: refuse,
+      dialMap: refuse,
       pin: refuse,
       unpin: refuse,
       pause: () => {}, // the screen pauses the replay instead

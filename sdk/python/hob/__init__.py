@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .errors import ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError
     from .function import Call, Function
     from .image import Image
+    from .maps import MapCall
     from .retries import Retries
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CallTimeout",
     "Function",
     "Image",
+    "MapCall",
     "OutOfMemory",
     "ProcessEnded",
     "RemoteError",
@@ -28,7 +30,17 @@ __all__ = [
     "method",
 ]
 
-_homes = {"App": "app", "Call": "function", "Function": "function", "Image": "image", "Retries": "retries", "enter": "classes", "exit": "classes", "method": "classes"}
+_homes = {
+    "App": "app",
+    "Call": "function",
+    "Function": "function",
+    "Image": "image",
+    "MapCall": "maps",
+    "Retries": "retries",
+    "enter": "classes",
+    "exit": "classes",
+    "method": "classes",
+}
 
 
 def __getattr__(name: str) -> object:

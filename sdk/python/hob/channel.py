@@ -42,9 +42,15 @@ class Channel:
         self._requests: deque[frames.Frame] = deque()
         self._pending: set[str] = set()
         self._finished: dict[str, frames.Frame] = {}
+        self._maps: dict[str, Callable[[frames.Frame], None]] = {}
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a process that user code forked from the channel's."""
+        return os.getpid() != self._pid
 
     def send(self, kind: int, head: dict, *payload: bytes) -> None:
-        if os.getpid() != self._pid:
+        if self.forked:
             _end_fork(head)
         data = memoryview(frames.encode(kind, head, *payload))
         with self._sending:
@@ -58,7 +64,7 @@ class Channel:
 
     def start(self, app: str, function: str, arguments: tuple[bytes, bytes], origin: str) -> str:
         """Sends the call; `arguments` are a JSON array and a JSON object or nothing."""
-        if os.getpid() != self._pid:
+        if self.forked:
             raise RuntimeError(f"{function}: a process forked by a function cannot make remote calls; make them in the function itself")
         call = os.urandom(8).hex()
         with self._changed:
@@ -96,6 +102,33 @@ class Channel:
         if done is None and not self._ended:
             self.cancel(call)
 
+    def open_map(self, made: str, hear: Callable[[frames.Frame], None], head: dict) -> None:
+        """`hear` is told of the map's news, under this channel's lock."""
+        if self.forked:
+            raise RuntimeError(f"{head['function']}: a process forked by a function cannot make remote calls; make them in the function itself")
+        with self._changed:
+            self._maps[made] = hear
+        self.send(frames.MAP, head)
+
+    def close_map(self, made: str) -> None:
+        with self._changed:
+            self._maps.pop(made, None)
+
+    def settle(self, ready: Callable[[], bool]) -> None:
+        """Waits until that holds of what maps have been told."""
+        self._wait(lambda: ready() or self._ended, None)
+        if self._ended and not ready():
+            raise ConnectionError("the connection to hob has ended while a map was running")
+
+    def poll(self) -> None:
+        """Takes what has come, and waits for nothing."""
+        with self._changed:
+            if not self._reading:
+                data = self._read(0)
+                if data is not None:
+                    self._accept(data)
+                    self._changed.notify_all()
+
     def _wait(self, ready: Callable[[], bool], timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
@@ -130,7 +163,13 @@ class Channel:
         if not data:
             self._ended = True
         for frame in self._decoder.feed(data):
-            if frame.kind != frames.CHILD_RESULT:
+            if frame.kind == frames.MAP_NEWS:
+                hear = self._maps.get(frame.head["map"])
+                if hear is not None:
+                    hear(frame)
+                    if frame.head.get("finished"):
+                        del self._maps[frame.head["map"]]
+            elif frame.kind != frames.CHILD_RESULT:
                 self._requests.append(frame)
             elif frame.head["id"] in self._pending:
                 self._finished[frame.head["id"]] = frame

@@ -12,6 +12,8 @@ CANCEL = 3
 CHILD_RESULT = 4
 FINISH = 5
 ROUSE = 6
+INPUTS = 7
+MAP_NEWS = 8
 # Runner → agent.
 READY = 65
 LOADED = 66
@@ -21,6 +23,11 @@ RESULT = 69
 CHILD_CALL = 70
 CHILD_CANCEL = 71
 UNLOADED = 72
+RESULTS = 73
+MAP = 74
+MAP_INPUTS = 75
+MAP_TAKE = 76
+MAP_CANCEL = 77
 
 NAMES = {
     LOAD: "load",
@@ -29,6 +36,8 @@ NAMES = {
     CHILD_RESULT: "childResult",
     FINISH: "finish",
     ROUSE: "rouse",
+    INPUTS: "inputs",
+    MAP_NEWS: "mapNews",
     READY: "ready",
     LOADED: "loaded",
     STARTED: "started",
@@ -37,6 +46,11 @@ NAMES = {
     CHILD_CALL: "childCall",
     CHILD_CANCEL: "childCancel",
     UNLOADED: "unloaded",
+    RESULTS: "results",
+    MAP: "map",
+    MAP_INPUTS: "mapInputs",
+    MAP_TAKE: "mapTake",
+    MAP_CANCEL: "mapCancel",
 }
 
 PROTOCOL = 1
@@ -70,6 +84,11 @@ class Frame:
             except ValueError as error:
                 raise FrameError(f"a {NAMES[self.kind]} frame's head is not JSON: {error}") from None
         return self._head
+
+    @property
+    def head_end(self) -> int:
+        """Where the payload begins in `raw`."""
+        return self._head_end
 
     @property
     def payload(self) -> bytes:

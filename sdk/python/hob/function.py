@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
 
 from . import channel as channels
+from . import maps
 from .errors import remote_error
 from .values import decode, encode
 
@@ -23,8 +23,7 @@ else:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Calls of one map that are under way at a time.
-IN_FLIGHT = 64
+Inputs = Union[Iterable[R], AsyncIterable[R]]
 
 
 class Call(Generic[R]):
@@ -87,39 +86,18 @@ class Function(Generic[P, R]):
         channel = self._channel()
         return Call(channel, self._start(channel, args, kwargs, "spawn"))
 
-    def map(self, inputs: Iterable[Any], *, ordered: bool = True, return_exceptions: bool = False) -> Iterator[R]:
-        """The results for each input, as they come in the inputs' order; with ordered=False, in the order in which they finish."""
-        return self._each(((item,) for item in inputs), ordered, return_exceptions)
+    def map(self, inputs: Inputs[Any], *, ordered: bool = True, return_exceptions: bool = False) -> Iterator[R]:
+        """The result of each input, as they come in the inputs' order; with ordered=False, in the order in which they finish. The inputs may be
+        endless: no more of them are taken than the pool works on."""
+        return maps.each(self._channel(), (self.app, self.name), maps.tuples(inputs, False), ordered, return_exceptions)
 
-    def starmap(self, inputs: Iterable[Iterable[Any]], *, ordered: bool = True, return_exceptions: bool = False) -> Iterator[R]:
+    def starmap(self, inputs: Inputs[Iterable[Any]], *, ordered: bool = True, return_exceptions: bool = False) -> Iterator[R]:
         """Like map, with each input a list of arguments."""
-        return self._each((tuple(item) for item in inputs), ordered, return_exceptions)
+        return maps.each(self._channel(), (self.app, self.name), maps.tuples(inputs, True), ordered, return_exceptions)
 
-    def _each(self, inputs: Iterable[tuple], ordered: bool, return_exceptions: bool) -> Iterator[R]:
-        channel = self._channel()
-        waiting: deque[str] = deque()
-
-        def next_outcome() -> R:
-            finished = channel.wait((waiting[0],) if ordered else waiting)
-            assert finished is not None  # no timeout was given
-            waiting.remove(finished)
-            outcome = _outcome(channel, finished)
-            if not isinstance(outcome, BaseException):
-                return outcome[0]
-            if return_exceptions:
-                return outcome  # type: ignore[return-value]
-            raise outcome
-
-        try:
-            for args in inputs:
-                if len(waiting) >= IN_FLIGHT:
-                    yield next_outcome()
-                waiting.append(self._start(channel, args, {}, "map"))
-            while waiting:
-                yield next_outcome()
-        finally:
-            for call in waiting:
-                channel.forget(call)
+    def spawn_map(self, inputs: Inputs[Any], *, ordered: bool = True) -> maps.MapCall[R]:
+        """Hands all inputs to the pool and returns. The map goes on when the function that made it has returned."""
+        return maps.spawn(self._channel(), (self.app, self.name), maps.tuples(inputs, False), ordered)
 
     def _channel(self) -> channels.Channel:
         if channels.current is None:

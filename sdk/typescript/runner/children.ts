@@ -5,8 +5,8 @@ import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { createFrameDecoder, type Frame, type Heads } from "./frames.ts";
 import { createLineCutter, type LineCutter, type Lines } from "./output.ts";
-
-export type CallFrame = Frame & { name: "call" };
+import { openProgressFile, type ProgressFile } from "./progress.ts";
+import type { Work } from "./work.ts";
 
 export interface Child {
   readonly process: ChildProcess;
@@ -14,10 +14,11 @@ export interface Child {
   readonly cutters: Record<"stdout" | "stderr", LineCutter>;
   readonly serves: Map<string, Set<string>>; // snapshot → its versions; none while it is a spare
   loads: PendingLoad[]; // not answered yet
-  readonly running: Map<string, CallFrame>; // the calls that it was given
-  readonly dropped: Map<string, number>; // bytes of a call's output
+  readonly progress: ProgressFile;
+  readonly running: Map<string, Work>; // what it was given, by its keys
+  readonly dropped: Map<string, number>; // bytes of its output, by the same
   readonly ran: Set<string>; // functions whose calls may have left state behind
-  queue: CallFrame[];
+  queue: Work[];
   patched: boolean; // its code is no longer that of one snapshot
   ending: boolean; // is given nothing more
   expected: boolean; // we asked it to end
@@ -42,8 +43,9 @@ const graceMs = 2_000;
 const entry = fileURLToPath(new URL("./process.ts", import.meta.url));
 
 export function startChild(events: ChildEvents): Child {
+  const progress = openProgressFile();
   const started = spawn(process.execPath, ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning", entry], {
-    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", "pipe", progress.fd < 0 ? "ignore" : progress.fd],
     detached: true, // a process group of its own, with what it starts
   });
   const child: Child = {
@@ -51,6 +53,7 @@ export function startChild(events: ChildEvents): Child {
     socket: started.stdio[3] as Duplex,
     cutters: { stdout: createLineCutter(), stderr: createLineCutter() },
     serves: new Map(),
+    progress,
     loads: [],
     running: new Map(),
     dropped: new Map(),

@@ -7,6 +7,8 @@ export const frameNumbers = {
   childResult: 4,
   finish: 5,
   rouse: 6,
+  inputs: 7,
+  mapNews: 8,
   ready: 65,
   loaded: 66,
   started: 67,
@@ -15,6 +17,11 @@ export const frameNumbers = {
   childCall: 70,
   childCancel: 71,
   unloaded: 72,
+  results: 73,
+  map: 74,
+  mapInputs: 75,
+  mapTake: 76,
+  mapCancel: 77,
 } as const;
 
 export type FrameName = keyof typeof frameNumbers;
@@ -47,6 +54,53 @@ export interface Patch {
   bundle: string;
 }
 
+/** Inputs of a map for one process; `inputs` is the agent's number for them. */
+export interface InputsHead {
+  inputs: number;
+  map: string;
+  snapshot: string;
+  version: string;
+  function: string;
+  indexes: number[];
+  sizes: number[];
+  keywords?: number[]; // none has any where it is left out
+}
+
+/** Results from position `first` on; a size of -1 is the next of `failures`. */
+export interface ResultsHead {
+  inputs: number;
+  first: number;
+  sizes: number[];
+  failures: Failure[];
+  runMs: number;
+  droppedBytes?: number;
+  last?: boolean; // nothing more comes
+  failure?: Failure; // of the input at `guilty`, else of all that have no result
+  guilty?: number;
+}
+
+/** A map that a function makes. */
+interface MapHead {
+  map: string;
+  parent: string;
+  app: string;
+  function: string;
+  ordered: boolean;
+  spawned: boolean; // it goes on when who made it has ended
+}
+
+/** What has become of such a map: inputs that may be sent, results, its end. */
+interface MapNews {
+  map: string;
+  recorded?: number; // inputs below this index are kept
+  until?: number; // inputs below this index may be sent
+  indexes?: number[]; // of the results in the payload
+  sizes?: number[];
+  failures?: Failure[];
+  finished?: boolean; // nothing more comes
+  failure?: Failure; // of the map as a whole
+}
+
 export interface Heads {
   load: {
     load: number;
@@ -58,19 +112,21 @@ export interface Heads {
     retire: string[];
   };
   call: { call: string; snapshot: string; version: string; function: string; positional: number; keywords: number };
-  cancel: { call?: string; load?: number };
+  cancel: { call?: string; load?: number; inputs?: number };
+  inputs: InputsHead;
+  mapNews: MapNews;
   childResult: { id: string; failure?: Failure };
   ready: { protocol: number; language: string; interpreter: string };
   loaded: { load: number; tier?: "patch" | "fork"; reason?: string; failure?: Failure };
-  started: { call: string; timeMs: number };
-  output: { call: string; stream: string; timeMs: number; dropped: number };
+  started: { call: string; timeMs: number } | { inputs: number; timeMs: number };
+  output: { call: string; index?: number; stream: string; timeMs: number; dropped: number };
   result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure };
   childCall: {
     id: string;
     parent: string;
     app: string;
     function: string;
-    origin: "function" | "map" | "spawn";
+    origin: "function" | "spawn";
     positional: number;
     keywords: number;
   };
@@ -78,6 +134,11 @@ export interface Heads {
   finish: Record<string, never>;
   rouse: Record<string, never>;
   unloaded: { snapshot: string };
+  results: ResultsHead;
+  map: MapHead;
+  mapInputs: { map: string; first: number; sizes: number[]; last: boolean };
+  mapTake: { map: string; results: number };
+  mapCancel: { map: string };
 }
 
 /** `raw` is the whole frame: passing it on costs nothing. */

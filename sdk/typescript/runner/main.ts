@@ -2,7 +2,7 @@
 
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
-import { afterOutput, type CallFrame, type Child, killChild, type PendingLoad, stopChild } from "./children.ts";
+import { afterOutput, type Child, killChild, type PendingLoad, stopChild } from "./children.ts";
 import {
   createFrameDecoder,
   cutPayload,
@@ -17,6 +17,7 @@ import {
 } from "./frames.ts";
 import type { Lines } from "./output.ts";
 import { createSpares } from "./spares.ts";
+import { keyOf, nameOf, refusal, speakerOf, type Work } from "./work.ts";
 
 /** Bundles kept, for processes that have to be started again; the oldest go first. */
 const keptBundleBytes = 64 << 20;
@@ -35,6 +36,7 @@ interface Loading {
 
 const agent = new Socket({ fd: 3 });
 const callers = new Map<string, Child>(); // by the calls that their functions made
+const mappers = new Map<string, Child>(); // by the maps that their functions made
 const bundles = new Map<string, Buffer>(); // oldest first
 const versions = new Map<string, Map<string, Version>>(); // snapshot → version digest → version
 const secrets = new Map<string, Record<string, string>>(); // by snapshot
@@ -49,8 +51,8 @@ function send<K extends FrameName>(name: K, head: Heads[K], ...payload: Uint8Arr
   agent.write(encodeFrame(name, head, ...payload));
 }
 
-function answer(call: string, failure: Failure, droppedBytes = 0): void {
-  send("result", { call, runMs: 0, droppedBytes, failure });
+function refuse(work: Work, failure: Failure, droppedBytes = 0, guilty?: number): void {
+  agent.write(refusal(work, failure, droppedBytes, guilty));
 }
 
 // What the agent asks
@@ -61,6 +63,7 @@ function fromAgent(frame: Frame): void {
       if (!finishing) load(frame.head, frame.payload); // else our end is the answer
       break;
     case "call":
+    case "inputs":
       if (!finishing) call(frame);
       break;
     case "cancel":
@@ -69,6 +72,10 @@ function fromAgent(frame: Frame): void {
     case "childResult":
       callers.get(frame.head.id)?.socket.write(frame.raw);
       callers.delete(frame.head.id);
+      break;
+    case "mapNews":
+      mappers.get(frame.head.map)?.socket.write(frame.raw);
+      if (frame.head.finished) mappers.delete(frame.head.map);
       break;
     case "rouse":
       for (const child of spares.all) if (child.serves.size > 0 && !child.ending) child.socket.write(frame.raw);
@@ -157,7 +164,7 @@ function give(child: Child, pending: PendingLoad, patches: Patch[] = []): void {
   child.socket.write(encodeFrame("load", head, ...texts));
 }
 
-function call(frame: CallFrame): void {
+function call(frame: Work): void {
   const { snapshot, version } = frame.head;
   const serving = [...spares.all].find((child) => !child.ending && child.serves.get(snapshot)?.has(version));
   let child = serving ?? open(snapshot);
@@ -166,7 +173,7 @@ function call(frame: CallFrame): void {
   if (!child) {
     if (!known) {
       const message = `${frame.head.function}: snapshot ${snapshot.slice(0, 12)} has not been loaded here`;
-      answer(frame.head.call, { kind: "load", message });
+      refuse(frame, { kind: "load", message });
       return;
     }
     child = spares.take(); // its former process has ended, or goes on with other code
@@ -181,7 +188,7 @@ function open(snapshot: string): Child | undefined {
   return [...spares.all].find((child) => !child.ending && !child.patched && child.serves.has(snapshot));
 }
 
-const concurrencyOf = ({ head }: CallFrame): number => versions.get(head.snapshot)?.get(head.version)?.concurrency || 1;
+const concurrencyOf = ({ head }: Work): number => versions.get(head.snapshot)?.get(head.version)?.concurrency || 1;
 
 function giveCalls(child: Child): void {
   while (child.loads.length === 0 && !child.ending) {
@@ -189,12 +196,12 @@ function giveCalls(child: Child): void {
     if (!frame || child.running.size >= Math.min(...[frame, ...child.running.values()].map(concurrencyOf))) break;
     child.queue.shift();
     if (child.running.size === 0) flushOutput(child);
-    const { call: id, snapshot, version } = frame.head;
-    child.running.set(id, frame);
+    const { snapshot, version } = frame.head;
+    child.running.set(keyOf(frame.head), frame);
     const called = versions.get(snapshot)?.get(version);
     if (called?.keepsState) child.ran.add(called.function);
     child.socket.write(frame.raw);
-    send("started", { call: id, timeMs: Date.now() });
+    send("started", { ...nameOf(frame), timeMs: Date.now() });
   }
   release(child);
 }
@@ -211,25 +218,25 @@ function release(child: Child): void {
   for (const snapshot of gone) forget(snapshot);
 }
 
-/** By call, or by load: then the process that is still importing ends. */
+/** By call, by inputs, or by load: then the process that is still importing ends. */
 function cancel(head: Heads["cancel"]): void {
   for (const child of spares.all) {
-    const id = head.call ?? "";
-    const loads = head.call === undefined && child.loads.some((pending) => pending.load === head.load);
+    const id = keyOf(head);
+    const loads = id === "" && child.loads.some((pending) => pending.load === head.load);
     if (loads || (child.running.has(id) && child.running.size === 1)) {
       stopChild(child, "SIGTERM");
       return;
     }
     if (child.running.has(id)) {
       // The others in it go on, unless it does not even take the message.
-      child.socket.write(encodeFrame("cancel", { call: id }));
+      child.socket.write(encodeFrame("cancel", head));
       setTimeout(() => child.running.has(id) && stopChild(child, "SIGTERM"), cancelMs).unref();
       return;
     }
-    const at = child.queue.findIndex((frame) => frame.head.call === id);
-    if (at >= 0) {
-      child.queue.splice(at, 1);
-      answer(id, { kind: "cancelled", message: "cancelled before it began" });
+    const waiting = child.queue.find((frame) => keyOf(frame.head) === id);
+    if (waiting) {
+      child.queue.splice(child.queue.indexOf(waiting), 1);
+      refuse(waiting, { kind: "cancelled", message: "cancelled before it began" });
       return;
     }
   }
@@ -270,7 +277,8 @@ function leave(): void {
 function fromChild(child: Child, frame: Frame): void {
   switch (frame.name) {
     case "result":
-      if (child.running.has(frame.head.call)) afterOutput(() => passResult(child, frame));
+    case "results":
+      if (child.running.has(keyOf(frame.head))) afterOutput(() => passResult(child, frame));
       return;
     case "loaded":
       afterOutput(() => passLoaded(child, frame));
@@ -279,12 +287,19 @@ function fromChild(child: Child, frame: Frame): void {
       callers.set(frame.head.id, child);
       agent.write(frame.raw);
       return;
+    case "map":
+      mappers.set(frame.head.map, child);
+      agent.write(frame.raw);
+      return;
+    case "mapInputs":
+    case "mapTake":
+    case "mapCancel":
     case "childCancel":
       agent.write(frame.raw);
       return;
-    case "output": // of one of several calls
+    case "output": // of one of several calls, or of an input
       if (agent.writableLength <= queuedOutputBytes) agent.write(frame.raw);
-      else addDropped(child, frame.head.call, frame.head.dropped + frame.payload.byteLength + 1);
+      else addDropped(child, speakerKey(child, frame.head.call), frame.head.dropped + frame.payload.byteLength + 1);
       return;
     case "finish":
       child.ending = true; // it has caught what nobody did
@@ -295,14 +310,16 @@ function fromChild(child: Child, frame: Frame): void {
   }
 }
 
-function passResult(child: Child, frame: Frame & { name: "result" }): void {
+function passResult(child: Child, frame: Frame & { name: "result" | "results" }): void {
   flushOutput(child);
-  const dropped = child.dropped.get(frame.head.call) ?? 0;
+  const key = keyOf(frame.head);
+  const dropped = child.dropped.get(key) ?? 0;
   const droppedBytes = dropped + (frame.head.droppedBytes ?? 0);
-  if (dropped > 0) send("result", { ...frame.head, droppedBytes }, frame.payload);
+  child.dropped.delete(key);
+  if (dropped > 0) agent.write(encodeFrame(frame.name, { ...frame.head, droppedBytes } as never, frame.payload));
   else agent.write(frame.raw);
-  child.running.delete(frame.head.call);
-  child.dropped.delete(frame.head.call);
+  if (frame.name === "results" && !frame.head.last) return;
+  child.running.delete(key);
   if (child.ending && child.running.size === 0) stopChild(child, "in order");
   else giveCalls(child);
 }
@@ -332,6 +349,14 @@ function addDropped(child: Child, id: string, bytes: number): void {
 
 /** Output that nobody can be named for is that of the call that has run longest. */
 const speaker = (child: Child): string => child.running.keys().next().value ?? "";
+/** The call, or the map, that what has this key is known by. */
+const said = (child: Child, key: string): string => {
+  const work = child.running.get(key);
+  return work ? speakerOf(work) : key;
+};
+/** The other way. */
+const speakerKey = (child: Child, call: string): string =>
+  child.running.has(call) ? call : ([...child.running].find(([, work]) => speakerOf(work) === call)?.[0] ?? call);
 
 function output(child: Child, stream: "stdout" | "stderr", groups: Lines[]): void {
   for (const { dropped, text } of groups) {
@@ -340,7 +365,7 @@ function output(child: Child, stream: "stdout" | "stderr", groups: Lines[]): voi
       continue;
     }
     addDropped(child, speaker(child), dropped);
-    send("output", { call: speaker(child), stream, timeMs: Date.now(), dropped }, text);
+    send("output", { call: said(child, speaker(child)), stream, timeMs: Date.now(), dropped }, text);
   }
 }
 
@@ -355,9 +380,13 @@ function ended(child: Child, kind: "exit" | "signal", how: string): void {
   flushOutput(child);
   spares.forget(child);
   for (const [id, caller] of callers) if (caller === child) callers.delete(id);
-  for (const [id] of child.running) {
-    answer(id, { kind, message: `the process that ran the call ${how}` }, child.dropped.get(id));
+  for (const [id, caller] of mappers) if (caller === child) mappers.delete(id);
+  for (const [key, work] of child.running) {
+    const what = work.name === "call" ? "call" : "input";
+    const guilty = work.name === "call" ? undefined : child.progress.positionOf(work.head.inputs);
+    refuse(work, { kind, message: `the process that ran the ${what} ${how}` }, child.dropped.get(key), guilty);
   }
+  child.progress[Symbol.dispose]();
   const failure: Failure = { kind: "load", message: `the process that imported the project ${how}` };
   const [patches, imports] = [child.loads.filter(({ patch }) => patch), child.loads.filter(({ patch }) => !patch)];
   for (const { load: id } of finishing ? child.loads : imports) partDone(id, failure);
@@ -372,7 +401,7 @@ function ended(child: Child, kind: "exit" | "signal", how: string): void {
   }
   for (const snapshot of child.serves.keys()) forget(snapshot);
   if (imports.length > 0) {
-    for (const frame of child.queue) answer(frame.head.call, failure); // another process would die of the same import
+    for (const frame of child.queue) refuse(frame, failure); // another process would die of the same import
     return;
   }
   if (child.running.size === 0 && child.serves.size > 0 && !child.expected) {

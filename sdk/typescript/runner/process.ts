@@ -1,13 +1,11 @@
 // ⑥ The process of a snapshot: evaluates bundles and runs calls, one after the other. Started as a spare, it waits for its load.
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { installChannel } from "../channel.ts";
 import { decodeValue, EncodingError, encodeValue } from "../values.ts";
-import { type Body, callableOf, concurrencyOf, loadVersions, patchVersions, runExitHooks } from "./code.ts";
+import { type Body, type Callable, callableOf, concurrencyOf, loadVersions, patchVersions, runExitHooks } from "./code.ts";
 import { evaluateBundle, installStackTraces } from "./evaluate.ts";
 import { failureOf } from "./failures.ts";
 import {
@@ -22,18 +20,19 @@ import {
   maxHeadBytes,
   protocolVersion,
 } from "./frames.ts";
+import { type InputOutcome, runInputs } from "./inputs.ts";
+import { installLink, type Outcome } from "./link.ts";
 import { native } from "./modules.ts";
-import { createVoices } from "./voices.ts";
-
-type Outcome = { failure: Failure } | { json: string };
+import { createVoices, type Speaker } from "./voices.ts";
+import { keyOf } from "./work.ts";
 
 const folderWaitMs = 5_000;
 const projectRoot = process.env["HOB_PROJECT_ROOT"] || "/project";
 const socket = new Socket({ fd: 3 });
 const decode = createFrameDecoder();
-const children = new Map<string, (outcome: Outcome) => void>(); // calls that functions made
-const running = new Set<string>();
-const within = new AsyncLocalStorage<string>(); // the call that code belongs to
+const running = new Map<string, Speaker>(); // calls and inputs of maps, by their keys
+const within = new AsyncLocalStorage<Speaker>(); // what code belongs to
+const faults = new Map<Speaker, (failure: Failure) => void>(); // inputs that wait for something
 const voices = createVoices(within, (head, text) => send("output", head, text));
 
 function send<K extends FrameName>(name: K, head: Heads[K], ...payload: Uint8Array[]): void {
@@ -44,15 +43,18 @@ function receive(frame: Frame): void {
   if (frame.name === "load")
     void load(frame.head, frame.payload); // never rejects: what is thrown is a failure
   else if (frame.name === "call")
-    void within.run(frame.head.call, () => call(frame.head, frame.payload)); // nor does this
-  else if (frame.name === "childResult") {
-    const { id, failure } = frame.head;
-    children.get(id)?.(failure ? { failure } : { json: frame.payload.toString() });
-    children.delete(id);
-  } else if (frame.name === "cancel" && frame.head.call) {
-    // Other calls run beside it: its answer is no longer waited for, and what it does goes on unheard.
-    finish(frame.head.call, { failure: { kind: "cancelled", message: "cancelled" } }, 0);
-  }
+    void within.run({ call: frame.head.call }, () => call(frame.head, frame.payload)); // nor does this
+  else if (frame.name === "inputs") void inputs(frame.head, frame.payload);
+  else if (frame.name === "cancel") cancel(frame.head);
+  else link.receive(frame);
+}
+
+/** Others run beside it: its answer is no longer waited for, and what it does goes on unheard. */
+function cancel({ call: id, inputs: number }: Heads["cancel"]): void {
+  const failure: Failure = { kind: "cancelled", message: "cancelled" };
+  if (id !== undefined) finish(id, { failure }, 0);
+  else if (number !== undefined && running.delete(keyOf({ inputs: number })))
+    send("results", { inputs: number, first: 0, sizes: [], failures: [], runMs: 0, last: true, failure });
 }
 
 async function load(head: Heads["load"], payload: Buffer): Promise<void> {
@@ -84,7 +86,7 @@ function enter(folder: string): Failure | undefined {
 }
 
 async function call(head: Heads["call"], payload: Buffer): Promise<void> {
-  running.add(head.call);
+  running.set(head.call, within.getStore() ?? { call: head.call });
   if (concurrencyOf(head.version) > 1) voices.separate();
   let beganAtMs = performance.now();
   let ms = 0;
@@ -103,16 +105,79 @@ async function call(head: Heads["call"], payload: Buffer): Promise<void> {
     }
   } catch (error) {
     ms ||= performance.now() - beganAtMs;
-    const message = `${head.function}: ${error instanceof Error ? error.message : ""}`;
-    const encoding: Failure = { kind: "encoding", type: "TypeError", message };
-    outcome = { failure: error instanceof EncodingError ? encoding : failureOf(error, "exception") };
+    outcome = thrown(head.function, error);
   }
   finish(head.call, outcome, ms);
 }
 
+function thrown(name: string, error: unknown): { failure: Failure } {
+  if (!(error instanceof EncodingError)) return { failure: failureOf(error, "exception") };
+  return { failure: { kind: "encoding", type: "TypeError", message: `${name}: ${error.message}` } };
+}
+
+async function inputs(head: Heads["inputs"], payload: Buffer): Promise<void> {
+  const key = keyOf(head);
+  running.set(key, { call: head.map });
+  voices.separate();
+  const found = callableOf(head.version, head.function);
+  if (!("body" in found)) {
+    running.delete(key);
+    send("results", { inputs: head.inputs, first: 0, sizes: [], failures: [], runMs: 0, last: true, failure: found });
+    return;
+  }
+  await runInputs(head, payload, {
+    run: (index, positional, keywords) => {
+      const speaker = { call: head.map, index };
+      running.set(key, speaker);
+      return within.run(speaker, () => input(found, head.function, positional, keywords));
+    },
+    ended: () => !running.has(key),
+    send: (results, pieces) => {
+      if (results.last) running.delete(key);
+      send("results", results, ...pieces);
+    },
+  });
+}
+
+function input(found: Callable, name: string, positional: Buffer, keywords: Buffer): InputOutcome | Promise<InputOutcome> {
+  const speaker = within.getStore() as Speaker;
+  const said = (outcome: InputOutcome): InputOutcome => {
+    voices.end(speaker);
+    return outcome;
+  };
+  try {
+    const args = decodeValue(positional.toString()) as unknown[];
+    const refusal = refusedArguments(name, found.declared, args, keywords.toString());
+    if (refusal) return { failure: refusal };
+    const value = found.body(...args);
+    if (typeof value !== "object" || value === null || !("then" in value || "next" in value))
+      return said({ json: encodeValue(value) });
+    return new Promise((resolve) => {
+      const end = (outcome: InputOutcome): void => {
+        faults.delete(speaker);
+        resolve(said(outcome));
+      };
+      faults.set(speaker, (failure) => end({ failure }));
+      settle(value).then(
+        (settled) => {
+          try {
+            end({ json: encodeValue(settled) });
+          } catch (error) {
+            end(thrown(name, error));
+          }
+        },
+        (error) => end(thrown(name, error)),
+      );
+    });
+  } catch (error) {
+    return said(thrown(name, error));
+  }
+}
+
 function finish(id: string, outcome: Outcome, ms: number): void {
-  if (!running.delete(id)) return; // a cancel or an uncaught exception has already ended it
-  const droppedBytes = voices.end(id);
+  const speaker = running.get(id);
+  if (!speaker || !running.delete(id)) return; // a cancel or an uncaught exception has already ended it
+  const droppedBytes = voices.end(speaker);
   const head = { call: id, runMs: Math.round(ms * 1000) / 1000, ...(droppedBytes > 0 && { droppedBytes }) };
   const json = "json" in outcome ? Buffer.from(outcome.json) : Buffer.alloc(0);
   const limit = maxFrameBytes - maxHeadBytes;
@@ -162,24 +227,16 @@ function refusedArguments(name: string, body: Body, args: unknown[], keywords: s
   return undefined;
 }
 
-installChannel({
-  start(app, functionName, positional, origin) {
-    const id = randomBytes(8).toString("hex");
-    const { promise, resolve } = Promise.withResolvers<Outcome>();
-    children.set(id, resolve);
-    const data = Buffer.from(positional);
-    const sizes = { positional: data.byteLength, keywords: 0 };
-    send("childCall", { id, parent: within.getStore() ?? "", app, function: functionName, origin, ...sizes }, data);
-    return { id, outcome: promise, cancel: () => send("childCancel", { id }) };
-  },
-});
+const link = installLink(within, send);
 
 // Node would print it and end the process, and the call would only be known to have exited.
 // What it leaves is uncertain: the runner gives this process nothing more, and ends it when the calls that it has are done.
 process.on("uncaughtException", (error) => {
   send("finish", {});
-  const guilty = within.getStore() ?? [...running][0] ?? "";
-  if (running.has(guilty)) finish(guilty, { failure: failureOf(error, "exception") }, 0);
+  const speaker = within.getStore() ?? running.values().next().value;
+  const fault = speaker && faults.get(speaker);
+  if (fault) fault(failureOf(error, "exception"));
+  else if (speaker && running.has(speaker.call)) finish(speaker.call, { failure: failureOf(error, "exception") }, 0);
   else console.error(error);
 });
 

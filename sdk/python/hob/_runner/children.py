@@ -11,7 +11,7 @@ import select
 import sys
 
 from .. import frames
-from . import forking
+from . import forking, work
 from .link import Link
 from .output import LineCutter
 from .process import ServingProcess
@@ -39,10 +39,11 @@ class Child:
         self.known: set[str] = set()  # snapshots whose files it knows
         self.loads: list[int] = []  # load frames not answered yet; 0 is one that the agent did not ask for
         self.patching = False  # the loads are patches: calls may be sent after them at once
-        self.running: frames.Frame | None = None  # the call that it was given
+        self.running: frames.Frame | None = None  # the call, or inputs of a map, that it was given
         self.calls = 0  # that it was given so far
         self.dropped = 0  # bytes of this call's output
         self.parent: Child | None = None  # the template that forks it
+        self.guilty: int | None = None  # it has died: the position of the input that it was in
         self.ending = False  # is given nothing more
         self.expected = False  # we asked it to end
         self.terminated = False  # to be signalled as soon as its number is known
@@ -50,8 +51,8 @@ class Child:
 
     @property
     def call(self) -> str:
-        """The one that it runs; "" outside of one."""
-        return self.running.head["call"] if self.running else ""
+        """The one that it runs, or the map that its inputs are of; "" outside of one."""
+        return work.speaker(self.running) if self.running else ""
 
     def hold(self) -> None:
         """From now on what it is sent waits until it is let go."""

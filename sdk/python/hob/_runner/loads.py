@@ -221,7 +221,7 @@ class Loads:
             serving.queue.remove(frame)
             target = self._servings.routes.get((snapshot, frame.head["version"]))
             if target is None:
-                self._zygote.result(frame.head["call"], pending.failure or failures.failure("load", reason))
+                self._zygote.refuse(frame, pending.failure or failures.failure("load", reason))
             else:
                 target.queue.append(frame)
         self._zygote.settle(serving)

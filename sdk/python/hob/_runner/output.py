@@ -114,6 +114,15 @@ class OutputRelay:
             child.dropped += dropped
             self.note(child.call, stream, text, dropped)
 
+    def relay(self, child: Child, frame: frames.Frame) -> None:
+        """Of an input of a map, as its process has cut it."""
+        dropped = frame.head["dropped"]
+        if self._agent.queued_bytes > MAX_QUEUED_BYTES:
+            dropped += len(frame.payload) + 1
+        else:
+            self._agent.send(frame.raw)
+        child.dropped += dropped
+
     def note(self, call: str, stream: str, text: bytes, dropped: int = 0) -> None:
         head = {"call": call, "stream": stream, "timeMs": time.time() * 1000, "dropped": dropped}
         self._agent.send(frames.encode(frames.OUTPUT, head, text))

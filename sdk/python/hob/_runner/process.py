@@ -11,9 +11,10 @@ import types
 
 from .. import channel as channels
 from .. import failures, frames, values
-from . import forking, patching
+from . import forking, inputs, patching, work
 from . import project as sources
 from .instances import Instances
+from .invoking import invoke, settled
 from .practice import practise
 from .project import Project
 
@@ -38,7 +39,8 @@ class ServingProcess:
         self._finder: sources.SourceFinder | None = None
         self._versions: dict[str, dict[str, Any]] = {}  # by digest
         self._functions: dict[str, Callable[..., Any]] = {}  # by digest
-        self._instances = Instances(_settled)
+        self._instances = Instances(settled)
+        self._progress: inputs.Progress | None = None  # from its first inputs of a map on
         self._homeless: dict[str, Any] | None = None  # why it has no project: none of its calls is the code's fault
         self._broken: dict[tuple[str, str], dict[str, Any]] = {}  # (module, class) → why it could not be loaded
 
@@ -52,10 +54,12 @@ class ServingProcess:
         while (frame := self._channel.request()) is not None:
             if frame.kind == frames.LOAD:
                 self._load(frame)
-            elif frame.kind == frames.CALL and frame.head["version"] not in self._versions:
-                self._channel.send(forking.BOUNCED, {"call": frame.head["call"]})
+            elif frame.kind in work.KINDS and frame.head["version"] not in self._versions:
+                self._channel.send(forking.BOUNCED, work.name_of(frame))
             elif frame.kind == frames.CALL:
                 self._call(frame)
+            elif frame.kind == frames.INPUTS:
+                self._inputs(frame)
             elif frame.kind == forking.FORK:
                 self._fork()
         try:
@@ -74,6 +78,7 @@ class ServingProcess:
         self._template = False
         link, self._line = link_and_line
         self._channel = channels.current = channels.Channel(link)
+        self._progress = None
 
     def _load(self, frame: frames.Frame) -> None:
         head = frame.head
@@ -196,17 +201,24 @@ class ServingProcess:
         function = self._look_up(version)
         args, kwargs = values.decode(positional), values.decode(keywords) if keywords else {}
         begin = time.perf_counter()
+        refused, value = invoke(head["function"], function, args, kwargs)
+        return refused, settled(value), begin
+
+    def _inputs(self, frame: frames.Frame) -> None:
+        head = frame.head
+        self._channel.parent = head["map"]
         try:
-            value = function(*args, **kwargs)
-        except TypeError as error:
-            inner = error.__traceback__ and error.__traceback__.tb_next
-            if inner is not None and (inner.tb_next is not None or not hasattr(function, "__wrapped__")):
-                raise
-            refused = _misfit(head["function"], function, args, kwargs)  # it was raised by the call, not in the function
-            if refused is None:
-                raise
-            return refused, None, begin
-        return None, _settled(value), begin
+            version = self._versions[head["version"]]
+            broken = self._ready(version)
+            function = None if broken else self._look_up(version)
+        except BaseException as error:
+            broken, function = failures.from_exception(error, "exception", self._folder), None
+        if function is None:
+            self._channel.send(*work.refusal(frame, broken))
+        else:
+            self._progress = self._progress or inputs.Progress(self._line)
+            inputs.run(frame, function, self._channel, self._progress, self._folder)
+        self._channel.parent = ""
 
     def _look_up(self, version: dict[str, Any]) -> Callable[..., Any]:
         found = self._functions.get(version["digest"])
@@ -220,38 +232,6 @@ class ServingProcess:
                 found = getattr(target, "function", None) or target  # a hob.Function, or what it decorates
             self._functions[version["digest"]] = found
         return found
-
-
-def _misfit(name: str, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any] | None:
-    import inspect  # 6 ms, which no call that fits has to wait for
-
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some built-in callables have none
-        return None
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        return failures.failure("arguments", f"{name}: {error}; it is {name}{signature}", "TypeError")
-    return None
-
-
-_of_coroutine, _of_asyncgen = types.CoroutineType, types.AsyncGeneratorType
-
-
-def _settled(value: Any) -> Any:
-    """Coroutines awaited, generators collected."""
-    if isinstance(value, types.GeneratorType):
-        return list(value)
-    awaited = isinstance(value, (_of_coroutine, _of_asyncgen))
-    if not awaited:
-        return value
-    import asyncio  # the zygote has it where a module defines async functions
-
-    async def collect() -> list[Any]:
-        return [item async for item in value]
-
-    return asyncio.run(collect() if isinstance(value, _of_asyncgen) else value)
 
 
 def _flush_output() -> None:

@@ -11,6 +11,7 @@ from collections import deque
 from .. import failures, frames
 from . import children, forking
 from .children import Child
+from .inputs import progress_of
 from .link import Link
 from .output import OutputRelay
 from .project import Project
@@ -164,6 +165,9 @@ class Processes:
         while child.link.fd >= 0 and self._receive(child):
             pass  # a result that it sent before it died counts
         self.output.drain(child)
+        if child.running and child.running.kind == frames.INPUTS:
+            number, position = progress_of(child.line) or (0, 0)
+            child.guilty = position if number == child.running.head["inputs"] else None
         self._close(child)
         self._kills = deque(kill for kill in self._kills if kill[1] is not child)
         for copy in [copy for copy in self._unborn if copy.parent is child]:

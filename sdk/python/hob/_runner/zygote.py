@@ -10,7 +10,7 @@ import sys
 import time
 
 from .. import failures, frames
-from . import forking
+from . import forking, voice, work
 from .ahead import Ahead
 from .children import Child
 from .link import Link
@@ -45,6 +45,7 @@ class Zygote:
         self._servings = Servings()
         self._retired: set[str] = set()
         self._callers: dict[str, Child] = {}  # by the calls that their functions made
+        self._mappers: dict[str, Child] = {}  # by the maps that their functions made
         self._untidy = 0  # loads since it was last looked for something to forget
         self._finishing = False
         self._together_until = 0.0  # what is held for the agent goes with a result, or then
@@ -63,8 +64,7 @@ class Zygote:
     def run(self) -> NoReturn:
         gc.collect()
         gc.disable()  # a collection here would touch, and so copy, pages that all processes share
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+        voice.install()
         name = sys.implementation.name.replace("cpython", "Python")
         interpreter = f"{name} {'.'.join(map(str, sys.version_info[:3]))}"
         self.send(frames.READY, {"protocol": frames.PROTOCOL, "language": "python", "interpreter": interpreter})
@@ -124,7 +124,7 @@ class Zygote:
     def _from_agent(self, frame: frames.Frame) -> None:
         if frame.kind == frames.LOAD:
             self._load(frame)
-        elif frame.kind == frames.CALL:
+        elif frame.kind in work.KINDS:
             self._call(frame)
         elif frame.kind == frames.CANCEL:
             self._cancel(frame.head)
@@ -132,6 +132,12 @@ class Zygote:
             caller = self._callers.pop(frame.head["id"], None)
             if caller is not None:
                 caller.link.send(frame.raw)
+        elif frame.kind == frames.MAP_NEWS:
+            mapper = self._mappers.get(frame.head["map"])
+            if mapper is not None:
+                mapper.link.send(frame.raw)
+                if frame.head.get("finished"):
+                    del self._mappers[frame.head["map"]]
         elif frame.kind == frames.FINISH:
             self._finish()
         elif frame.kind == frames.ROUSE:
@@ -173,11 +179,11 @@ class Zygote:
             try:
                 serving = self._loads.again(snapshot, [version])
             except OSError as error:
-                self.result(frame.head["call"], no_process(error))
+                self.refuse(frame, no_process(error))
                 return
         if serving is None:
             message = f"{frame.head['function']}: snapshot {snapshot[:12]} has not been loaded here"
-            self.result(frame.head["call"], failures.failure("load", message))
+            self.refuse(frame, failures.failure("load", message))
             return
         serving.queue.append(frame)
         self.give_calls(serving)
@@ -191,7 +197,7 @@ class Zygote:
                 except OSError as error:
                     if any(not child.ending for child in serving.workers):
                         return
-                    self.result(serving.queue.popleft().head["call"], no_process(error))
+                    self.refuse(serving.queue.popleft(), no_process(error))
                     continue
             if child is None or child.loads and not child.patching:
                 return
@@ -223,24 +229,24 @@ class Zygote:
             self._started(frame)
 
     def _started(self, frame: frames.Frame) -> None:
-        self.send(frames.STARTED, {"call": frame.head["call"], "timeMs": time.time() * 1000})
+        self.send(frames.STARTED, {**work.name_of(frame), "timeMs": time.time() * 1000})
 
     def _cancel(self, head: dict[str, Any]) -> None:
-        """By call, or by load: then the process that is still importing ends."""
+        """By call, by inputs, or by load: then the process that is still importing ends."""
         if "load" in head:
             for child in self._loads.children_of(head["load"]):
                 self._processes.terminate(child)
             return
         for child in set(self._processes.by_fd.values()):
-            if child.running and child.running.head["call"] == head["call"]:
+            if child.running and work.is_of(child.running, head):
                 # Should its result cross our signal, it must not have been given another call.
                 self._processes.terminate(child)
                 return
         for serving in self._servings.all:
-            waiting = next((frame for frame in serving.queue if frame.head["call"] == head["call"]), None)
+            waiting = next((frame for frame in serving.queue if work.is_of(frame, head)), None)
             if waiting is not None:
                 serving.queue.remove(waiting)
-                self.result(head["call"], failures.failure("cancelled", "cancelled before it began"))
+                self.refuse(waiting, failures.failure("cancelled", "cancelled before it began"))
                 return
 
     def _finish(self) -> None:
@@ -252,12 +258,15 @@ class Zygote:
     # What processes say
 
     def accept(self, child: Child, frame: frames.Frame) -> None:
-        if frame.kind == frames.RESULT and child.running and frame.head["call"] == child.running.head["call"]:
+        if frame.kind in work.ANSWERS and child.running and work.is_of(child.running, frame.head):
             self._processes.output.drain(child)
+            if frame.kind == frames.RESULTS and not frame.head.get("last"):
+                self._agent.send(frame.raw)
+                return
             child.running = None
             self._together_until = 0.0
             if child.dropped:
-                self.send(frames.RESULT, {**frame.head, "droppedBytes": child.dropped}, frame.payload)
+                self.send(frame.kind, {**frame.head, "droppedBytes": child.dropped}, frame.payload)
             else:
                 self._agent.send(frame.raw)
             self._ahead.served()
@@ -277,7 +286,9 @@ class Zygote:
                 self._together_until = time.monotonic() + _together_s
             if child.serving is not None:
                 self.give_calls(child.serving)
-        elif frame.kind == forking.BOUNCED and child.running and frame.head["call"] == child.running.head["call"]:
+        elif frame.kind == frames.OUTPUT and child.running:
+            self._processes.output.relay(child, frame)
+        elif frame.kind == forking.BOUNCED and child.running and work.is_of(child.running, frame.head):
             call, child.running = child.running, None
             self._call(call)
             if child.serving is not None:
@@ -285,7 +296,10 @@ class Zygote:
         elif frame.kind == frames.CHILD_CALL:
             self._callers[frame.head["id"]] = child
             self._agent.send(frame.raw)
-        elif frame.kind == frames.CHILD_CANCEL:
+        elif frame.kind in (frames.CHILD_CANCEL, frames.MAP_INPUTS, frames.MAP_TAKE, frames.MAP_CANCEL):
+            self._agent.send(frame.raw)
+        elif frame.kind == frames.MAP:
+            self._mappers[frame.head["map"]] = child
             self._agent.send(frame.raw)
 
     # Life and death of processes
@@ -357,6 +371,7 @@ class Zygote:
         if self._ahead.is_spare(child):
             self._ahead.take()
         self._callers = {call: caller for call, caller in self._callers.items() if caller is not child}
+        self._mappers = {made: mapper for made, mapper in self._mappers.items() if mapper is not child}
         serving = child.serving
         if serving is not None:
             if child is serving.template:
@@ -365,11 +380,12 @@ class Zygote:
                 serving.workers.remove(child)
         failed = self._loads.died(child, how)
         if child.running:
-            call, child.running = child.running.head["call"], None
-            self.result(call, failures.failure(kind, f"the process that ran the call {how}"), child.dropped)
+            given, child.running = child.running, None
+            what = "call" if given.kind == frames.CALL else "input"
+            self.refuse(given, failures.failure(kind, f"the process that ran the {what} {how}"), child.dropped, child.guilty)
         elif failed and serving is not None and not serving.workers:  # another process would die of the same import
             for frame in serving.queue:
-                self.result(frame.head["call"], failures.failure("load", f"the process that imported the project {how}"))
+                self.refuse(frame, failures.failure("load", f"the process that imported the project {how}"))
             serving.queue.clear()
         elif child.home and not child.expected:
             text = f"hob: the process of snapshot {child.home[:12]} {how} while it was idle; the next call starts it again"
@@ -378,8 +394,8 @@ class Zygote:
             self.give_calls(serving)
         self._tell_unloaded()
 
-    def result(self, call: str, failure: dict[str, Any], dropped: int = 0) -> None:
-        self.send(frames.RESULT, {"call": call, "runMs": 0, "droppedBytes": dropped, "failure": failure})
+    def refuse(self, frame: frames.Frame, failure: dict[str, Any], dropped: int = 0, guilty: int | None = None) -> None:
+        self.send(*work.refusal(frame, failure, dropped, guilty))
 
     def _end(self) -> NoReturn:
         """The agent is gone, or has nothing more to ask."""

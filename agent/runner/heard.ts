@@ -1,0 +1,75 @@
+// ⑥ What a runner says, put into the wire's ranges: it shares its container with user code, and one odd number would end the link to control.
+
+import type { Failure } from "../../proto/gen/hob/v1/common.ts";
+import { cutPayload, type Frame, type FrameHeads } from "./frames.ts";
+import type { ChildCall, OutputLine } from "./runner.ts";
+
+/** A copy: the payload is a view of a larger piece, which would live as long as the result. Nor is it of Node's pool, for the same reason. */
+export function alone(view: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(view.byteLength);
+  copy.set(view);
+  return copy;
+}
+
+export function failure(kind: string, message: string): Failure {
+  return { kind, message, type: "", traceback: "", frames: [] };
+}
+
+export function died(reason: string): Failure {
+  return failure("exit", `the runner is gone: ${reason}`);
+}
+
+const greatestUint32 = 2 ** 32 - 1;
+export const whole = (value: unknown, greatest: number): number =>
+  typeof value === "number" && value > 0 ? Math.min(Math.floor(value), greatest) : 0;
+export const measure = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);
+export const text = (value: unknown, longest = longestName): string => {
+  if (typeof value !== "string") return "";
+  return value.length <= longest ? value : `${value.slice(0, longest)}… (${value.length - longest} more characters)`;
+};
+
+// A failure goes to clients whole, with room to spare in a message: an exception's text may be as long as its author likes.
+const longestName = 1 << 10;
+// Runners cut it, at 16 and 256 KiB; this is for one that does not.
+const longestMessage = 17 << 10;
+const longestTraceback = 257 << 10;
+const mostFrames = 200; // the innermost
+
+/** A runner may leave out what is empty. */
+export function completed(partial: Failure | undefined): Failure | undefined {
+  if (!partial) return undefined;
+  const { kind, type, message, traceback, frames } = partial;
+  return {
+    kind: text(kind) || "exception",
+    type: text(type),
+    message: text(message, longestMessage),
+    traceback: text(traceback, longestTraceback),
+    frames: (Array.isArray(frames) ? frames : []).slice(-mostFrames).map((frame) => ({
+      file: text(frame?.file),
+      line: whole(frame?.line, greatestUint32),
+      function: text(frame?.function),
+      source: text(frame?.source),
+      own: frame?.own === true,
+    })),
+  };
+}
+
+export function linesOf(head: FrameHeads["output"], payload: Buffer): OutputLine[] {
+  const { call, stream } = head;
+  const input = typeof head.index === "number" ? { index: whole(head.index, greatestUint32) } : {};
+  const timeMs = measure(head.timeMs);
+  const dropped = whole(head.dropped, greatestUint32);
+  return payload
+    .toString()
+    .split(/\r?\n/)
+    .map((text, at) => ({ call, ...input, stream, timeMs, text, dropped: at === 0 ? dropped : 0 }));
+}
+
+export function childOf(frame: Frame & { name: "childCall" }): ChildCall {
+  const { id, parent, app, function: name, origin } = frame.head;
+  const [positional = Buffer.alloc(0), keywords = Buffer.alloc(0)] = cutPayload(frame, [
+    frame.head.positional,
+    frame.head.keywords,
+  ]);
+  return { id, parent, app, function: name, origin, positional, keywords };
+}
