@@ -20,6 +20,7 @@ import {
   openFleet,
   openHelp,
   openImages,
+  openPalette,
   quit,
   type Refusal,
   runAgain,
@@ -113,6 +114,7 @@ export const keyTable: readonly KeyBinding[] = [
     ["<", "slower", "half as fast", changeReplay("slower"), needsReplay],
   ]),
   ...group("hob", [
+    [":", "commands", "every command and function, found by some of its letters", openPalette],
     ["?", "help", "this page", openHelp],
     ["q", "quit", "leave hob", quit],
     ["ctrl-c", "interrupt", "cancel what is under way; a second time: quit", interrupt],

@@ -15,6 +15,7 @@ import type { Widgets } from "./screen/section.ts";
 import { createStore, type Store } from "./store.ts";
 import { perform } from "./terminal/effects.ts";
 import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal/guard.ts";
+import { keepInputs, readInputs } from "./terminal/inputs.ts";
 import { createPainter, modesOnly } from "./terminal/painter.ts";
 
 export interface ScreenOptions {
@@ -96,6 +97,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
         dispatch: (event) => store.dispatch(event),
         writeTerminal: (text) => stdout.write(text),
         shell: (app, name) => void openShell(app, name),
+        keepInputs: player ? () => {} : keepInputs,
         replay: (change) => player?.change(change),
         quit: () => ended.resolve({ code: 0, sentence: undefined }),
       }),
@@ -152,6 +154,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
       .play(store.replay, changed)
       .catch((error: unknown) => ended.resolve({ code: exitCode(error), sentence: sentenceOf(error) }));
   }
+  if (!player) store.dispatch({ kind: "inputs", inputs: readInputs() });
   void follow(
     async () => {
       workbench = await open();

@@ -27,7 +27,15 @@ function patienceMs(event: WorkbenchEvent): number {
   }
 }
 
-const persons: ReadonlySet<string> = new Set<PersonEvent["kind"]>(["key", "paste", "resize", "accepted", "refused", "copied"]);
+const persons: ReadonlySet<string> = new Set<PersonEvent["kind"]>([
+  "key",
+  "paste",
+  "resize",
+  "accepted",
+  "refused",
+  "copied",
+  "inputs",
+]);
 
 function isPersons(event: ModelEvent): event is PersonEvent {
   return persons.has(event.kind);

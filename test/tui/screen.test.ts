@@ -206,6 +206,36 @@ describe("keys", () => {
     await shown.until("the run again", lacks("Run with…"));
   });
 
+  test("tab completes a parameter's name, and what is typed is checked at once", async () => {
+    using shown = await openWorking();
+    shown.press("R\x15\x0b\t");
+    await shown.until("the name", has('{"path": ', "tab complete", "✗ expected a value"));
+    shown.press('"a"');
+    await shown.until("that it fits", has('{"path": "a"', "✓ fits"));
+    shown.press(', "x"');
+    await shown.until("what is missing", has("✗ expected : after the name"));
+    shown.press(": 1");
+    await shown.until("that there is no such parameter", has("✗ it has no parameter x"));
+  });
+
+  test(": finds commands and functions by some of their letters, and does them", async () => {
+    using shown = await openWorking();
+    shown.press(":");
+    await shown.until("the palette", has("Commands  ", "run the function again"));
+    shown.press("mpr");
+    await shown.until("the function first", has("▸ Model.predict"));
+    shown.press("\r");
+    await shown.until("it selected", (text) => has("▸ Model.predict", "Run #40")(text) && lacks("Commands  ")(text));
+    shown.press(":fleet\r");
+    await shown.until("the fleet in full", has("Containers  5"));
+    shown.press(`:cancel\r`);
+    await shown.until("why not", has("cancel: no running call is selected"));
+    shown.press(":x");
+    await shown.until("the palette again", has(" : x"));
+    shown.press(esc);
+    await shown.until("the fleet", lacks(" : x"));
+  });
+
   test("pasted text goes into the input as text", async () => {
     using shown = await openWorking();
     shown.press("R\x15\x0b");

@@ -248,6 +248,10 @@ export function toggleWrap(state: State): Step {
   return step({ ...state, wrap: !state.wrap });
 }
 
+export function openPalette(state: State): Step {
+  return step({ ...state, palette: { text: "", selected: 0 } });
+}
+
 export function startFilter(state: State): Step {
   return step({ ...state, view: state.view === "logs" ? "logs" : "main", filtering: true });
 }

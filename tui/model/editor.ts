@@ -11,6 +11,8 @@ export interface Editor {
   readonly historyIndex: number;
   readonly draft: string;
   readonly problem: string | undefined;
+  /** What tab put in last, while the text is still `text`: tab again takes the next name. */
+  readonly completed: { text: string; names: readonly string[]; index: number; before: string; after: string } | undefined;
 }
 
 export interface CallInput {
@@ -47,7 +49,7 @@ export function inputText({ positional, keywords }: CallInput): string {
 export function openEditor(functionKey: string, purpose: Editor["purpose"], text: string): Editor {
   // Inside the brackets, where the first argument goes or the last one ends.
   const cursor = /[\]}]$/.test(text) ? text.length - 1 : text.length;
-  return { functionKey, purpose, text, cursor, historyIndex: 0, draft: text, problem: undefined };
+  return { functionKey, purpose, text, cursor, historyIndex: 0, draft: text, problem: undefined, completed: undefined };
 }
 
 export function insert(editor: Editor, added: string): Editor {

@@ -12,6 +12,7 @@ export type Effect =
   | { kind: "pause"; paused: boolean }
   | { kind: "copy"; text: string; what: string }
   | { kind: "shell"; app: string; function: string }
+  | { kind: "keep"; functionKey: string; inputs: readonly string[] }
   | { kind: "replay"; change: ReplayChange }
   | { kind: "quit" };
 

@@ -68,6 +68,7 @@ export interface State {
   readonly filtering: boolean; // keys go to the filter of what is in front
   readonly logView: LogView;
   readonly editor: Editor | undefined;
+  readonly palette: { readonly text: string; readonly selected: number } | undefined; // the command palette is open
   readonly inputs: ReadonlyMap<string, readonly string[]>; // by function key, latest first
   readonly replay: ReplayState | undefined; // a recorded session is shown
   readonly interrupted: boolean; // the last key was a ctrl-c that had nothing to cancel
@@ -114,6 +115,7 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     filtering: false,
     logView: firstLogView,
     editor: undefined,
+    palette: undefined,
     inputs: new Map(),
     replay: undefined,
     interrupted: false,

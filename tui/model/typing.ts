@@ -1,6 +1,8 @@
 // ⑧ Where a key goes: to the input being edited, to a filter being typed, or to the table of keys.
 
 import { bindingOf } from "../keys.ts";
+import { editPalette } from "./commands.ts";
+import { complete } from "./completion.ts";
 import { browse, type Editor, editLine, insert, parseInput } from "./editor.ts";
 import { type Step, step } from "./effects.ts";
 import { filteredOf, keyOf, type State, selectedFunction } from "./state.ts";
@@ -14,6 +16,7 @@ export function pressKey(state: State, key: string, nowMs: number): Step {
     return step(next.state, ...esc.effects, ...next.effects);
   }
   if (key !== "ctrl-c" && state.interrupted) state = { ...state, interrupted: false };
+  if (state.palette) return editPalette(state, key, nowMs);
   if (state.editor) return editInput(state, state.editor, key);
   if (state.filtering) return editFilter(state, key);
   const binding = bindingOf(key);
@@ -26,12 +29,14 @@ export function pressKey(state: State, key: string, nowMs: number): Step {
 
 /** Else a key with alt is taken for esc and that key, which nothing tells from it when they have been read together. */
 function hasMeaning(state: State, key: string): boolean {
+  if (state.palette) return false;
   if (state.editor) return editLine(state.editor, key) !== undefined;
   return !state.filtering && bindingOf(key) !== undefined;
 }
 
 /** Text that arrives as one piece, keys in between included in it. */
 export function paste(state: State, text: string): Step {
+  if (state.palette) return step({ ...state, palette: { text: state.palette.text + text.replace(/\s+/g, " "), selected: 0 } });
   if (state.editor) return step({ ...state, editor: insert(state.editor, text) });
   if (state.filtering) return typeFilter(state, state.filters[filteredOf(state)] + text.replace(/\s+/g, " "));
   return step(state);
@@ -48,6 +53,10 @@ function editInput(state: State, editor: Editor, key: string): Step {
   if (key === "up" || key === "down") {
     const history = state.inputs.get(editor.functionKey) ?? [];
     return step({ ...state, editor: browse(editor, history, key === "up" ? 1 : -1) });
+  }
+  if (key === "tab") {
+    const spec = state.project?.functions.find((view) => keyOf(view.spec) === editor.functionKey)?.spec;
+    return step(spec ? { ...state, editor: complete(editor, spec) } : state);
   }
   const character = typed(key);
   const next = character === undefined ? editLine(editor, key) : insert(editor, character);

@@ -19,7 +19,9 @@ export type PersonEvent =
   | { kind: "resize"; columns: number; rows: number }
   | { kind: "accepted"; app: string; function: string; input: CallInput }
   | { kind: "refused"; sentence: string; nowMs: number }
-  | { kind: "copied"; what: string; nowMs: number };
+  | { kind: "copied"; what: string; nowMs: number }
+  /** What functions were called with in earlier sessions, latest first. */
+  | { kind: "inputs"; inputs: Readonly<Record<string, readonly string[]>> };
 
 /** What the screen itself adds. `calls` stands for a burst of call events. */
 type ScreenEvent =
@@ -57,12 +59,13 @@ const handlers: Handlers = {
   accepted: (state, { app, function: name, input }) => {
     const key = functionKey(app, name);
     const inputs = new Map(state.inputs).set(key, remember(state.inputs.get(key) ?? [], inputText(input)));
-    return step({ ...state, inputs, editor: undefined });
+    return step({ ...state, inputs, editor: undefined }, { kind: "keep", functionKey: key, inputs: inputs.get(key) ?? [] });
   },
   refused: (state, { sentence, nowMs }) => {
     if (state.editor) return step({ ...state, editor: { ...state.editor, problem: `not sent: ${sentence}` } });
     return step(withNotice(state, "error", sentence, nowMs));
   },
+  inputs: (state, { inputs }) => step({ ...state, inputs: new Map([...Object.entries(inputs), ...state.inputs]) }),
   copied: (state, { what, nowMs }) => step(withNotice(state, "info", `copied ${what}`, nowMs)),
 };
 

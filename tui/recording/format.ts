@@ -80,6 +80,7 @@ const readers: Readers = {
   accepted: asItIs,
   refused: asItIs,
   copied: asItIs,
+  inputs: asItIs,
 };
 
 const viewOf = (view: FunctionView): FunctionView => ({ ...view, spec: FunctionSpec.fromPartial(view.spec) });

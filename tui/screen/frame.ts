@@ -3,6 +3,7 @@
 import { type Frame, layout, type Rectangle, type Section, type SectionName } from "../layout.ts";
 import type { State, Surface, ViewName, Viewport } from "../model/state.ts";
 import { blank, cutLine, fitting, type Line, line, type Span, span, widthOf } from "./line.ts";
+import { withPalette } from "./overlay.ts";
 import { type Palette, paint } from "./palette.ts";
 import { drawFleet } from "./panes/fleet.ts";
 import { footerLine } from "./panes/footer.ts";
@@ -67,7 +68,7 @@ export function drawLines(
     const drawn = frame.sections.map((section) => draw(section, state, look, viewports));
     for (const [row, spans] of frameRows(frame, drawn, state)) lines[row] = [...(lines[row] ?? blank), ...spans];
   }
-  return { lines, viewports };
+  return { lines: withPalette(lines, state), viewports };
 }
 
 function draw(

@@ -16,6 +16,7 @@ export interface World {
   /** Gives the terminal to a shell of that function. */
   shell(app: string, functionName: string): void;
   replay(change: ReplayChange): void;
+  keepInputs(functionKey: string, inputs: readonly string[]): void;
   quit(): void;
   dispatch(event: ModelEvent): void;
   nowMs(): number;
@@ -44,6 +45,7 @@ const handlers: Handlers = {
     dispatch({ kind: "copied", what: `${what} (${size(bytes.length)})`, nowMs: nowMs() });
   },
   shell: ({ app, function: name }, { shell }) => shell(app, name),
+  keep: ({ functionKey, inputs }, world) => world.keepInputs(functionKey, inputs),
   replay: ({ change }, world) => world.replay(change),
   quit: (_effect, world) => world.quit(),
 };

@@ -76,7 +76,7 @@ export function firstLines({ state, nowMs, width, height }: DrawContext): Line[]
   if (waiting.length > 0) return waiting.slice(0, height);
   const view = selectedFunction(state);
   if (view) {
-    const lines: Line[] = [line(` ${signature(view.spec)}`, "strong")];
+    const lines: Line[] = [[span(" "), ...signature(view.spec)]];
     if (view.spec.doc !== "") lines.push(line(` ${view.spec.doc}`));
     const needed = view.spec.parameters.some(({ hasDefault, kind }) => !hasDefault && kind !== "variadic" && kind !== "keywords");
     lines.push(

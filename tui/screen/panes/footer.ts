@@ -8,7 +8,7 @@ const levels = { info: span("✓ ", "good"), warning: span("! ", "warn"), error:
 
 /** What is most wanted where, by the names of the keys' actions. */
 const wanted: Record<ViewName, readonly string[]> = {
-  main: ["run", "run with…", "pin", "cancel", "open", "logs", "filter", "help"],
+  main: ["run", "run with…", "pin", "cancel", "open", "logs", "filter", "commands", "help"],
   run: ["back", "follow", "wrap", "copy", "run", "run with…", "cancel", "logs", "help"],
   logs: ["back", "filter", "level", "next match", "matches", "all logs", "follow", "help"],
   fleet: ["back", "span", "images", "help"],
@@ -36,8 +36,24 @@ export function footerLine(state: State, width: number): Line {
       span(`   enter keep · esc show all${state.view === "logs" ? " · expression !not @container" : ""}`, "dim"),
     ];
   }
+  if (state.palette)
+    return [
+      span(" enter", "accentStrong"),
+      span(" do it   "),
+      span("↑ ↓", "accentStrong"),
+      span(" choose   "),
+      span("esc", "accentStrong"),
+      span(" leave"),
+    ];
   if (state.editor)
-    return [span(" enter", "accentStrong"), span(` ${state.editor.purpose}   `), span("esc", "accentStrong"), span(" leave")];
+    return [
+      span(" enter", "accentStrong"),
+      span(` ${state.editor.purpose}   `),
+      span("tab", "accentStrong"),
+      span(" complete   "),
+      span("esc", "accentStrong"),
+      span(" leave"),
+    ];
   const quit: Line = [span("q", "accentStrong"), span(" quit ")];
   if (state.notice) {
     return spread([span(" "), levels[state.notice.level], span(state.notice.text)], quit, width);

@@ -2,7 +2,7 @@
 
 import { type KeyBinding, keyTable } from "../../keys.ts";
 import { pad } from "../../text.ts";
-import { beside, type Line, line, span, widthOf } from "../line.ts";
+import { beside, type Line, line, span, wrapped } from "../line.ts";
 import { callMarks } from "../marks.ts";
 import { blockOf } from "../output.ts";
 import { type DrawContext, type Drawn, windowOf } from "../section.ts";
@@ -17,13 +17,20 @@ const groups: Record<KeyBinding["group"], string> = {
 
 const glyphs: Readonly<Record<string, string>> = { down: "↓", up: "↑" };
 
-function keyLine({ keys, description }: KeyBinding): Line {
+const keyColumns = 17;
+const twoColumnsFrom = 100;
+
+function keyLines({ keys, description }: KeyBinding, width: number): Line[] {
   const shown = keys.map((key) => glyphs[key] ?? key).join(" ");
-  return [span(`   ${pad(shown, 16)}`, "accentStrong"), span(` ${description}`)];
+  return wrapped(description, width - keyColumns - 4).map((spans, row) => [
+    span(`   ${pad(row === 0 ? shown : "", keyColumns)}`, "accentStrong"),
+    ...spans,
+  ]);
 }
 
-function groupLines(group: KeyBinding["group"]): Line[] {
-  return [line(` ${groups[group]}`, "strong"), ...keyTable.filter((binding) => binding.group === group).map(keyLine), []];
+function groupLines(group: KeyBinding["group"], width: number): Line[] {
+  const bindings = keyTable.filter((binding) => binding.group === group);
+  return [line(` ${groups[group]}`, "strong"), ...bindings.flatMap((binding) => keyLines(binding, width)), []];
 }
 
 const legend: Line[] = [
@@ -39,13 +46,14 @@ const legend: Line[] = [
 ];
 
 export function drawHelpView({ state, width, height }: DrawContext): Drawn {
-  const left = [...groupLines("call"), ...groupLines("show")];
-  const right = [...groupLines("move"), ...(state.replay ? groupLines("replay") : []), ...groupLines("hob")];
-  const half = Math.max(...left.map(widthOf)) + 4;
-  const sideBySide = half + Math.max(...right.map(widthOf)) <= width;
-  const rows = sideBySide
+  const two = width >= twoColumnsFrom;
+  const half = two ? Math.floor(width / 2) : width;
+  const of = (...names: KeyBinding["group"][]): Line[] => names.flatMap((name) => groupLines(name, half));
+  const left = of("show", "hob");
+  const right = of("call", "move", ...(state.replay ? (["replay"] as const) : []));
+  const rows = two
     ? Array.from({ length: Math.max(left.length, right.length) }, (_, row) => beside(left[row] ?? [], half, right[row] ?? []))
-    : [...left, ...right];
+    : [...right, ...left];
   const build = line(` build ${state.build} · pool ${state.pool} · ${state.project?.root ?? "no project read yet"}`, "dim");
   return { title: line("Help"), ...windowOf([blockOf([...rows, ...legend, [], build])], state.scroll.helpView, height) };
 }
