@@ -55,6 +55,7 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
     let sent = 0;
     let before = 0; // results that the client had when it opened this stream
     let told = { recorded: 0, until: 0 };
+    let closing = false; // the client will not ask for more
     let over = false;
     const leave = clients.enter();
 
@@ -98,7 +99,7 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
         });
       }
       if (map && maps.running.has(info.id)) giveCredit(map);
-      else if (!stream.writableNeedDrain && !some && (credit === 0 || sent < credit || nothingLeft(info))) finish(info);
+      else if (!stream.writableNeedDrain && !some && (sent < credit || closing || nothingLeft(info))) finish(info);
     }
 
     const nothingLeft = (info: MapInfo): boolean => before + sent >= info.succeeded + info.failed;
@@ -182,7 +183,9 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
     });
     stream.on("drain", pumpRecorded);
     stream.once("end", () => {
-      if (!opened) stream.end();
+      closing = true;
+      if (opened) turn.toClient(pump);
+      else stream.end();
     });
     stream.once("cancelled", close);
     stream.once("finish", close);

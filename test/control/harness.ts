@@ -400,7 +400,7 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
 }
 
 /** Answers with what `resultOf` makes of each input's first argument. */
-function answerInputs(agent: TestAgent, dispatch: DispatchInputs, outcome: (value: unknown) => object = asValue): void {
+export function answerInputs(agent: TestAgent, dispatch: DispatchInputs, outcome: (value: unknown) => object = asValue): void {
   const results = MapInputs.decode(dispatch.inputs).inputs.map(({ index, arguments: given }) => {
     const [first] = JSON.parse(given!.positional.toString()) as unknown[];
     return MapResult.fromPartial({ index, ...outcome(first) });
@@ -410,7 +410,7 @@ function answerInputs(agent: TestAgent, dispatch: DispatchInputs, outcome: (valu
 
 const asValue = (value: unknown) => ({ value: { json: Buffer.from(JSON.stringify(value)) } });
 
-function finishInputs(
+export function finishInputs(
   agent: TestAgent,
   { batch, container }: DispatchInputs,
   results: MapResult[],

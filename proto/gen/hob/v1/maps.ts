@@ -124,7 +124,7 @@ export interface MapEvent {
   } | //
   /** twice a second while something changes */
   { $case: "progress"; value: MapInfo } | //
-  /** after the last result that this stream gets; then the stream ends */
+  /** after the last result, or, where the client has ended its half, after as many as it took; then the stream ends */
   { $case: "finished"; value: MapInfo } | undefined;
 }
 
