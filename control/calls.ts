@@ -214,9 +214,13 @@ export function createCalls(parts: CallsParts): Calls {
       finish(call, next.event, { failure });
       return;
     }
+    tryAgain(call, failure, next.waitMs);
+  }
+
+  function tryAgain(call: Call, failure: Failure, waitMs: number): void {
     endChildren(call);
     if (!move(call, "again")) return;
-    endAttempt(call, failure, clock.now(), next.waitMs);
+    endAttempt(call, failure, clock.now(), waitMs);
     changed(call);
     enqueueWhenDue(call, lanes.again);
   }
@@ -286,7 +290,11 @@ export function createCalls(parts: CallsParts): Calls {
       else turn.toNode(() => node.send({ $case: "cancel", value: { call: id } }));
     }
     for (const call of active.values()) {
-      if (call.orphan && call.info.node === node.name) lose(call, `node ${node.name} started again while it ran`);
+      if (!call.orphan || call.info.node !== node.name) continue;
+      // A node that has containers has not started again: the attempt, or its result, was on its way when control died, and did no harm to any node.
+      const message = `control started again while it was on its way to node ${node.name} or back`;
+      if (node.containers.size > 0) tryAgain(call, Failure.fromPartial({ kind: "infrastructure", message }), 0);
+      else lose(call, `node ${node.name} started again while it ran`);
     }
   }
 
