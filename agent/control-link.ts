@@ -1,9 +1,9 @@
 // ⑤ The one stream between this agent and control, dialled from here, and dialled again whenever it ends.
 
+import { randomBytes } from "node:crypto";
 import { setTimeout as after } from "node:timers/promises";
 import { type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
-import type { Clock } from "../base/clock.ts";
-import { sentenceOf } from "../base/errors.ts";
+import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { type Batch, createBatch } from "../proto/batch.ts";
 import {
@@ -15,24 +15,23 @@ import {
   AgentsClient,
 } from "../proto/gen/hob/v1/agents.ts";
 import { fromServiceError } from "../proto/status.ts";
-import { channelOptions, clientCredentials } from "../proto/transport.ts";
-import { createOutbox, type Message } from "./outbox.ts";
+import { channelOptionsOf, clientCredentials } from "../proto/transport.ts";
+import { bytesOf, createOutbox, type Message } from "./outbox.ts";
 
 export interface ControlLink {
   /** Never blocks: what cannot go out now waits in the outbox. */
   send(message: Message): void;
-  /** Resolves when the signal has ended the link. */
+  /** Resolves when the signal has ended the link; rejects with the kind `denied` when control does not let this node in. */
   readonly ended: Promise<void>;
 }
 
 export interface LinkOptions {
-  /** "unix:PATH" */
+  /** "unix:PATH", or "hob://HOST:PORT" */
   control: string;
-  hello(): AgentHello;
+  hello(): Omit<AgentHello, "epoch">;
   onCommand(command: NonNullable<AgentCommand["command"]>): void;
   /** A connection on which control had answered has ended. */
   onLost(): void;
-  clock: Clock;
   log: Log;
 }
 
@@ -42,15 +41,17 @@ const firstPauseMs = 50;
 const longestPauseMs = 2_000;
 
 export function openControlLink(options: LinkOptions, signal: AbortSignal): ControlLink {
-  const { clock, log } = options;
-  const client = new AgentsClient(options.control, clientCredentials(), channelOptions);
+  const { log } = options;
+  const client = new AgentsClient(options.control, clientCredentials(options.control), channelOptionsOf(options.control));
   const outbox = createOutbox();
+  const epoch = randomBytes(8).toString("hex");
   let batch: Batch<AgentMessage> | undefined; // while control has welcomed us
   let open = false;
+  let denied: HobError | undefined;
 
   function drain(): void {
     while (open && batch && outbox.waiting > 0) {
-      const message = outbox.take(clock.now());
+      const message = outbox.take();
       if (message) open = batch.add({ message }, bytesOf(message));
     }
   }
@@ -72,8 +73,10 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
       open = true;
       drain();
     });
-    current.on("data", ({ commands }: AgentCommands) => {
-      if (batch !== own) {
+    current.on("data", ({ commands, acknowledged }: AgentCommands) => {
+      if (batch === own) outbox.acknowledge(acknowledged);
+      else {
+        outbox.resume(acknowledged);
         batch = own;
         open = true;
         drain();
@@ -82,48 +85,36 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
     });
     current.on("error", ended.reject);
     current.on("end", ended.resolve);
-    current.write({ messages: [{ message: { $case: "hello", value: options.hello() } }] });
+    const hello = options.hello();
+    const calls = [...new Set([...hello.calls, ...outbox.unacknowledged()])];
+    current.write({ messages: [{ message: { $case: "hello", value: { ...hello, calls, epoch } } }] });
     try {
       await ended.promise;
       log.info("control ended the link");
     } catch (error) {
-      if (!signal.aborted) log.warn({ error: sentenceOf(fromServiceError(error)) }, "the link to control broke");
+      const cause = fromServiceError(error);
+      if (cause instanceof HobError && cause.kind === "denied") denied = cause;
+      if (!signal.aborted) log.warn({ error: sentenceOf(cause) }, "the link to control broke");
     }
     signal.removeEventListener("abort", stop);
     const welcomed = batch === own;
     own.close();
     batch = undefined;
     open = false;
-    outbox.rewind(clock.now());
     if (welcomed) options.onLost();
     return welcomed;
   }
 
   async function keepConnected(): Promise<void> {
     let pauseMs = firstPauseMs;
-    while (!signal.aborted) {
+    while (!signal.aborted && !denied) {
       pauseMs = (await connectOnce()) ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs);
-      if (signal.aborted) break;
+      if (signal.aborted || denied) break;
       await after(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {}); // aborted: the loop ends
     }
     client.close();
+    if (denied && !signal.aborted) throw denied;
   }
 
   return { send, ended: keepConnected() };
-}
-
-/** Of what may be large. */
-function bytesOf(message: Message): number {
-  switch (message.$case) {
-    case "finished":
-      return message.value.result?.json.byteLength ?? 0;
-    case "inputs":
-      return message.value.results.byteLength;
-    case "child":
-      return (message.value.arguments?.positional.byteLength ?? 0) + (message.value.arguments?.keywords.byteLength ?? 0);
-    case "logs":
-      return message.value.lines.reduce((sum, { text }) => sum + text.length, 0);
-    default:
-      return 0;
-  }
 }

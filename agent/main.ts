@@ -2,7 +2,6 @@
 
 import { dirname, join } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
-import { systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { openLog } from "../base/log.ts";
@@ -10,7 +9,7 @@ import { openRest } from "../base/rest.ts";
 import { CallsClient } from "../proto/gen/hob/v1/calls.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
-import { channelOptions, clientCredentials, contentChannelOptions } from "../proto/transport.ts";
+import { channelOptionsOf, clientCredentials, contentChannelOptions } from "../proto/transport.ts";
 import { identify } from "./container/process.ts";
 import { adoptOrphans } from "./container/system-calls.ts";
 import { openControlLink } from "./control-link.ts";
@@ -24,7 +23,7 @@ import { compileSdk, copySdk } from "./sdk-copy.ts";
 import { clearContainers, removeAgentFolders, sweep, sweepRunFolder } from "./sweep.ts";
 
 export interface AgentOptions {
-  /** "unix:PATH" */
+  /** "unix:PATH", or "hob://HOST:PORT", which has been introduced (proto/transport.ts). */
   control: string;
   /** The node's name. */
   name: string;
@@ -76,11 +75,11 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   stack.use(compileSdk(paths.sdk));
   adoptOrphans();
 
-  const contentClient = new ContentClient(options.control, clientCredentials(), contentChannelOptions);
+  const contentClient = new ContentClient(options.control, clientCredentials(options.control), contentChannelOptions);
   stack.defer(() => contentClient.close());
-  const shellsClient = new ShellsClient(options.control, clientCredentials(), channelOptions); // its bytes delay nobody's blobs
+  const shellsClient = new ShellsClient(options.control, clientCredentials(options.control), channelOptionsOf(options.control)); // its bytes delay nobody's blobs
   stack.defer(() => shellsClient.close());
-  const callsClient = new CallsClient(options.control, clientCredentials(), channelOptions); // nor do the maps of functions
+  const callsClient = new CallsClient(options.control, clientCredentials(options.control), channelOptionsOf(options.control)); // nor do the maps of functions
   stack.defer(() => callsClient.close());
   const early: Message[] = [];
   let send = (message: Message): void => void early.push(message);
@@ -106,7 +105,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
         rest.worked();
       },
       onLost: () => node.controlLost(),
-      ...{ clock: systemClock, log },
+      log,
     },
     ending.signal,
   );
@@ -114,7 +113,12 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   for (const message of early) send(message);
   const sampling = setInterval(() => send({ $case: "sample", value: node.info() }), sampleEveryMs);
   stack.defer(() => clearInterval(sampling));
-  await link.ended;
+  try {
+    await link.ended;
+  } catch (error) {
+    fault = new HobError("denied", `joining the pool at ${options.control}: ${sentenceOf(error)}`, { cause: error });
+    end(fault);
+  }
   lock.use("ends");
   log.info({ reason: sentenceOf(ending.signal.reason) }, "ending");
   if (fault) throw fault;

@@ -306,6 +306,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   function info(): NodeInfo {
     return {
       ...{ name: options.name, state, cores, sinceMs: readySinceMs, version: options.build, ...load.sample() },
+      cordoned: false,
       storeBytes: images.list().reduce((sum, image) => sum + image.storedBytes, 0),
       gpus: gpus.current((id) => dispatcher.functionsOf(id)),
       network: network.obstacle ? network.obstacle.sentence : "internet",

@@ -3,6 +3,7 @@
 /**
  * - `usage`: the command or its arguments are wrong; nothing was tried
  * - `function`: the user's function failed
+ * - `denied`: whoever asks has not the right to
  * - `notFound`, `precondition`, `exhausted`, `corrupt`, `unavailable`: the pool or the machine could not do it
  * - `cancelled`: somebody asked for the end
  * - `internal`: a fault of ours
@@ -10,6 +11,7 @@
 export type ErrorKind =
   | "usage"
   | "function"
+  | "denied"
   | "notFound"
   | "precondition"
   | "exhausted"
@@ -39,6 +41,7 @@ export class HobError extends Error {
 const exitCodes: Record<ErrorKind, number> = {
   function: 1,
   usage: 2,
+  denied: 3,
   notFound: 3,
   precondition: 3,
   exhausted: 3,

@@ -7,6 +7,7 @@ import { join } from "node:path";
 const home = (variable: string, fallback: string): string => join(process.env[variable] || join(homedir(), fallback), "hob");
 
 export const stateFolder = (): string => home("XDG_STATE_HOME", ".local/state");
+export const configFolder = (): string => home("XDG_CONFIG_HOME", ".config");
 export const cacheFolder = (): string => home("XDG_CACHE_HOME", ".cache");
 
 /**

@@ -7,15 +7,19 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { HobError, systemError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { cacheFolder, poolPaths, stateFolder } from "../base/paths.ts";
+import { isNetwork } from "../proto/address.ts";
 import { unixAddress } from "../proto/transport.ts";
 import { buildId } from "./build.ts";
 import { socketPath } from "./control-address.ts";
 import { parseBytes } from "./format/bytes.ts";
 import { interruptSignal } from "./interrupt.ts";
+import { printLine } from "./output.ts";
 import { requireMachine } from "./prerequisites.ts";
 
 interface AgentFlags {
   control?: string;
+  join?: string;
+  joinOnly?: boolean;
   name: string;
   embedded?: boolean;
   ownMounts?: boolean;
@@ -32,26 +36,59 @@ export function addAgent(program: Command): void {
   program
     .command("agent")
     .description("this machine as a node: images, containers, runners")
-    .option("--control <address>", "control to join: unix:PATH")
+    .option(
+      "--join <url>",
+      "join the pool that this URL leads to, with its token, unless it has joined already; - reads it from stdin",
+    )
+    .option("--join-only", "with --join: do no more than that")
+    .option(
+      "--control <address>",
+      "control of its pool: unix:PATH, or hob://HOST:PORT where it has joined (default: HOB_CONTROL)",
+    )
     .option("--name <name>", "name of the node", hostname())
     .option("--store-limit <size>", "what the contents of images may take of the disk (default: half of it)", sizeOf)
     .option("--embedded", "the node of this installation's own pool: ends when its parent does")
     .addOption(new Option("--own-mounts", "it has a mount namespace of its own already").hideHelp())
-    .addHelpText("after", "\nExample:\n  hob agent --control unix:/run/hob/team.sock --name workstation\n")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  hob agent --control unix:/run/hob/team.sock --name workstation\n  hob agent --join - < url.txt\n",
+    )
     .action(work);
 }
 
 async function work(flags: AgentFlags): Promise<void> {
+  if (flags.joinOnly) return joinOnly(flags);
   requireMachine();
   if (flags.embedded) return serve(flags, unixAddress(poolPaths(installRoot).socket));
-  if (flags.control === undefined) {
-    throw new HobError("usage", "an agent needs a control to join", { remedy: "name it with --control unix:PATH" });
+  const named = flags.join === undefined ? (flags.control ?? process.env["HOB_CONTROL"]) : await joined(flags);
+  if (!named) {
+    throw new HobError("usage", "an agent needs a control to join", {
+      remedy: "name it with --control unix:PATH, or with --join and the URL that `hob pool token create` prints",
+    });
   }
-  const control = unixAddress(socketPath(flags.control));
+  const control = isNetwork(named) ? await introduced(named, flags.name) : unixAddress(socketPath(named));
   if (flags.ownMounts) return serve(flags, control);
   const { inOwnMounts } = await import("./agent-command.ts");
   const limit = flags.storeLimit === undefined ? [] : ["--store-limit", String(flags.storeLimit)];
   process.exitCode = await inOwnMounts(["agent", "--own-mounts", "--control", control, "--name", flags.name, ...limit]);
+}
+
+const credentialsFile = (name: string): string => join(stateFolder(), "agents", name, "credentials.json");
+
+async function introduced(named: string, name: string): Promise<string> {
+  const { introduceAgent } = await import("./identities.ts");
+  return introduceAgent(named, credentialsFile(name));
+}
+
+async function joinOnly(flags: AgentFlags): Promise<void> {
+  if (flags.join === undefined) throw new HobError("usage", "--join-only does nothing without --join URL");
+  printLine(`Node ${flags.name} has joined ${await joined(flags)}.`);
+}
+
+/** Resolves with control's address, once this node has credentials for it. */
+async function joined({ join: url = "", name }: AgentFlags): Promise<string> {
+  const [{ joinPool }, { urlGiven }] = await Promise.all([import("./identities.ts"), import("./url-given.ts")]);
+  return joinPool(await urlGiven(url), name, credentialsFile(name));
 }
 
 async function serve(flags: AgentFlags, control: string): Promise<void> {

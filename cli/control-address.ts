@@ -1,12 +1,16 @@
-// ③ Which control a command speaks to: the one named with --control, else this installation's own.
+// ③ Which control a command speaks to: the one named with --control or HOB_CONTROL, else this installation's own.
 
 import { resolve } from "node:path";
 import { HobError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { poolPaths } from "../base/paths.ts";
+import { isNetwork } from "../proto/address.ts";
 import { unixAddress } from "../proto/transport.ts";
 import { answers, connectEmbedded } from "./embedded.ts";
 import { requireMachine } from "./prerequisites.ts";
+
+/** As a flag, or else in the environment. */
+const namedControl = (flag: string | undefined): string | undefined => flag ?? (process.env["HOB_CONTROL"] || undefined);
 
 /** The socket's absolute path, from `unix:PATH` or a path. */
 export function socketPath(address: string): string {
@@ -14,23 +18,25 @@ export function socketPath(address: string): string {
   const looksLikePath = address.startsWith("unix:") ? path !== "" : path.includes("/");
   if (looksLikePath) return resolve(path);
   throw new HobError("usage", `"${address}" is not the address of a control`, {
-    remedy: "write unix:PATH, the path of its socket",
+    remedy: "write unix:PATH, the path of its socket, or hob://HOST:PORT",
   });
 }
 
 /** For commands that need a pool: an embedded one is started when none was named. */
 export function connectTo(control: string | undefined, lingerMs: number): () => Promise<string> {
-  return control === undefined ? connectEmbedded({ lingerMs }) : () => runningControl(control);
+  return namedControl(control) === undefined ? connectEmbedded({ lingerMs }) : () => runningControl(control);
 }
 
 /** Refuses at once what can never work: a named control that does not answer, a machine on which no pool can start. */
 export async function requireReachable(control: string | undefined): Promise<void> {
-  if (control !== undefined) await runningControl(control);
+  if (namedControl(control) !== undefined) await runningControl(control);
   else if (!(await answers(poolPaths(installRoot).socket))) requireMachine();
 }
 
 /** For commands that only look: a pool that runs, or an error that says how to get one. */
-export async function runningControl(control: string | undefined): Promise<string> {
+export async function runningControl(flag: string | undefined): Promise<string> {
+  const control = namedControl(flag);
+  if (control !== undefined && isNetwork(control)) return controlElsewhere(control);
   const socket = control === undefined ? poolPaths(installRoot).socket : socketPath(control);
   if (await answers(socket)) return unixAddress(socket);
   if (control !== undefined) {
@@ -41,4 +47,18 @@ export async function runningControl(control: string | undefined): Promise<strin
   throw new HobError("unavailable", "no pool is running", {
     remedy: "`hob dev` starts one, or name one with --control unix:PATH",
   });
+}
+
+/** Says at once what is in the way: nobody answers, somebody else does, the token is good for nothing. */
+async function controlElsewhere(named: string): Promise<string> {
+  const [{ introduceTo }, { openMembers }] = await Promise.all([import("./identities.ts"), import("./members-client.ts")]);
+  const address = await introduceTo(named);
+  using members = openMembers(address);
+  try {
+    await members.whoAmI();
+  } catch (error) {
+    if (!(error instanceof HobError) || error.kind === "denied") throw error;
+    throw new HobError("unavailable", `no control answers at ${address}: ${error.message}`, { cause: error });
+  }
+  return address;
 }

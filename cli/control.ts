@@ -4,18 +4,16 @@ import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { HobError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
-import { poolPaths, runFolder, stateFolder } from "../base/paths.ts";
+import { poolPaths, stateFolder } from "../base/paths.ts";
 import { buildId } from "./build.ts";
-import { socketPath } from "./control-address.ts";
 import { addLimitOptions, type LimitFlags, limitsOf } from "./control-limits.ts";
+import { type ListenFlags, listenPlaces } from "./control-listen.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { lingerMs } from "./linger.ts";
 import { whenListening } from "./listening.ts";
 import { startReporter } from "./start-report.ts";
 
-interface ControlFlags extends LimitFlags {
-  listen?: string;
-  socket?: string;
+interface ControlFlags extends LimitFlags, ListenFlags {
   state?: string;
   embedded?: boolean;
   linger?: string;
@@ -25,13 +23,19 @@ interface ControlFlags extends LimitFlags {
 export function addControl(program: Command): void {
   addLimitOptions(program.command("control"))
     .description("the control plane: content, registry, scheduler, calls")
-    .option("--listen <address>", "address to listen on: unix:PATH")
+    .option("--listen <address...>", "where to listen: unix:PATH, and HOST:PORT for machines elsewhere, with TLS and tokens")
     .option("--socket <path>", "the same, as a path")
+    .option("--advertise <host:port>", "how machines elsewhere reach it, where that is not what it listens on")
+    .option("--tls-cert <file>", "a certificate with those that vouch for it, PEM, instead of one of the pool's own authority")
+    .option("--tls-key <file>", "its key")
     .option("--state <folder>", "folder of its database, blobs and logs")
     .option("--embedded", "head of this installation's own pool: starts the agent, ends when no client is left")
     .option("--linger <seconds>", "embedded: how long to stay after the last client (default 30)")
     .option("--json", "say on stdout when it listens: one JSON object")
-    .addHelpText("after", "\nExample:\n  hob control --listen unix:/run/hob/team.sock --state /var/lib/hob\n")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  hob control --listen unix:/run/hob/team.sock --state /var/lib/hob\n  hob control --listen 0.0.0.0:7474 --advertise control.example\n",
+    )
     .action(start);
 }
 
@@ -77,13 +81,16 @@ async function serveEmbedded(flags: ControlFlags, ready: () => void): Promise<vo
 async function serveByHand(flags: ControlFlags): Promise<void> {
   const [{ runControl }, { openLog }] = await Promise.all([import("../control/main.ts"), import("../base/log.ts")]);
   const state = resolve(flags.state ?? join(stateFolder(), "control"));
-  const named = flags.listen ?? flags.socket;
-  const socket = named === undefined ? join(runFolder(), "control.sock") : socketPath(named.includes("/") ? named : `./${named}`);
+  const { socket, network } = listenPlaces(flags);
+  let elsewhere = "";
+  const ready = (address: string): void => {
+    elsewhere = address;
+  };
   using interrupt = interruptSignal();
   using _listening = whenListening(socket, () => {
     const text = flags.json
-      ? JSON.stringify({ kind: "listening", address: `unix:${socket}`, state })
-      : `control listens at unix:${socket}`;
+      ? JSON.stringify({ kind: "listening", address: `unix:${socket}`, state, ...(elsewhere ? { network: elsewhere } : {}) })
+      : `control listens at unix:${socket}${elsewhere ? ` and ${elsewhere}` : ""}`;
     process.stdout.write(`${text}\n`);
   });
   await runControl(
@@ -93,6 +100,7 @@ async function serveByHand(flags: ControlFlags): Promise<void> {
       store: join(state, "blobs"),
       build: buildId(),
       lingerMs: Number.POSITIVE_INFINITY,
+      ...(network ? { network: { ...network, ready } } : {}),
       ...limitsOf(flags),
       log: openLog("control", "-"),
     },

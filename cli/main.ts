@@ -11,6 +11,7 @@ import { addDemo } from "./demo.ts";
 import { addDev } from "./dev.ts";
 import { addDoctor } from "./doctor.ts";
 import { addImages } from "./images.ts";
+import { addLogin } from "./login.ts";
 import { addLogs } from "./logs.ts";
 import { addMap } from "./map.ts";
 import { endQuietlyOnClosedPipe } from "./output.ts";
@@ -51,6 +52,7 @@ function createProgram(): Command {
     addPool,
     addImages,
     addSecrets,
+    addLogin,
     addDoctor,
     addControl,
     addAgent,

@@ -91,7 +91,7 @@ type Work = Omit<Parameters<typeof import("./map-run.ts").runMap>[0], "resume" |
 
 async function resume(id: string, flags: MapFlags, work: Work, run: typeof import("./map-run.ts").runMap): Promise<void> {
   if (!/^[0-9a-f]{16}$/.test(id)) throw new HobError("usage", `"${id}" is no map's id`, { remedy: "write its 16 hex digits" });
-  const [{ CallsClient }, { channelOptions, clientCredentials }] = await Promise.all([
+  const [{ CallsClient }, { channelOptionsOf, clientCredentials }] = await Promise.all([
     import("../proto/gen/hob/v1/calls.ts"),
     import("../proto/transport.ts"),
   ]);
@@ -100,7 +100,8 @@ async function resume(id: string, flags: MapFlags, work: Work, run: typeof impor
   try {
     await run({ ...work, resume: id, app: "", function: "" }, async () => {
       client?.close();
-      client = new CallsClient(await connect(), clientCredentials(), channelOptions);
+      const address = await connect();
+      client = new CallsClient(address, clientCredentials(address), channelOptionsOf(address));
       return client.map();
     });
   } finally {

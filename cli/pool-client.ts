@@ -38,7 +38,7 @@ export interface PoolClient extends Disposable {
 const answerTimeoutMs = 10_000;
 
 export function openPoolClient(address: string): PoolClient {
-  const credentials = clientCredentials();
+  const credentials = clientCredentials(address);
   // Clients that share a channel share its connection.
   const calls = new CallsClient(address, credentials, channelOptions);
   const shared = { ...channelOptions, channelOverride: calls.getChannel() };

@@ -1,4 +1,4 @@
-// ⑧ `hob pool`: the nodes and their containers; `hob pool stop` ends this installation's own pool.
+// ⑧ `hob pool`: the nodes and their containers; `hob pool stop` ends this installation's own pool; what is done to members is in pool-members.ts.
 
 import type { Command } from "commander";
 import type { ContainerInfo, FleetSample, Gpu, NodeInfo } from "../proto/gen/hob/v1/fleet.ts";
@@ -8,6 +8,7 @@ import { formatMs } from "./format/duration.ts";
 import type { Column } from "./format/table.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { printJson, printLine, printTable } from "./output.ts";
+import { addPoolMembers } from "./pool-members.ts";
 
 interface PoolFlags {
   control?: string;
@@ -18,7 +19,7 @@ export function addPool(program: Command): void {
   const pool = program
     .command("pool")
     .description("nodes and containers of the pool")
-    .option("--control <address>", "control to ask: unix:PATH")
+    .option("--control <address>", "control to ask: unix:PATH or hob://HOST:PORT")
     .option("--json", "one JSON object a line")
     .addHelpText("after", "\nExamples:\n  hob pool --json\n  hob pool stop\n")
     .action(show);
@@ -32,6 +33,7 @@ export function addPool(program: Command): void {
     .addHelpText("after", "\nExample:\n  hob pool stop --force\n")
     // The same option may stand before and after `stop`: optsWithGlobals knows both.
     .action((_: unknown, command: Command) => stop(command.optsWithGlobals()));
+  addPoolMembers(pool);
 }
 
 const nodeColumns: Column[] = [
@@ -101,7 +103,7 @@ async function show(flags: PoolFlags): Promise<void> {
 function nodeRow(node: NodeInfo): string[] {
   return [
     node.name,
-    node.state,
+    node.cordoned && node.state !== "lost" ? `${node.state}, cordoned` : node.state,
     `${node.cpuUsed.toFixed(1)} / ${node.cores} cores`,
     `${formatBytes(node.memoryUsedBytes)} / ${formatBytes(node.memoryBytes)}`,
     formatBytes(node.storeBytes),

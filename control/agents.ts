@@ -17,7 +17,9 @@ import type {
   Load,
 } from "../proto/gen/hob/v1/agents.ts";
 import { hostImageKey, hostImageRef, imageKey } from "../proto/image.ts";
+import { isKept } from "../proto/kept.ts";
 import { toServiceError } from "../proto/status.ts";
+import { callerOf } from "./access/gate.ts";
 import type { Calls } from "./calls.ts";
 import type { Builds } from "./images/builds.ts";
 import type { ImageRecords } from "./images/records.ts";
@@ -25,14 +27,18 @@ import type { Logs } from "./logs.ts";
 import { isBatch } from "./maps/map.ts";
 import type { Maps } from "./maps/maps.ts";
 import type { Command, Container, Node, Nodes } from "./nodes.ts";
+import { implausible } from "./plausible.ts";
 import type { Publishes } from "./publishes.ts";
 import type { Scheduler } from "./scheduler/scheduler.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Shells } from "./shells.ts";
+import { createSilence, type Heard, localPatienceMs, lookEveryMs, networkPatienceMs } from "./silence.ts";
 import type { Turn } from "./turn.ts";
 
 const resolveAgainMs = 15_000;
 const shutdownMs = 5_000;
+/** What waits for an agent that does not read, roughly; beyond, it is given up. */
+const mostUnread = { commands: 20_000, bytes: 64 << 20 };
 
 type Stream = ServerDuplexStream<AgentMessages, AgentCommands>;
 type Message = NonNullable<AgentMessage["message"]>;
@@ -54,10 +60,32 @@ interface AgentsParts {
   clock: Clock;
   log: Log;
   build: string;
+  /** Received on the connection from that peer; NaN where there is none. */
+  receivedFrom(peer: string): number;
+  /** Whether this node is to take nothing new. */
+  cordoned(name: string): boolean;
 }
 
-export interface Agents {
+/** A node's stream, and how far the two sides have come in it. */
+interface Link extends Heard {
+  node: Node;
+  stream: Stream;
+  batch: Batch<AgentCommand>;
+  epoch: string;
+  /** Of the messages that count (proto/kept.ts): taken, and of those recorded. */
+  taken: number;
+  recorded: number;
+  /** The agent has been told so. */
+  told: number;
+  unread: { commands: number; bytes: number };
+}
+
+export interface Agents extends Disposable {
   serve(stream: Stream): void;
+  /** Lets go of a node that is no member any more: it ends what it runs and itself. */
+  dismiss(node: Node, patienceMs: number): void;
+  /** When a node that is not linked was; 0 for one that has not been since this control began. */
+  lostAtMs(name: string): number;
   /** False once the pool ends: nothing is placed any more. */
   readonly placing: boolean;
   /** Tells every node to end what it runs, for which calls have `patienceMs`; resolves when all have, or five seconds after that. */
@@ -66,12 +94,17 @@ export interface Agents {
 
 export function createAgents(parts: AgentsParts): Agents {
   const { nodes, calls, maps, scheduler, publishes, sessions, logs, shells, images, builds, turn, clock, log, build } = parts;
-  const streams = new Map<Node, { stream: Stream; batch: Batch<AgentCommand> }>();
+  const streams = new Map<Node, Link>();
+  /** How far the agents of nodes had come in their epochs when they were lost. */
+  const former = new Map<string, { epoch: string; taken: number; lostAtMs: number }>();
   let closing = false;
 
   /** One row for each message of an agent after its hello. */
   const handlers: { [K in Exclude<Kind, "hello">]: (node: Node, value: ValueOf<K>) => void } = {
     sample(node, info) {
+      const lie = implausible(info);
+      if (lie) return lost(node, lie);
+      acknowledge(node);
       for (const container of nodes.sample(node, info, clock.now())) gone(container, "the node does not have it any more");
       turn.wake();
     },
@@ -166,16 +199,55 @@ export function createAgents(parts: AgentsParts): Agents {
     node.send({ $case: "resolve", value: { image: hostImageRef, stepsDone: 0, from: "", credentials: [] } });
   }
 
-  function welcome(stream: Stream, hello: AgentHello): Node {
+  /** Twice a second, with the sample's turn: nothing more is said for the sake of it while results are on their way. */
+  function acknowledge(node: Node): void {
+    const link = streams.get(node);
+    if (!link || link.taken === link.recorded) return;
+    const { taken } = link;
+    turn.toNode(() => {
+      link.recorded = taken;
+      if (streams.get(node) === link && link.told < taken) write(link, []);
+    });
+  }
+
+  function write(link: Link, commands: AgentCommand[]): boolean {
+    link.told = link.recorded;
+    return link.stream.write({ commands, acknowledged: link.recorded });
+  }
+
+  function send(link: Link, command: Command): void {
+    const bytes = bytesOf(command);
+    if (link.batch.add({ command }, bytes)) return;
+    const { unread } = link;
+    unread.commands++;
+    unread.bytes += bytes;
+    if (unread.commands > mostUnread.commands || unread.bytes > mostUnread.bytes)
+      lost(link.node, "it does not read what it is told");
+  }
+
+  function welcome(stream: Stream, hello: AgentHello): Link {
     if (!hello.node?.name) throw new HobError("usage", "an agent said hello without the name of its node");
-    const former = nodes.all.get(hello.node.name);
-    if (former) lost(former, "another agent took its name");
+    const { name } = hello.node;
+    const lie = implausible(hello.node);
+    if (lie) throw new HobError("usage", `node ${name} is not taken: ${lie}`);
+    const other = nodes.all.get(name);
+    if (other) lost(other, "another agent took its name");
     if (hello.build !== build) log.warn({ node: hello.node.name, agent: hello.build, control: build }, "builds differ");
-    const batch = createBatch<AgentCommand>((commands) => stream.write({ commands }));
-    const node = nodes.link(hello.node, clock.now(), (command: Command) => void batch.add({ command }, bytesOf(command)));
-    streams.set(node, { stream, batch });
+    const batch = createBatch<AgentCommand>((commands) => write(link, commands));
+    const node = nodes.link(hello.node, clock.now(), (command: Command) => send(link, command));
+    const caller = callerOf(stream.metadata);
+    const peer = stream.getPeer();
+    const received = caller ? () => parts.receivedFrom(peer) : () => Number.NaN;
+    const had = former.get(name);
+    const taken = had?.epoch === hello.epoch ? had.taken : 0;
+    const link: Link = {
+      ...{ node, stream, batch, epoch: hello.epoch, taken, recorded: taken, told: taken, unread: { commands: 0, bytes: 0 } },
+      ...{ patienceMs: caller ? networkPatienceMs : localPatienceMs, heardAtMs: clock.now(), bytes: received(), received },
+    };
+    streams.set(node, link);
     sessions.trouble("");
-    node.peerAddress = hello.peerAddress;
+    node.schedulable = !parts.cordoned(name);
+    node.peerAddress = caller ? "" : hello.peerAddress; // a socket of another machine leads nowhere here
     node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build, peerKey: node.peerKey } });
     if (closing) node.send({ $case: "shutdown", value: { patienceMs: 0 } });
     if (!node.images.has(hostImageKey)) resolveHost(node);
@@ -184,13 +256,14 @@ export function createAgents(parts: AgentsParts): Agents {
     maps.nodeLinked(node, batches);
     log.info({ node: node.name, containers: node.containers.size, calls: hello.calls.length }, "node linked");
     turn.wake();
-    return node;
+    return link;
   }
 
   function lost(node: Node, reason: string): void {
     const link = streams.get(node);
     if (!link) return;
     streams.delete(node);
+    former.set(node.name, { epoch: link.epoch, taken: link.taken, lostAtMs: clock.now() });
     nodes.unlink(node);
     builds.nodeLost(node);
     sessions.forgetProgress(node.name);
@@ -206,15 +279,19 @@ export function createAgents(parts: AgentsParts): Agents {
   }
 
   function serve(stream: Stream): void {
-    let node: Node | undefined;
+    let link: Link | undefined;
     function take({ message }: AgentMessage): void {
       if (!message) return; // of a newer agent
-      if (node) {
-        if (message.$case !== "hello") (handlers[message.$case] as (node: Node, value: unknown) => void)(node, message.value);
-      } else if (message.$case === "hello") node = welcome(stream, message.value);
+      if (link) {
+        if (streams.get(link.node) !== link) return; // given up: it says again what counts
+        if (isKept(message)) link.taken++;
+        if (message.$case !== "hello")
+          (handlers[message.$case] as (node: Node, value: unknown) => void)(link.node, message.value);
+      } else if (message.$case === "hello") link = welcome(stream, message.value);
       else throw new HobError("usage", "the first message of an agent is its hello");
     }
     stream.on("data", ({ messages }: AgentMessages) => {
+      if (link) link.heardAtMs = clock.now();
       try {
         for (const message of messages) take(message);
       } catch (error) {
@@ -223,8 +300,13 @@ export function createAgents(parts: AgentsParts): Agents {
         stream.emit("error", toServiceError(error));
       }
     });
+    stream.on("drain", () => {
+      if (!link) return;
+      link.batch.drained();
+      link.unread = { commands: 0, bytes: 0 };
+    });
     const close = () => {
-      if (node) lost(node, "its agent is not connected any more");
+      if (link) lost(link.node, "its agent is not connected any more");
     };
     stream.once("end", () => {
       close();
@@ -232,6 +314,18 @@ export function createAgents(parts: AgentsParts): Agents {
     });
     stream.once("cancelled", close);
     stream.once("finish", close);
+  }
+
+  const silence = createSilence(clock.now());
+  const looking = setInterval(() => {
+    const nowMs = clock.now();
+    for (const { node, heardAtMs } of silence.look([...streams.values()], nowMs)) {
+      lost(node, `nothing has been heard of it for ${((nowMs - heardAtMs) / 1000).toFixed(1)} s`);
+    }
+  }, lookEveryMs);
+
+  function dismiss(node: Node, patienceMs: number): void {
+    node.send({ $case: "shutdown", value: { patienceMs } });
   }
 
   async function shutdown(patienceMs: number): Promise<void> {
@@ -247,10 +341,13 @@ export function createAgents(parts: AgentsParts): Agents {
 
   return {
     serve,
+    dismiss,
+    lostAtMs: (name) => former.get(name)?.lostAtMs ?? 0,
     get placing() {
       return !closing;
     },
     shutdown,
+    [Symbol.dispose]: () => clearInterval(looking),
   };
 }
 

@@ -25,6 +25,8 @@ interface FleetParts {
   calls: Pick<Calls, "queued" | "running">;
   clients: Clients;
   sharing: Sharing;
+  /** Machines of the pool that are not connected. */
+  absent(): NodeInfo[];
   clock: Clock;
   /** Ends an embedded pool; undefined for one that was started by hand. */
   shutdown: ((patienceMs: number) => void) | undefined;
@@ -48,7 +50,7 @@ export function createFleet(parts: FleetParts): Fleet {
     const { p50, p99 } = latency.percentiles(clock.now());
     return {
       timeMs: clock.now(),
-      nodes: nodeInfos(),
+      nodes: [...nodeInfos(), ...parts.absent()],
       queued: calls.queued,
       running: calls.running,
       latencyP50Ms: p50,

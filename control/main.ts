@@ -8,12 +8,15 @@ import { openRoots } from "../base/store-roots.ts";
 import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
 import { type CallsServer, CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
-import { FleetService, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
+import { FleetService, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { type ImagesServer, ImagesService } from "../proto/gen/hob/v1/images.ts";
+import { type MembersServer, MembersService } from "../proto/gen/hob/v1/members.ts";
 import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
 import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
 import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
 import { hostImageRef, imageKey } from "../proto/image.ts";
+import { createMembers, isCordoned } from "./access/members.ts";
+import { createReach, type NetworkOptions, type Reach } from "./access/reach.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
 import { withinBytes } from "./call.ts";
@@ -67,6 +70,8 @@ export interface ControlOptions {
   retention?: Partial<Retention>;
   /** Others than the standard ones, by name: limits.ts. */
   limits?: Partial<Limits>;
+  /** Besides the socket; with tokens and TLS only. */
+  network?: NetworkOptions;
   log: Log;
 }
 
@@ -86,6 +91,7 @@ interface Plane {
   images: ImagesServer;
   content: ContentParts;
   values: Values;
+  members: MembersServer;
 }
 
 /** Wires the parts. Everything happens in this one thread; `turn` ends each event-loop turn with one transaction. */
@@ -94,10 +100,10 @@ function wire(
   engine: Engine,
   snapshots: Snapshots,
   turn: Turn,
-  ends: { clients: Clients; end: End },
+  around: { clients: Clients; end: End; reach: Reach },
 ): Plane {
   const { log, build } = options;
-  const { clients, end } = ends;
+  const { clients, end, reach } = around;
   const clock = systemClock;
   const limits = withLimits(options.limits);
   const embedded = isEmbedded(options);
@@ -140,7 +146,13 @@ function wire(
         else end("a client asked for it", patienceMs);
       }
     : undefined;
-  const fleet = createFleet({ nodes, calls, clients, sharing: createSharing(engine.blobs), clock, shutdown });
+  const absent = (): NodeInfo[] =>
+    reach.tokens.list().flatMap(({ node: name }) => {
+      if (name === "" || nodes.all.has(name)) return [];
+      const sinceMs = agents.lostAtMs(name);
+      return [NodeInfo.fromPartial({ name, state: "lost", sinceMs, cordoned: isCordoned(engine.records, name) })];
+    });
+  const fleet = createFleet({ nodes, calls, clients, sharing: createSharing(engine.blobs), absent, clock, shutdown });
   const images = createImageRecords(engine.records, engine.blobs);
   const kept = createKept({
     records: images,
@@ -198,6 +210,11 @@ function wire(
   });
   const agents = createAgents({
     ...{ shells, nodes, calls, maps, scheduler, publishes, sessions, logs, images, builds, turn, clock, log, build },
+    receivedFrom: reach.receivedFrom,
+    cordoned: (name) => isCordoned(engine.records, name),
+  });
+  const members = createMembers({
+    ...{ tokens: reach.tokens, url: reach.url, records: engine.records, nodes, agents, turn, build, now: clock.now },
   });
   for (const app of registry.apps()) {
     for (const { spec } of registry.current(app)) if (spec?.image) builds.resume(spec.image, app);
@@ -235,6 +252,7 @@ function wire(
     images: service,
     content,
     values,
+    members,
   };
 }
 
@@ -270,8 +288,8 @@ function registryService(registry: Registry): RegistryServer {
   };
 }
 
-async function serve(options: ControlOptions, plane: Plane, engine: Engine): Promise<AsyncDisposable> {
-  const services: Parameters<typeof listen>[1] = [
+function servicesOf(plane: Plane, engine: Engine): Parameters<typeof listen>[1] {
+  return [
     [CallsService, callsService(plane, engine)],
     [RegistryService, registryService(plane.registry)],
     [ContentService, createContent(plane.content)],
@@ -280,8 +298,8 @@ async function serve(options: ControlOptions, plane: Plane, engine: Engine): Pro
     [AgentsService, { link: plane.agents.serve }],
     [ShellsService, plane.shells.service],
     [ImagesService, plane.images],
+    [MembersService, plane.members],
   ];
-  return listen(options.socket, services, options.log);
 }
 
 /**
@@ -298,7 +316,9 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   const turn = stack.use(createTurn(log, stack.use(openRest())));
   const snapshots = stack.use(createSnapshots(engine.blobs, engine.records, () => turn.wake(), log));
   const clients = stack.use(createClients(options.lingerMs, () => end("no client has been connected for its linger time")));
-  const plane = wire(options, engine, snapshots, turn, { clients, end });
+  const reach = createReach({ records: engine.records, state: options.state, log });
+  const plane = wire(options, engine, snapshots, turn, { clients, end, reach });
+  stack.use(plane.agents);
   stack.use(plane.fleet);
   stack.use(plane.calls);
   stack.use(plane.kept);
@@ -306,8 +326,10 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   turn.settle();
   const idle = () => plane.calls.queued + plane.calls.running + plane.maps.running.size === 0;
   stack.use(startHousekeeping({ ...options, engine, idle, values: plane.values }));
-  stack.use(await serve(options, plane, engine));
-  const { agent } = options;
+  const services = servicesOf(plane, engine);
+  const { agent, network } = options;
+  if (network) stack.use(await reach.listen(network, services));
+  stack.use(await listen(options.socket, services, log)); // last: whoever waits for control waits for its socket
   const child = agent && stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.trouble(sentence), log));
   const tick = setInterval(() => turn.wake(), tickMs);
   const orphans = setTimeout(() => plane.calls.giveUpOrphans(), orphanMs);

@@ -278,7 +278,8 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
           calls: [...container.calls.keys()],
         }),
       );
-      return NodeInfo.fromPartial({ ...node.info, state: node.info.state || "ready", containers });
+      const { name, schedulable } = node; // its own words may differ
+      return NodeInfo.fromPartial({ ...node.info, name, state: node.info.state || "ready", cordoned: !schedulable, containers });
     },
   };
 }

@@ -144,7 +144,11 @@ export function createSessions(parts: SessionsParts): Sessions {
       write: (event) => batch.add(event, bytesOf(event), isPatient(session, event)),
       pack: (lines) => ({ event: { $case: "logs", value: { lines } } }),
       weigh: bytesOf,
-      overflow: () => session.fail(unread()),
+      overflow() {
+        log.warn({ client: message.client }, "a session was ended: its client does not read");
+        sessions.delete(session);
+        session.fail(unread());
+      },
     });
     const session: Session = {
       outbox,

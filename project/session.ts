@@ -7,7 +7,7 @@ import type { Log } from "../base/log.ts";
 import { CallsClient, type ClientMessage, type SessionEvent, type SessionEvents } from "../proto/gen/hob/v1/calls.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { fromServiceError } from "../proto/status.ts";
-import { channelOptions, clientCredentials } from "../proto/transport.ts";
+import { channelOptions, channelOptionsOf, clientCredentials } from "../proto/transport.ts";
 
 export type LinkState = "connecting" | "live" | "lost";
 type Message = NonNullable<ClientMessage["message"]>;
@@ -56,8 +56,11 @@ export function openSession(options: SessionOptions): Session {
   async function serve(): Promise<unknown> {
     const address = await options.connect();
     closed.signal.throwIfAborted();
-    const client = new CallsClient(address, clientCredentials(), channelOptions);
-    const content = new ContentClient(address, clientCredentials(), { ...channelOptions, channelOverride: client.getChannel() });
+    const client = new CallsClient(address, clientCredentials(address), channelOptionsOf(address));
+    const content = new ContentClient(address, clientCredentials(address), {
+      ...channelOptions,
+      channelOverride: client.getChannel(),
+    });
     const stream = client.session();
     let open = false;
     try {

@@ -6,6 +6,7 @@ import { type ErrorKind, HobError, sentenceOf } from "../base/errors.ts";
 const codes: Record<ErrorKind, status> = {
   usage: status.INVALID_ARGUMENT,
   function: status.UNKNOWN,
+  denied: status.PERMISSION_DENIED,
   notFound: status.NOT_FOUND,
   precondition: status.FAILED_PRECONDITION,
   exhausted: status.RESOURCE_EXHAUSTED,
@@ -15,7 +16,10 @@ const codes: Record<ErrorKind, status> = {
   internal: status.INTERNAL,
 };
 
-const kinds = new Map<number, ErrorKind>(Object.entries(codes).map(([kind, code]) => [code, kind as ErrorKind]));
+const kinds = new Map<number, ErrorKind>([
+  ...Object.entries(codes).map(([kind, code]) => [code, kind as ErrorKind] as const),
+  [status.UNAUTHENTICATED, "denied"],
+]);
 
 export function toServiceError(error: unknown): ServiceError {
   const kind = error instanceof HobError ? error.kind : "internal";

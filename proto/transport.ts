@@ -1,6 +1,17 @@
-// How processes reach control: a unix socket locally. Addresses are written `unix:PATH`.
+// How processes reach control: at a unix socket, whose mode is the lock, or on the network, with a token and a pinned authority (address.ts).
 
-import { type ChannelCredentials, type ChannelOptions, credentials, ServerCredentials } from "@grpc/grpc-js";
+import { checkServerIdentity, createSecureContext, type PeerCertificate } from "node:tls";
+import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  credentials,
+  experimental,
+  Metadata,
+  ServerCredentials,
+} from "@grpc/grpc-js";
+import { HobError } from "../base/errors.ts";
+import { isNetwork, parseNetworkUrl } from "./address.ts";
+import { controlName } from "./authority.ts";
 
 /** One value within a message: an input of a map, or its result, as JSON. Calls put theirs into the store from 1 MiB on (large-value.ts). */
 export const greatestValueBytes = 8 << 20;
@@ -18,9 +29,73 @@ export const channelOptions: ChannelOptions = {
   "grpc.use_local_subchannel_pool": 1,
 };
 
+/** On a network a connection may be cut without a word: whoever is at the other end, control too, is asked often enough to notice within 5 s. */
+export const networkOptions: ChannelOptions = {
+  ...channelOptions,
+  "grpc.keepalive_time_ms": 2_000,
+  "grpc.keepalive_timeout_ms": 2_500,
+};
+
+/** For a stream of which the end has to be noticed. */
+export const channelOptionsOf = (address: string): ChannelOptions => (isNetwork(address) ? networkOptions : channelOptions);
+
 /** For streams of contents: HTTP/2's 64 KiB a round trip would be 1.6 MB/s at 40 ms. The asker bounds what is on its way itself. */
 export const contentChannelOptions: ChannelOptions = { ...channelOptions, "grpc-node.flow_control_window": 16 << 20 };
 
-export const clientCredentials = (): ChannelCredentials => credentials.createInsecure();
 export const serverCredentials = (): ServerCredentials => ServerCredentials.createInsecure();
 export const unixAddress = (path: string): string => `unix:${path}`;
+
+export interface Identity {
+  /** PEM of the certificate that vouches for control. */
+  authority: string;
+  token: string;
+}
+
+const known = new Map<string, ChannelCredentials>();
+
+function secured(address: string, { authority, token }: Identity): ChannelCredentials {
+  const { host } = parseNetworkUrl(address);
+  const checkIdentity = (_name: string, certificate: PeerCertificate): Error | undefined =>
+    checkServerIdentity(controlName, certificate) && checkServerIdentity(host, certificate);
+  const context = createSecureContext({ ca: authority, allowPartialTrustChain: true, minVersion: "TLSv1.3" });
+  const shown = new Metadata();
+  shown.set("authorization", `Bearer ${token}`);
+  return credentials.combineChannelCredentials(
+    credentials.createFromSecureContext(context, { checkServerIdentity: checkIdentity }),
+    credentials.createFromMetadataGenerator((_, done) => done(null, shown)),
+  );
+}
+
+/** From now on channels of this process to hob://HOST:PORT show this identity. */
+export function introduce(address: string, identity: Identity): void {
+  known.set(address, secured(address, identity));
+}
+
+const open = credentials.createInsecure();
+
+/** For channels to `address`; on the network it must have been introduced. */
+export function clientCredentials(address: string): ChannelCredentials {
+  if (!isNetwork(address)) return open;
+  const found = known.get(address);
+  if (found) return found;
+  throw new HobError("denied", `there is no login for ${address}`, { remedy: "run `hob login URL`, with the URL of a token" });
+}
+
+/** hob://HOST:PORT as channels see it: resolved as dns:HOST:PORT is, but asked for by control's name, which is in its certificate. */
+class HobResolver implements experimental.Resolver {
+  readonly #dns: experimental.Resolver;
+  constructor(target: experimental.GrpcUri, listener: experimental.ResolverListener, options: ChannelOptions) {
+    this.#dns = experimental.createResolver({ scheme: "dns", path: target.path.replace(/^\/\//, "") }, listener, options);
+  }
+  updateResolution(): void {
+    this.#dns.updateResolution();
+  }
+  destroy(): void {
+    this.#dns.destroy();
+  }
+  static getDefaultAuthority(): string {
+    return controlName;
+  }
+}
+
+experimental.registerResolver("hob", HobResolver);

@@ -104,7 +104,7 @@ export function createTakings(): Takings {
       const key = `${where.address} ${image} ${where.ticket}`;
       let entry = open.get(key);
       if (!entry) {
-        const client = new ContentClient(where.address, clientCredentials(), contentChannelOptions);
+        const client = new ContentClient(where.address, clientCredentials(where.address), contentChannelOptions);
         const metadata = { image, ticket: where.ticket };
         entry = { source: createSource(() => client, { name: `node ${where.node}`, metadata, patient: false }), client };
       }

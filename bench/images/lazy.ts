@@ -44,7 +44,7 @@ async function start(debian: Debian, link: Link, folder: string, socket: string,
   const point = join(folder, "image");
   mkdirSync(point, { recursive: true });
   await using stack = new AsyncDisposableStack();
-  const client = new ContentClient(`unix:${socket}`, clientCredentials(), contentChannelOptions);
+  const client = new ContentClient(`unix:${socket}`, clientCredentials(`unix:${socket}`), contentChannelOptions);
   stack.defer(() => client.close());
   const traced = Promise.withResolvers<string>();
   const log = openLog("bench", join(folder, "fetch.log"));

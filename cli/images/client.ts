@@ -28,9 +28,9 @@ export interface ImageClient extends Disposable {
 }
 
 export function openImageClient(address: string): ImageClient {
-  const images = new ImagesClient(address, clientCredentials(), channelOptions);
+  const images = new ImagesClient(address, clientCredentials(address), channelOptions);
   const shared = { ...channelOptions, channelOverride: images.getChannel() };
-  const content = new ContentClient(address, clientCredentials(), shared);
+  const content = new ContentClient(address, clientCredentials(address), shared);
   return {
     content,
     async *build(request, signal) {

@@ -5,7 +5,7 @@ import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { HobError, sentenceOf } from "../../base/errors.ts";
 import { type ShellInput, type ShellOutput, ShellsClient } from "../../proto/gen/hob/v1/shell.ts";
 import { fromServiceError } from "../../proto/status.ts";
-import { channelOptions, clientCredentials } from "../../proto/transport.ts";
+import { channelOptionsOf, clientCredentials } from "../../proto/transport.ts";
 import { createEscapes } from "./escapes.ts";
 import { type HeldTerminal, holdTerminal } from "./terminal.ts";
 
@@ -47,7 +47,7 @@ export async function runShell(address: string, request: ShellRequest, opened: (
 async function converse(address: string, request: ShellRequest, opened: () => void): Promise<ShellEnding> {
   const { stdin, stdout, stderr } = process;
   const interactive = Boolean(stdin.isTTY && stdout.isTTY);
-  const client = new ShellsClient(address, clientCredentials(), channelOptions);
+  const client = new ShellsClient(address, clientCredentials(address), channelOptionsOf(address));
   const stream = client.open();
   const done = Promise.withResolvers<ShellEnding>();
   using stack = new DisposableStack();

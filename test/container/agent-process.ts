@@ -81,7 +81,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
   server.addService(AgentsService, {
     link(call: ServerDuplexStream<AgentMessages, AgentCommands>) {
       stream = call;
-      batch = createBatch<AgentCommand>((commands) => call.write({ commands }));
+      batch = createBatch<AgentCommand>((commands) => call.write({ commands, acknowledged: 0 }));
       call.on("error", () => {});
       call.on("end", () => call.end());
       call.on("data", ({ messages }: AgentMessages) => {
@@ -109,7 +109,10 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
   function hear(message: Message, link: ServerDuplexStream<AgentMessages, AgentCommands>): void {
     said.push(message);
     if (message.$case === "hello") {
-      link.write({ commands: [{ command: { $case: "welcome", value: { control: "test", build: "test", peerKey: "" } } }] });
+      link.write({
+        commands: [{ command: { $case: "welcome", value: { control: "test", build: "test", peerKey: "" } } }],
+        acknowledged: 0,
+      });
     }
     for (const look of waiting) look();
     for (const listener of listeners) listener(message);

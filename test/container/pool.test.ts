@@ -63,7 +63,7 @@ describe.skipIf(cannotRun)("a pool", () => {
   const run = mkdtempSync("/run/hob-test-");
   const key = randomBytes(4).toString("hex");
   const samples = new Arrivals<FleetSample>();
-  const fleet = new FleetClient(unixAddress(place.socket), clientCredentials(), channelOptions);
+  const fleet = new FleetClient(unixAddress(place.socket), clientCredentials(unixAddress(place.socket)), channelOptions);
   let control: RunningControl;
   let session: TestSession;
   let publishes = 0;
@@ -170,7 +170,7 @@ describe.skipIf(cannotRun)("a pool", () => {
     );
     await control.ended;
     control = await startControl(place, { lingerMs: Number.POSITIVE_INFINITY });
-    const client = new CallsClient(unixAddress(place.socket), clientCredentials(), channelOptions);
+    const client = new CallsClient(unixAddress(place.socket), clientCredentials(unixAddress(place.socket)), channelOptions);
     const { calls } = await new Promise<{ calls: { state: string; attempt: number }[] }>((resolve, reject) =>
       client.listCalls(ListCallsRequest.fromPartial({ limit: 1, id: call }), (error, answer) =>
         error ? reject(error) : resolve(answer),

@@ -225,7 +225,7 @@ test("a socket that somebody answers on is refused, one that nobody answers on i
 });
 
 async function listCalls(socket: string) {
-  const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);
+  const client = new CallsClient(unixAddress(socket), clientCredentials(unixAddress(socket)), channelOptions);
   const calls = await new Promise<import("../../proto/gen/hob/v1/calls.ts").CallInfo[]>((resolve, reject) => {
     const request = ListCallsRequest.fromPartial({ limit: 1_000 });
     client.listCalls(request, (error, response) => (error ? reject(error) : resolve(response.calls)));

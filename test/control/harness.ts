@@ -11,6 +11,7 @@ import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { sha256 } from "../../base/content-folder.ts";
 import { silentLog } from "../../base/log.ts";
 import { type ControlOptions, runControl } from "../../control/main.ts";
+import { isNetwork } from "../../proto/address.ts";
 import {
   type AgentCommand,
   type AgentCommands,
@@ -29,7 +30,7 @@ import { MapInputs, MapResult, MapResults } from "../../proto/gen/hob/v1/maps.ts
 import { Publish, StartCall } from "../../proto/gen/hob/v1/registry.ts";
 import { hostImageKey, imageKey } from "../../proto/image.ts";
 import { fromServiceError } from "../../proto/status.ts";
-import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
+import { channelOptions, channelOptionsOf, clientCredentials, unixAddress } from "../../proto/transport.ts";
 
 export const hostDigest = sha256("the host's image");
 export const megabytes512 = 512 * 2 ** 20;
@@ -58,7 +59,7 @@ export interface RunningControl extends AsyncDisposable {
 
 /** Resolves when somebody serves there. */
 async function listening(socket: string): Promise<void> {
-  const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);
+  const client = new CallsClient(unixAddress(socket), clientCredentials(unixAddress(socket)), channelOptions);
   try {
     await new Promise<void>((resolve, reject) => {
       client.waitForReady(Date.now() + 20_000, (error) => (error ? reject(error) : resolve()));
@@ -146,8 +147,12 @@ export interface TestSession extends Disposable {
 
 const finishedStates = ["succeeded", "failed", "cancelled"];
 
-export function openSession(socket: string, open: { build?: string; calls?: string[]; logsAfter?: number } = {}): TestSession {
-  const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);
+/** A test names control by its socket, or by its address on the network. */
+const addressOf = (control: string): string => (isNetwork(control) ? control : unixAddress(control));
+
+export function openSession(control: string, open: { build?: string; calls?: string[]; logsAfter?: number } = {}): TestSession {
+  const address = addressOf(control);
+  const client = new CallsClient(address, clientCredentials(address), channelOptionsOf(address));
   const stream = client.session({ deadline: Date.now() + 60_000 });
   const arrivals = new Arrivals<Event>();
   const failed = new Promise<unknown>((resolve) => {
@@ -272,6 +277,8 @@ export interface TestAgent extends Disposable {
 
 export interface AgentScript {
   name?: string;
+  epoch?: string;
+  cores?: number;
   calls?: string[];
   containers?: ContainerInfo[];
   /** What it does with a dispatch; the standard is to answer the load, and the call with its own first argument. */
@@ -286,8 +293,9 @@ export interface AgentScript {
 }
 
 /** An agent without containers of its own: it speaks the protocol and does what the script says. */
-export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
-  const client = new AgentsClient(unixAddress(socket), clientCredentials(), channelOptions);
+export function linkAgent(control: string, script: AgentScript = {}): TestAgent {
+  const address = addressOf(control);
+  const client = new AgentsClient(address, clientCredentials(address), channelOptionsOf(address));
   const stream = client.link({ deadline: Date.now() + 120_000 });
   const commands = new Arrivals<NonNullable<AgentCommand["command"]>>();
   const containers = new Map((script.containers ?? []).map((container) => [container.id, container]));
@@ -391,11 +399,11 @@ export function linkAgent(socket: string, script: AgentScript = {}): TestAgent {
   const node = NodeInfo.fromPartial({
     name: script.name ?? "node-1",
     state: "ready",
-    cores: 2,
+    cores: script.cores ?? 2,
     memoryBytes: 2 ** 33,
     containers: [...containers.values()],
   });
-  send({ $case: "hello", value: { node, build: "test", calls: script.calls ?? [], peerAddress: "" } });
+  send({ $case: "hello", value: { node, build: "test", calls: script.calls ?? [], peerAddress: "", epoch: script.epoch ?? "" } });
   return agent;
 }
 

@@ -28,7 +28,7 @@ function startControl({ socket, state }: Place): ChildProcess {
 }
 
 async function serving({ socket }: Place): Promise<void> {
-  const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);
+  const client = new CallsClient(unixAddress(socket), clientCredentials(unixAddress(socket)), channelOptions);
   await new Promise<void>((resolve, reject) =>
     client.waitForReady(Date.now() + 30_000, (error) => (error ? reject(error) : resolve())),
   );
@@ -84,7 +84,7 @@ function createNode(place: Place): { link(): void; cut(): void; runs: Map<string
 }
 
 async function listCalls({ socket }: Place): Promise<CallInfo[]> {
-  const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);
+  const client = new CallsClient(unixAddress(socket), clientCredentials(unixAddress(socket)), channelOptions);
   try {
     return await new Promise((resolve, reject) =>
       client.listCalls(ListCallsRequest.fromPartial({ limit: 10_000 }), (error, { calls }) =>

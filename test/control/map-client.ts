@@ -45,7 +45,7 @@ export function encodeInputs(values: readonly unknown[], first: number): Buffer 
 }
 
 export function openMap(socket: string, open: Partial<OpenMap> & { credit?: number } = {}): TestMap {
-  const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);
+  const client = new CallsClient(unixAddress(socket), clientCredentials(unixAddress(socket)), channelOptions);
   const stream = client.map();
   const arrivals = new Arrivals<Event>();
   const results: MapResult[] = [];

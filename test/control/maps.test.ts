@@ -220,7 +220,7 @@ test("a call that maps in a full pool has room for its inputs, and they end with
 });
 
 function listMaps(socket: string): Promise<ListMapsResponse["maps"]> {
-  const client = new CallsClient(unixAddress(socket), clientCredentials(), channelOptions);
+  const client = new CallsClient(unixAddress(socket), clientCredentials(unixAddress(socket)), channelOptions);
   return new Promise<ListMapsResponse["maps"]>((resolve, reject) => {
     client.listMaps({ app: "shop", id: "", limit: 10 }, (error, { maps }) => (error ? reject(error) : resolve(maps)));
   }).finally(() => client.close());

@@ -138,7 +138,7 @@ test("past lines are read back with their filters, and following goes on without
   agent.send({ $case: "logs", value: { lines: Array.from({ length: 3_000 }, (_, i) => line(`${i}`)) } });
   agent.send({ $case: "logs", value: { lines: [line("elsewhere", "", "other")] } });
   await session.next("logs", ({ lines }) => lines.at(-1)!.text === "elsewhere");
-  const client = new CallsClient(unixAddress(place.socket), clientCredentials(), channelOptions);
+  const client = new CallsClient(unixAddress(place.socket), clientCredentials(unixAddress(place.socket)), channelOptions);
   const stream = client.logs({ app: "shop", function: "", call: "", sinceMs: 0, limit: 2_500, follow: true });
   const arrivals = new Arrivals<LogLines>();
   stream.on("error", () => {});
@@ -221,7 +221,7 @@ test("an embedded control ends itself when it has been alone for its linger time
 test("Shutdown ends an embedded control and is refused by one that was started by hand", async () => {
   using place = makePlace();
   const shutdown = async () => {
-    const client = new FleetClient(unixAddress(place.socket), clientCredentials(), channelOptions);
+    const client = new FleetClient(unixAddress(place.socket), clientCredentials(unixAddress(place.socket)), channelOptions);
     try {
       await new Promise<void>((resolve, reject) => {
         client.shutdown({ patienceMs: 0 }, (error) => (error ? reject(fromServiceError(error)) : resolve()));
@@ -298,7 +298,7 @@ test("the fleet shows nodes, containers, clients and how long calls took; progre
 test("blobs are put in pieces, verified, and read back; one that is lacking is named", async () => {
   using place = makePlace();
   await using _control = await startControl(place);
-  const client = new ContentClient(unixAddress(place.socket), clientCredentials(), channelOptions);
+  const client = new ContentClient(unixAddress(place.socket), clientCredentials(unixAddress(place.socket)), channelOptions);
   const big = Buffer.alloc(700_000, "hob");
   const blobs = [big, Buffer.from("small"), Buffer.alloc(0)];
   const put = (list: { digest: string; data: Buffer }[]) =>

@@ -25,7 +25,7 @@ test("a call's large arguments and result are in the store and nowhere else, and
   using place = makePlace();
   await using _control = await startControl(place);
   using session = openSession(place.socket);
-  const content = new ContentClient(unixAddress(place.socket), clientCredentials(), channelOptions);
+  const content = new ContentClient(unixAddress(place.socket), clientCredentials(unixAddress(place.socket)), channelOptions);
   const put = (blob: Buffer) => putBlobs(content, [sha256(blob)], () => [blob]);
   const given: unknown[] = [];
   const lateSent = Promise.withResolvers<void>();

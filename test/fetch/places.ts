@@ -125,7 +125,7 @@ export async function openTestNode(
   const run = join(folder, name);
   mkdirSync(run, { recursive: true });
   const store = changes.store ?? openContentFolder(join(run, "store"), { durable: false });
-  const client = new ContentClient(`unix:${control.socket}`, clientCredentials(), contentChannelOptions);
+  const client = new ContentClient(`unix:${control.socket}`, clientCredentials(`unix:${control.socket}`), contentChannelOptions);
   const troubles: string[] = [];
   const traces: Buffer[] = [];
   const room = await openFetchRoom({

@@ -6,6 +6,7 @@ import { explain, failure } from "../../agent/failures.ts";
 import { createOutbox, type Message } from "../../agent/outbox.ts";
 import { createSnapshotLists, differenceFor, neededBlobs, parseSnapshot } from "../../agent/snapshots.ts";
 import type { LogLine, SnapshotDelta, Version } from "../../proto/gen/hob/v1/common.ts";
+import { NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
 
 const digestOf = (character: string): string => character.repeat(64);
 const entry = (path: string, character: string) => ({ path, digest: digestOf(character), size: 1, mode: 0o644 });
@@ -161,22 +162,30 @@ describe("what waits for control", () => {
       peakMemoryBytes: 0,
     },
   });
-  const drain = (outbox: ReturnType<typeof createOutbox>, nowMs: number): Message[] => {
+  const drain = (outbox: ReturnType<typeof createOutbox>): Message[] => {
     const taken: Message[] = [];
-    for (let next = outbox.take(nowMs); next; next = outbox.take(nowMs)) taken.push(next);
+    for (let next = outbox.take(); next; next = outbox.take()) taken.push(next);
     return taken;
   };
 
-  it("keeps every result, in order, and sends it again on the next connection", () => {
+  it("keeps what counts until it is acknowledged, and on the next connection sends the rest again, in order and counted on", () => {
     const outbox = createOutbox();
-    outbox.put(finished("a"));
-    expect(drain(outbox, 1_000)).toEqual([finished("a")]);
-    outbox.put(finished("b"));
-    expect(drain(outbox, 1_100)).toEqual([finished("b")]);
+    for (const id of ["a", "b"]) outbox.put(finished(id));
+    outbox.put({ $case: "sample", value: NodeInfo.create() });
+    outbox.put(logs(1));
+    expect(drain(outbox)).toHaveLength(4);
+    outbox.acknowledge(1);
     outbox.put(finished("c"));
-    outbox.rewind(2_000);
-    expect(drain(outbox, 2_000)).toEqual([finished("a"), finished("b"), finished("c")]);
-    outbox.rewind(60_000);
+    expect(outbox.unacknowledged()).toEqual(["b", "c"]);
+    outbox.resume(1); // of a, b, and the lines, control had a
+    expect(drain(outbox)).toEqual([finished("b"), logs(1), finished("c")]);
+    outbox.acknowledge(3);
+    outbox.resume(3);
+    expect(drain(outbox)).toEqual([finished("c")]);
+    outbox.resume(0); // another control, which has none of them
+    expect(drain(outbox)).toEqual([finished("c")]);
+    outbox.acknowledge(1);
+    outbox.resume(1);
     expect(outbox.waiting).toBe(0);
   });
 
@@ -187,19 +196,19 @@ describe("what waits for control", () => {
     outbox.put(logs(5));
     outbox.put(finished("a"));
     outbox.put(logs(1));
-    const kept = drain(outbox, 0).flatMap((message) => (message.$case === "logs" ? message.value.lines : []));
+    const kept = drain(outbox).flatMap((message) => (message.$case === "logs" ? message.value.lines : []));
     expect(kept).toHaveLength(20_002);
     // "1" to "9", "10", "0" to "4", each with its end; then "0" behind the result.
     expect(kept.slice(-2)).toEqual([9 * 2 + 3 + 5 * 2, 2].map((dropped) => ({ ...line(""), stream: "system", dropped })));
     outbox.put(logs(1));
-    expect(drain(outbox, 0)).toEqual([{ $case: "logs", value: { lines: [line("0")] } }]);
+    expect(drain(outbox)).toEqual([{ $case: "logs", value: { lines: [line("0")] } }]);
   });
 
   it("is bounded in bytes too, and sends lines in messages of about a megabyte", () => {
     const outbox = createOutbox();
     const long = "x".repeat(64 << 10);
     outbox.put({ $case: "logs", value: { lines: Array.from({ length: 1_000 }, () => line(long)) } });
-    const messages = drain(outbox, 0).map((message) => (message.$case === "logs" ? message.value.lines : []));
+    const messages = drain(outbox).map((message) => (message.$case === "logs" ? message.value.lines : []));
     const bytes = (lines: LogLine[]): number => lines.reduce((sum, { text }) => sum + text.length, 0);
     expect(Math.max(...messages.map(bytes))).toBeLessThanOrEqual(1 << 20);
     expect(bytes(messages.flat())).toBe(8 << 20);

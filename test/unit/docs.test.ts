@@ -17,6 +17,7 @@ const documents = [
   "docs/cli.md",
   "docs/maps.md",
   "docs/images.md",
+  "docs/pool.md",
   "docs/security.md",
   "docs/scheduling.md",
   "docs/image-format.md",

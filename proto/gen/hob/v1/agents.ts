@@ -42,6 +42,8 @@ export interface AgentMessages {
 
 export interface AgentCommands {
   commands: AgentCommand[];
+  /** so many of the messages that count (proto/kept.ts) have been recorded, in this epoch */
+  acknowledged: number;
 }
 
 export interface AgentMessage {
@@ -75,10 +77,12 @@ export interface AgentMessage {
 export interface AgentHello {
   node: NodeInfo | undefined;
   build: string;
-  /** in flight since before this connection */
+  /** in flight since before this connection, or ended and not acknowledged */
   calls: string[];
   /** where other nodes fetch from it (Content.Fetch); "" for nowhere */
   peerAddress: string;
+  /** of its count of messages that count: another one begins at 0 */
+  epoch: string;
 }
 
 export interface ContainerChanged {
@@ -370,13 +374,16 @@ export const AgentMessages: MessageFns<AgentMessages> = {
 };
 
 function createBaseAgentCommands(): AgentCommands {
-  return { commands: [] };
+  return { commands: [], acknowledged: 0 };
 }
 
 export const AgentCommands: MessageFns<AgentCommands> = {
   encode(message: AgentCommands, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.commands) {
       AgentCommand.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.acknowledged !== 0) {
+      writer.uint32(16).uint64(message.acknowledged);
     }
     return writer;
   },
@@ -402,6 +409,14 @@ export const AgentCommands: MessageFns<AgentCommands> = {
             message.commands.push(AgentCommand.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.acknowledged = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -420,6 +435,7 @@ export const AgentCommands: MessageFns<AgentCommands> = {
   fromPartial(object: DeepPartial<AgentCommands>): AgentCommands {
     const message = createBaseAgentCommands();
     message.commands = object.commands?.map((e) => AgentCommand.fromPartial(e)) || [];
+    message.acknowledged = object.acknowledged ?? 0;
     return message;
   },
 };
@@ -727,7 +743,7 @@ export const AgentMessage: MessageFns<AgentMessage> = {
 };
 
 function createBaseAgentHello(): AgentHello {
-  return { node: undefined, build: "", calls: [], peerAddress: "" };
+  return { node: undefined, build: "", calls: [], peerAddress: "", epoch: "" };
 }
 
 export const AgentHello: MessageFns<AgentHello> = {
@@ -743,6 +759,9 @@ export const AgentHello: MessageFns<AgentHello> = {
     }
     if (message.peerAddress !== "") {
       writer.uint32(34).string(message.peerAddress);
+    }
+    if (message.epoch !== "") {
+      writer.uint32(42).string(message.epoch);
     }
     return writer;
   },
@@ -792,6 +811,14 @@ export const AgentHello: MessageFns<AgentHello> = {
             message.peerAddress = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.epoch = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -813,6 +840,7 @@ export const AgentHello: MessageFns<AgentHello> = {
     message.build = object.build ?? "";
     message.calls = object.calls?.map((e) => e) || [];
     message.peerAddress = object.peerAddress ?? "";
+    message.epoch = object.epoch ?? "";
     return message;
   },
 };

@@ -140,6 +140,8 @@ export interface NodeInfo {
   version: string;
   /** "internet", or why its containers have none */
   network: string;
+  /** nothing new is placed there; set by control */
+  cordoned: boolean;
 }
 
 export interface FleetSample {
@@ -1191,6 +1193,7 @@ function createBaseNodeInfo(): NodeInfo {
     sinceMs: 0,
     version: "",
     network: "",
+    cordoned: false,
   };
 }
 
@@ -1234,6 +1237,9 @@ export const NodeInfo: MessageFns<NodeInfo> = {
     }
     if (message.network !== "") {
       writer.uint32(106).string(message.network);
+    }
+    if (message.cordoned !== false) {
+      writer.uint32(112).bool(message.cordoned);
     }
     return writer;
   },
@@ -1355,6 +1361,14 @@ export const NodeInfo: MessageFns<NodeInfo> = {
             message.network = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.cordoned = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1385,6 +1399,7 @@ export const NodeInfo: MessageFns<NodeInfo> = {
     message.sinceMs = object.sinceMs ?? 0;
     message.version = object.version ?? "";
     message.network = object.network ?? "";
+    message.cordoned = object.cordoned ?? false;
     return message;
   },
 };

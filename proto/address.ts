@@ -1,0 +1,47 @@
+// How control is named: unix:PATH on its own machine, hob://HOST:PORT over the network, hob://TOKEN@HOST:PORT/PIN with all that it takes to get in.
+
+import { HobError } from "../base/errors.ts";
+
+const defaultPort = 7474;
+
+export interface NetworkAddress {
+  host: string;
+  port: number;
+  /** "" where the URL has none. */
+  token: string;
+  /** sha256 of the public key of the authority that vouches for control, base64url; "" where the URL has none. */
+  pin: string;
+}
+
+const scheme = "hob://";
+
+export const isNetwork = (address: string): boolean => address.startsWith(scheme);
+
+const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host);
+
+/** hob://HOST:PORT: what a channel dials and what people read; nothing in it is secret. */
+export const networkAddress = ({ host, port }: Pick<NetworkAddress, "host" | "port">): string =>
+  `${scheme}${bracketed(host)}:${port}`;
+
+export const networkUrl = ({ host, port, token, pin }: NetworkAddress): string =>
+  `${scheme}${token}@${bracketed(host)}:${port}/${pin}`;
+
+/** The host and the port of HOST:PORT, [HOST]:PORT or HOST. */
+export function parseHostPort(text: string): { host: string; port: number } | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/.exec(text);
+  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
+  const host = match?.[1] ?? match?.[2];
+  return host === undefined || port > 65_535 ? undefined : { host, port };
+}
+
+/** A URL that begins with hob://. What is wrong with it is said without repeating it: it may hold a token. */
+export function parseNetworkUrl(url: string): NetworkAddress {
+  const match = /^hob:\/\/(?:([A-Za-z0-9_-]+)@)?([^/@]+)(?:\/([A-Za-z0-9_-]*))?$/.exec(url);
+  const place = match && parseHostPort(match[2]!);
+  if (!match || !place) {
+    throw new HobError("usage", "the URL of control is not of the form hob://TOKEN@HOST:PORT/PIN", {
+      remedy: "copy the whole line that `hob pool token create` has printed",
+    });
+  }
+  return { ...place, token: match[1] ?? "", pin: match[3] ?? "" };
+}
