@@ -9,6 +9,10 @@ const home = (variable: string, fallback: string): string => join(process.env[va
 export const stateFolder = (): string => home("XDG_STATE_HOME", ".local/state");
 export const configFolder = (): string => home("XDG_CONFIG_HOME", ".config");
 export const cacheFolder = (): string => home("XDG_CACHE_HOME", ".cache");
+/** The person's settings. */
+export const configFile = (): string => join(configFolder(), "config.jsonc");
+/** What functions were called with, by hand. */
+export const inputsFile = (): string => join(stateFolder(), "inputs.json");
 
 /**
  * Sockets, mount points and container state. As root below /run, where every component has o+x (a container's mapped root must

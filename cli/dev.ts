@@ -73,8 +73,15 @@ async function showScreen(open: () => Promise<Workbench>, connect: () => Promise
     const { runShell } = await import("./shell/session.ts");
     return runShell(await connect(), { app, function: name, version: "", container: "", command: [], plain: false, image: "" });
   };
+  const { readConfig } = await import("../tui/terminal/config-file.ts");
   const { control = "embedded", record } = flags;
-  return startScreen(open, { pool: control, build: buildId(), shell, ...(record === undefined ? {} : { record }) });
+  return startScreen(open, {
+    pool: control,
+    build: buildId(),
+    config: readConfig(),
+    shell,
+    ...(record === undefined ? {} : { record }),
+  });
 }
 
 async function print(surface: "plain" | "json", workbench: Workbench): Promise<void> {

@@ -6,11 +6,14 @@ import { addAgent } from "./agent.ts";
 import { buildId, packageVersion } from "./build.ts";
 import { addCall } from "./call.ts";
 import { addCalls } from "./calls.ts";
+import { addCompletion } from "./completion.ts";
 import { addControl } from "./control.ts";
+import { takeDefaultPool } from "./default-pool.ts";
 import { addDemo } from "./demo.ts";
 import { addDev } from "./dev.ts";
 import { addDoctor } from "./doctor.ts";
 import { addImages } from "./images.ts";
+import { addInfo } from "./info.ts";
 import { addLogin } from "./login.ts";
 import { addLogs } from "./logs.ts";
 import { addMap } from "./map.ts";
@@ -54,11 +57,13 @@ function createProgram(): Command {
     addSecrets,
     addLogin,
     addDoctor,
+    addInfo,
+    addCompletion,
     addControl,
     addAgent,
   ])
     add(program);
-  return program;
+  return program.hook("preAction", (_, command) => takeDefaultPool(command));
 }
 
 /** Runs the command line; resolves with the exit code, after saying on stderr what went wrong. */

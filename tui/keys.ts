@@ -1,6 +1,7 @@
 // ⑧ The keys: one table, from which the footer, the help and the dispatch come. Two actions on one key are refused at start.
 
 import { HobError } from "../base/errors.ts";
+import type { Config } from "./config.ts";
 import {
   back,
   cancel,
@@ -39,7 +40,7 @@ import type { State } from "./model/state.ts";
 
 export interface KeyBinding {
   readonly keys: readonly string[];
-  /** What it is called, in the footer and in the config file. */
+  /** What it is called, in the footer and the palette; settingName in the file of settings. */
   readonly name: string;
   readonly description: string;
   readonly group: "call" | "show" | "move" | "replay" | "hob";
@@ -121,7 +122,19 @@ export const keyTable: readonly KeyBinding[] = [
   ]),
 ];
 
-/** Throws where two actions claim one key: the table, or a person's config, is then wrong. */
+/** What an action is called in the file of settings: "run-with" for "run with…". */
+export function settingName({ name }: KeyBinding): string {
+  return name.replace(/[^a-z]+/g, "-").replace(/-$/, "");
+}
+
+/** The table with the person's own keys, by names of settings. Throws where two actions then claim one key. */
+export function keysWith(own: Readonly<Record<string, readonly string[]>>): readonly KeyBinding[] {
+  const table = keyTable.map((binding) => ({ ...binding, keys: own[settingName(binding)] ?? binding.keys }));
+  checkKeys(table);
+  return table;
+}
+
+/** Throws where two actions claim one key: the table, or a person's settings, is then wrong. */
 export function checkKeys(table: readonly KeyBinding[]): ReadonlyMap<string, KeyBinding> {
   const byKey = new Map<string, KeyBinding>();
   for (const binding of table) {
@@ -138,8 +151,28 @@ export function checkKeys(table: readonly KeyBinding[]): ReadonlyMap<string, Key
   return byKey;
 }
 
-const bindings = checkKeys(keyTable);
+interface Keys {
+  readonly table: readonly KeyBinding[];
+  readonly byKey: ReadonlyMap<string, KeyBinding>;
+}
 
-export function bindingOf(key: string): KeyBinding | undefined {
-  return bindings.get(key);
+const known = new WeakMap<Config, Keys>();
+
+function keysOf({ config }: Pick<State, "config">): Keys {
+  let keys = known.get(config);
+  if (!keys) {
+    const table = keysWith(config.keys);
+    keys = { table, byKey: checkKeys(table) };
+    known.set(config, keys);
+  }
+  return keys;
+}
+
+export function bindingOf(state: Pick<State, "config">, key: string): KeyBinding | undefined {
+  return keysOf(state).byKey.get(key);
+}
+
+/** The keys as they are now, for whoever shows them. */
+export function keysNow(state: Pick<State, "config">): readonly KeyBinding[] {
+  return keysOf(state).table;
 }

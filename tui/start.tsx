@@ -4,6 +4,7 @@ import { type Instance, render } from "ink";
 import { systemClock } from "../base/clock.ts";
 import { exitCode, HobError, sentenceOf } from "../base/errors.ts";
 import type { Workbench } from "../project/events.ts";
+import { type Config, defaultConfig } from "./config.ts";
 import type { ReplayState } from "./model/replay.ts";
 import { initialState, type State } from "./model/state.ts";
 import type { Player } from "./recording/player.ts";
@@ -13,6 +14,7 @@ import { choosePalette } from "./screen/palette.ts";
 import { type LendTerminal, Screen } from "./screen/screen.tsx";
 import type { Widgets } from "./screen/section.ts";
 import { createStore, type Store } from "./store.ts";
+import { watchConfig } from "./terminal/config-file.ts";
 import { perform } from "./terminal/effects.ts";
 import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal/guard.ts";
 import { keepInputs, readInputs } from "./terminal/inputs.ts";
@@ -23,6 +25,8 @@ export interface ScreenOptions {
   build: string;
   /** Runs a shell of that function on this terminal, which is its own meanwhile. */
   shell(app: string, functionName: string): Promise<{ code: number; sentence: string | undefined }>;
+  /** The person's settings; the usual ones without. */
+  config?: Config;
   /** A file that the session is recorded to. */
   record?: string;
   /** Gives the events and the time of a recorded session. */
@@ -50,7 +54,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   const header = { startedAtMs: nowMs(), pool: options.pool, build: options.build, columns, rows };
   using recorder = options.record === undefined ? undefined : createRecorder(options.record, header, nowMs);
 
-  const palette = choosePalette(process.env);
+  let palette = choosePalette(process.env, defaultConfig);
   let widgets: Widgets | undefined;
   let loading = false;
 
@@ -58,6 +62,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
 
   function paint(state: State): Picture["viewports"] {
     try {
+      palette = choosePalette(process.env, state.config);
       if (state.view === "fleet" && !loading) loadWidgets();
       const { rows, viewports } = picture(state);
       show(rows);
@@ -154,6 +159,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
       .play(store.replay, changed)
       .catch((error: unknown) => ended.resolve({ code: exitCode(error), sentence: sentenceOf(error) }));
   }
+  using _watching = player ? undefined : watchSettings(store, options.config ?? defaultConfig, nowMs);
   if (!player) store.dispatch({ kind: "inputs", inputs: readInputs() });
   void follow(
     async () => {
@@ -170,6 +176,18 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   stdout.off("error", onLost);
   if (sentence !== undefined) process.stderr.write(`${sentence}\n`);
   return code;
+}
+
+function watchSettings(store: Store, config: Config, nowMs: () => number): Disposable {
+  store.dispatch({ kind: "config", config });
+  return watchConfig(
+    (changed) => {
+      store.dispatch({ kind: "config", config: changed });
+      store.offer({ kind: "notice", level: "info", text: "the settings have changed", timeMs: nowMs() });
+      store.repaint();
+    },
+    (error) => store.offer({ kind: "notice", level: "error", text: `${sentenceOf(error)}; those before stay`, timeMs: nowMs() }),
+  );
 }
 
 const notYet = (): never => {

@@ -6,22 +6,20 @@ import type { Effect } from "./model/effects.ts";
 import { type State, type Surface, showsTime, type Viewport } from "./model/state.ts";
 import { coalesce, type ModelEvent, type PersonEvent, update } from "./model/update.ts";
 
-const calmMs = 100; // logs and tables: ten times a second
-const chartMs = 250;
 const tickMs = 1_000;
 const mostPending = 20_000; // events; a longer burst is taken in before its time
 
 /** How long the screen may lag behind an event. A receipt, or a call that a person or a save started, is shown at once. */
-function patienceMs(event: WorkbenchEvent): number {
+function patienceMs(event: WorkbenchEvent, { outputMs, chartsMs }: State["config"]["rates"]): number {
   switch (event.kind) {
     case "logs":
     case "image":
     case "progress":
-      return calmMs;
+      return outputMs;
     case "fleet":
-      return chartMs;
+      return chartsMs;
     case "call":
-      return event.call.parent === "" && event.call.origin !== "map" && isFinished(event.call) ? 0 : calmMs;
+      return event.call.parent === "" && event.call.origin !== "map" && isFinished(event.call) ? 0 : outputMs;
     default:
       return 0;
   }
@@ -35,6 +33,7 @@ const persons: ReadonlySet<string> = new Set<PersonEvent["kind"]>([
   "refused",
   "copied",
   "inputs",
+  "config",
 ]);
 
 function isPersons(event: ModelEvent): event is PersonEvent {
@@ -122,7 +121,7 @@ export function createStore({ initial, paint, perform, record, nowMs }: StoreOpt
 
   function offer(event: WorkbenchEvent): void {
     pending.push(event);
-    schedule(pending.length > mostPending ? 0 : patienceMs(event));
+    schedule(pending.length > mostPending ? 0 : patienceMs(event, state.config.rates));
   }
 
   return {

@@ -5,7 +5,24 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { hob, makePlace } from "./run-hob.ts";
 
-const commands = ["dev", "run", "call", "ps", "calls", "logs", "pool", "images", "secrets", "doctor", "control", "agent"];
+const commands = [
+  "dev",
+  "replay",
+  "demo",
+  "info",
+  "completion",
+  "run",
+  "call",
+  "ps",
+  "calls",
+  "logs",
+  "pool",
+  "images",
+  "secrets",
+  "doctor",
+  "control",
+  "agent",
+];
 
 describe("help", () => {
   test.each(commands)("hob %s --help shows an example and exits 0", async (command) => {

@@ -1,5 +1,8 @@
 // The screen in a real terminal: every key, every state.
 
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildStage, openWhole, openWorked, removeStage, type Stage, type StageOptions } from "./terminal.ts";
 
@@ -379,6 +382,21 @@ describe("keys", () => {
     shown.press("?");
     await shown.until("the help", has("run the function again", "leave hob", "cancelled"));
     shown.press("?");
+    await shown.until("the panes", has("1 Functions"));
+  });
+
+  test("settings hold as soon as their file has changed; one at fault is told, and those before stay", async () => {
+    const config = mkdtempSync(join(tmpdir(), "hob-config-"));
+    using _ = { [Symbol.dispose]: () => rmSync(config, { recursive: true, force: true }) };
+    using shown = await openWorking({ env: { XDG_CONFIG_HOME: config } });
+    mkdirSync(join(config, "hob"));
+    writeFileSync(join(config, "hob/config.jsonc"), '{ "keys": { "fleet": "x" }, /* plain */ "glyphs": "ascii" }');
+    await shown.until("plain characters", has("the settings have changed", "+ 1 Functions"));
+    shown.press("x");
+    await shown.until("the fleet in full", has("Containers  5"));
+    writeFileSync(join(config, "hob/config.jsonc"), '{ "keys": { "fleet": "q" } }');
+    await shown.until("the fault", has('"q" is bound to "fleet" and to "quit"'));
+    shown.press("x");
     await shown.until("the panes", has("1 Functions"));
   });
 

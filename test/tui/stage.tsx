@@ -7,6 +7,7 @@ import { createChannel } from "../../base/channel.ts";
 import { HobError } from "../../base/errors.ts";
 import type { Workbench, WorkbenchEvent } from "../../project/events.ts";
 import { startScreen } from "../../tui/start.tsx";
+import { readConfig } from "../../tui/terminal/config-file.ts";
 import { readRecording } from "./recording.ts";
 
 const script = readRecording(process.env["HOB_STAGE"] ?? "", process.env["HOB_STAGE_FOLDER"] ?? "");
@@ -115,7 +116,7 @@ switch (process.env["HOB_STAGE_FAULT"]) {
 
 try {
   process.exitCode = await startScreen(() => Promise.resolve(workbench), {
-    ...{ pool: "local", build: "test" },
+    ...{ pool: "local", build: "test", config: readConfig() },
     shell: () => Promise.reject(new Error("this stage has no shells")),
   });
 } finally {

@@ -90,6 +90,7 @@ export function openStage({ stage, recording, columns = 120, rows = 36, env = {}
       TZ: "UTC",
       LANG: "C.UTF-8",
       CI: "",
+      XDG_CONFIG_HOME: join(folder, `config-${stages}`),
       XDG_STATE_HOME: join(folder, `state-${stages}`),
       HOB_STAGE: recording,
       HOB_STAGE_FOLDER: recordings,

@@ -22,6 +22,7 @@ const documents = [
   "docs/scheduling.md",
   "docs/image-format.md",
   "docs/recordings.md",
+  "docs/settings.md",
   "docs/runner-protocol.md",
 ];
 const read = (file: string): string => readFileSync(join(installRoot, file), "utf8");

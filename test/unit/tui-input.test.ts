@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { inputsFile } from "../../base/paths.ts";
 import { FunctionSpec, type Parameter } from "../../proto/gen/hob/v1/common.ts";
 import { paletteItems } from "../../tui/model/commands.ts";
 import { checkInput, parameterAt } from "../../tui/model/completion.ts";
@@ -12,7 +13,7 @@ import { fuzzyMatch } from "../../tui/model/fuzzy.ts";
 import { scanLine } from "../../tui/model/json-line.ts";
 import { initialState, type State } from "../../tui/model/state.ts";
 import { update } from "../../tui/model/update.ts";
-import { inputsFile, keepInputs, readInputs } from "../../tui/terminal/inputs.ts";
+import { keepInputs, readInputs } from "../../tui/terminal/inputs.ts";
 
 const parameter = (name: string, more: Partial<Parameter> = {}): Parameter => ({
   name,

@@ -211,7 +211,11 @@ describe("keys", () => {
   test("scrolling up leaves the end of the output, and reaching it follows again", () => {
     send(call(1, "running"), { kind: "logs", lines: Array.from({ length: 100 }, (_, index) => line(`${index}`)) });
     const draw = (): void => {
-      const { viewports } = drawScreen(state, { palette: { colours: false, ascii: false }, widgets: undefined, nowMs: 0 });
+      const { viewports } = drawScreen(state, {
+        palette: { colours: false, ascii: false, accent: 36 },
+        widgets: undefined,
+        nowMs: 0,
+      });
       send({ kind: "drawn", viewports });
     };
     draw();
@@ -231,7 +235,11 @@ describe("keys", () => {
       fc.property(fc.array(fc.constantFrom(...keys), { maxLength: 40 }), (pressed) => {
         send(call(1, "succeeded"), { kind: "logs", lines: [line("one")] });
         press(...pressed);
-        const { rows } = drawScreen(state, { palette: { colours: false, ascii: false }, widgets: undefined, nowMs: 0 });
+        const { rows } = drawScreen(state, {
+          palette: { colours: false, ascii: false, accent: 36 },
+          widgets: undefined,
+          nowMs: 0,
+        });
         expect(rows.map((row) => row.replace(/\x1b\[[\d;]*m/g, "").length)).toEqual(Array.from({ length: 36 }, () => 120));
       }),
     );

@@ -9,7 +9,7 @@ import { createPainter, modesOnly } from "../../tui/terminal/painter.ts";
 
 const columns = 12;
 const rows = 3;
-const palette = { colours: true, ascii: false };
+const palette = { colours: true, ascii: false, accent: 36 };
 
 const styles: Style[] = ["plain", "dim", "strong", "accent", "bad", "inverse"];
 const span = fc.record({

@@ -1,6 +1,6 @@
 // ⑧ The command palette: every command and every function, found by some of their letters.
 
-import { type KeyBinding, keyTable } from "../keys.ts";
+import { type KeyBinding, keysNow } from "../keys.ts";
 import { type Step, step } from "./effects.ts";
 import { fuzzyMatch } from "./fuzzy.ts";
 import { keyOf, type State } from "./state.ts";
@@ -33,7 +33,7 @@ function everything(state: State): Omit<PaletteItem, "at">[] {
         filters: { ...now.filters, functions: "" },
       }),
   }));
-  const commands = keyTable
+  const commands = keysNow(state)
     .filter(({ group, name }) => !left.has(group) && name !== "commands")
     .map(({ name, description, keys, act, refusal }) => ({
       name,

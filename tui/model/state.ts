@@ -2,6 +2,7 @@
 
 import type { Diagnostic, FunctionView, Receipt, WorkbenchEvent } from "../../project/events.ts";
 import type { FunctionSpec, Value } from "../../proto/gen/hob/v1/common.ts";
+import { type Config, defaultConfig } from "../config.ts";
 import type { BuildRecord } from "./builds.ts";
 import { type CallBook, type CallRecord, emptyCallBook, functionKey, isFinished, newestFirst } from "./calls.ts";
 import type { Editor } from "./editor.ts";
@@ -40,6 +41,7 @@ export type Progress = Omit<EventOf<"progress">, "kind">;
 type Notice = Omit<EventOf<"notice">, "kind">;
 
 export interface State {
+  readonly config: Config;
   readonly pool: string;
   readonly build: string;
   readonly columns: number;
@@ -87,6 +89,7 @@ export interface StateOptions {
 
 export function initialState({ pool, build, columns, rows, nowMs }: StateOptions): State {
   return {
+    config: defaultConfig,
     pool,
     build,
     columns,

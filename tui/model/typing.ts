@@ -19,7 +19,7 @@ export function pressKey(state: State, key: string, nowMs: number): Step {
   if (state.palette) return editPalette(state, key, nowMs);
   if (state.editor) return editInput(state, state.editor, key);
   if (state.filtering) return editFilter(state, key);
-  const binding = bindingOf(key);
+  const binding = bindingOf(state, key);
   if (!binding) return step(state);
   const refusal = binding.refusal?.(state);
   if (refusal === undefined) return binding.act(key === "ctrl-c" ? state : { ...state, notice: undefined });
@@ -31,7 +31,7 @@ export function pressKey(state: State, key: string, nowMs: number): Step {
 function hasMeaning(state: State, key: string): boolean {
   if (state.palette) return false;
   if (state.editor) return editLine(state.editor, key) !== undefined;
-  return !state.filtering && bindingOf(key) !== undefined;
+  return !state.filtering && bindingOf(state, key) !== undefined;
 }
 
 /** Text that arrives as one piece, keys in between included in it. */

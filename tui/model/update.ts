@@ -2,6 +2,7 @@
 
 import type { Receipt, WorkbenchEvent } from "../../project/events.ts";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
+import type { Config } from "../config.ts";
 import { recordBuild } from "./builds.ts";
 import { type CallChange, functionKey, recordCalls } from "./calls.ts";
 import { type CallInput, inputText, remember } from "./editor.ts";
@@ -20,6 +21,8 @@ export type PersonEvent =
   | { kind: "accepted"; app: string; function: string; input: CallInput }
   | { kind: "refused"; sentence: string; nowMs: number }
   | { kind: "copied"; what: string; nowMs: number }
+  /** The person's settings, at the start and when their file has changed. */
+  | { kind: "config"; config: Config }
   /** What functions were called with in earlier sessions, latest first. */
   | { kind: "inputs"; inputs: Readonly<Record<string, readonly string[]>> };
 
@@ -65,6 +68,7 @@ const handlers: Handlers = {
     if (state.editor) return step({ ...state, editor: { ...state.editor, problem: `not sent: ${sentence}` } });
     return step(withNotice(state, "error", sentence, nowMs));
   },
+  config: (state, { config }) => step({ ...state, config }),
   inputs: (state, { inputs }) => step({ ...state, inputs: new Map([...Object.entries(inputs), ...state.inputs]) }),
   copied: (state, { what, nowMs }) => step(withNotice(state, "info", `copied ${what}`, nowMs)),
 };

@@ -81,6 +81,7 @@ const readers: Readers = {
   refused: asItIs,
   copied: asItIs,
   inputs: asItIs,
+  config: asItIs,
 };
 
 const viewOf = (view: FunctionView): FunctionView => ({ ...view, spec: FunctionSpec.fromPartial(view.spec) });

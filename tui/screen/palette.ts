@@ -1,11 +1,13 @@
 // ⑧ Styles as terminal attributes, and glyphs for terminals whose font lacks ours. Quiet: the terminal's own colours, one accent.
 
+import type { Config } from "../config.ts";
 import type { Line, Style } from "./line.ts";
 import { cutLine, widthOf } from "./line.ts";
 
 export interface Palette {
   readonly colours: boolean;
   readonly ascii: boolean;
+  readonly accent: number; // SGR
 }
 
 // SGR: attributes alone say enough where there are no colours; the sixteen-colour codes follow the terminal's light or dark theme.
@@ -21,21 +23,25 @@ const attributes: Record<Style, string> = {
   inverse: "7",
 };
 
+const accentCodes: Record<Config["accent"], number> = { cyan: 36, blue: 34, magenta: 35, green: 32, yellow: 33 };
+
 const coloured: Record<Style, string> = {
   ...attributes,
-  accent: "36",
-  accentStrong: "36;1",
   good: "32",
   bad: "31",
   warn: "33",
 };
 
 /** FORCE_COLOR wins over NO_COLOR (no-color.org); the Linux console's font has neither braille nor marks nor rounded corners. */
-export function choosePalette(env: Readonly<Record<string, string | undefined>>): Palette {
+export function choosePalette(env: Readonly<Record<string, string | undefined>>, config: Config): Palette {
   const forced = env["FORCE_COLOR"];
   const terminal = env["TERM"] ?? "";
   const colours = forced ? forced !== "0" && forced !== "false" : !env["NO_COLOR"] && terminal !== "dumb";
-  return { colours, ascii: terminal === "linux" || terminal === "dumb" };
+  return {
+    colours: config.colours === "auto" ? colours : config.colours === "always",
+    ascii: config.glyphs === "ascii" || terminal === "linux" || terminal === "dumb",
+    accent: accentCodes[config.accent],
+  };
 }
 
 // One for one, so that columns stay where they are.
@@ -57,7 +63,7 @@ const beyondLatin = /[^\x20-\x7e\xa0-\xff]/g;
 /** A line as a string of exactly `width` cells, with SGR sequences closed within it. */
 export function paint(spans: Line, width: number, palette: Palette): string {
   const shown = cutLine(spans, width);
-  const table = palette.colours ? coloured : attributes;
+  const table = palette.colours ? { ...coloured, accent: `${palette.accent}`, accentStrong: `${palette.accent};1` } : attributes;
   let out = "";
   for (const { text, style } of shown) {
     const glyphs = palette.ascii ? text.replace(beyondLatin, asciiOf) : text;

@@ -1,16 +1,14 @@
 // ⑧ What functions were called with, kept between sessions: one file, by function, latest first.
 
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { stateFolder } from "../../base/paths.ts";
+import { dirname } from "node:path";
+import { inputsFile } from "../../base/paths.ts";
 
 export type KeptInputs = Readonly<Record<string, readonly string[]>>;
 
 const mostFunctions = 200;
 const mostOfFunction = 50;
 const mostCharacters = 20_000; // longer inputs live as long as the session
-
-export const inputsFile = (): string => join(stateFolder(), "inputs.json");
 
 /** Nothing where there is no file, or none that can be read: what is lost then is a convenience. */
 export function readInputs(): KeptInputs {

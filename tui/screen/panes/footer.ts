@@ -1,6 +1,6 @@
 // ⑧ The bottom line: a notice while there is one, else the keys that work here.
 
-import { keyTable } from "../../keys.ts";
+import { keysNow } from "../../keys.ts";
 import { filteredOf, type State, type ViewName } from "../../model/state.ts";
 import { fitting, type Line, line, type Span, span, spread } from "../line.ts";
 
@@ -18,8 +18,9 @@ const wanted: Record<ViewName, readonly string[]> = {
 
 /** The hints of the footer; what is not possible now is dimmed. */
 function hints(state: State): Span[][] {
+  const table = keysNow(state);
   return wanted[state.view]
-    .flatMap((name) => keyTable.find((binding) => binding.name === name) ?? [])
+    .flatMap((name) => table.find((binding) => binding.name === name) ?? [])
     .map(({ keys, name, refusal }) => {
       const possible = refusal?.(state) === undefined;
       return [span(`${keys[0]}`, possible ? "accentStrong" : "dim"), span(` ${name}   `, possible ? "plain" : "dim")];

@@ -1,6 +1,6 @@
 // ⑧ The help: every key with what it does, from the table of keys, and what the marks mean.
 
-import { type KeyBinding, keyTable } from "../../keys.ts";
+import { type KeyBinding, keysNow } from "../../keys.ts";
 import { pad } from "../../text.ts";
 import { beside, type Line, line, span, wrapped } from "../line.ts";
 import { callMarks } from "../marks.ts";
@@ -28,8 +28,8 @@ function keyLines({ keys, description }: KeyBinding, width: number): Line[] {
   ]);
 }
 
-function groupLines(group: KeyBinding["group"], width: number): Line[] {
-  const bindings = keyTable.filter((binding) => binding.group === group);
+function groupLines(table: readonly KeyBinding[], group: KeyBinding["group"], width: number): Line[] {
+  const bindings = table.filter((binding) => binding.group === group);
   return [line(` ${groups[group]}`, "strong"), ...bindings.flatMap((binding) => keyLines(binding, width)), []];
 }
 
@@ -46,9 +46,10 @@ const legend: Line[] = [
 ];
 
 export function drawHelpView({ state, width, height }: DrawContext): Drawn {
+  const table = keysNow(state);
   const two = width >= twoColumnsFrom;
   const half = two ? Math.floor(width / 2) : width;
-  const of = (...names: KeyBinding["group"][]): Line[] => names.flatMap((name) => groupLines(name, half));
+  const of = (...names: KeyBinding["group"][]): Line[] => names.flatMap((name) => groupLines(table, name, half));
   const left = of("show", "hob");
   const right = of("call", "move", ...(state.replay ? (["replay"] as const) : []));
   const rows = two
