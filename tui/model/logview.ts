@@ -21,11 +21,12 @@ export const firstLogView: LogView = { of: undefined, least: "debug", marked: fa
 
 // Where a line's level stands, if it names one: near its start, as a word or a JSON field; or it ends a traceback.
 const named = /^.{0,60}?\b(?:(fatal|critical|error|panic)|(warn(?:ing)?)|(info|notice)|(debug|trace))\b/i;
+const longestHead = 80;
 const raised = /^\w*(?:Error|Exception)\b/;
 
 export function levelOf({ text, stream }: LogLine): Level {
-  if (raised.test(text)) return "error";
-  const [, error, warning, info, debug] = named.exec(text.slice(0, 80)) ?? [];
+  if (raised.test(text.slice(0, longestHead))) return "error";
+  const [, error, warning, info, debug] = named.exec(text.slice(0, longestHead)) ?? [];
   if (error !== undefined) return "error";
   if (warning !== undefined) return "warning";
   if (debug !== undefined) return "debug";

@@ -14,9 +14,12 @@ export type Line = readonly Span[];
 
 export const blank: Line = [];
 
+// More than a screen is wide: of a megabyte in one line the rest is never looked at.
+const longestRead = 8_192;
+
 /** Text from anywhere; it comes out safe to lay out. */
 export function span(text: string, style: Style = "plain"): Span {
-  return { text: clean(text), style };
+  return { text: clean(text.length > longestRead ? text.slice(0, longestRead) : text), style };
 }
 
 export function line(text: string, style: Style = "plain"): Line {
@@ -73,7 +76,7 @@ export function joined(parts: readonly Line[], gap: string): Line {
 /** Text broken at spaces into lines of at most `width` cells. */
 export function wrapped(text: string, width: number, style: Style = "plain"): Line[] {
   const lines: string[] = [];
-  for (const word of clean(text).split(" ")) {
+  for (const word of clean(text.slice(0, longestRead)).split(" ")) {
     const last = lines.at(-1);
     if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(cut(word, width));

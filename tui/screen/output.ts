@@ -90,11 +90,11 @@ function lineRows(entry: LogLine, { width, wrap }: OutputLook): Line[] {
   if (isGap(entry)) return rows;
   const room = Math.max(8, width - timeColumns);
   if (!wrap) return [...rows, [time, { text: mark + clean(entry.text.slice(0, longestCells)), style }]];
-  const text = clean(entry.text);
+  const text = clean(entry.text.slice(0, mostRowsOfOneLine * room * 2));
   rows.push([time, { text: mark + text.slice(0, room), style }]);
   for (let at = room; at < text.length; at += room) {
     if (rows.length === mostRowsOfOneLine) {
-      rows.push([{ text: `${" ".repeat(timeColumns)}… ${count(text.length - at)} more characters`, style: "dim" }]);
+      rows.push([{ text: `${" ".repeat(timeColumns)}… ${count(entry.text.length - at)} more characters`, style: "dim" }]);
       break;
     }
     rows.push([{ text: " ".repeat(timeColumns) + text.slice(at, at + room), style }]);

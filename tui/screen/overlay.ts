@@ -2,7 +2,7 @@
 
 import { paletteItems } from "../model/commands.ts";
 import type { State } from "../model/state.ts";
-import { cut, pad } from "../text.ts";
+import { clean, cut, pad } from "../text.ts";
 import { cutLine, type Line, type Span, span, spread, widthOf } from "./line.ts";
 import { listTop } from "./section.ts";
 
@@ -33,7 +33,7 @@ function before(spans: Line, width: number): Line {
 
 /** A name with the letters that were found in it. */
 function nameSpans(name: string, at: readonly number[], possible: boolean): Line {
-  const shown = pad(name, nameColumns);
+  const shown = pad(clean(name), nameColumns);
   return [...shown].map((letter, index) => ({
     text: letter,
     style: at.includes(index) && possible ? ("accentStrong" as const) : possible ? ("strong" as const) : ("dim" as const),
