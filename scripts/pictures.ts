@@ -1,6 +1,7 @@
-// `npm run pictures [-- FOLDER]`: every view of the screen as SVG, from the recorded session that comes with hob, at two sizes, light and dark.
+// `npm run pictures`: every view of the screen as SVG, from the recorded session that comes with hob, at two sizes, light and dark, in dist/pictures;
+// those that the documents show in docs/pictures, and the documents' table of keys.
 
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installRoot } from "../base/install.ts";
 import { initialState, type State } from "../tui/model/state.ts";
@@ -8,6 +9,7 @@ import { update } from "../tui/model/update.ts";
 import type { RecordedEvent, RecordingHeader } from "../tui/recording/format.ts";
 import { openRecording } from "../tui/recording/player.ts";
 import { drawLines } from "../tui/screen/frame.ts";
+import { withKeys } from "./pictures/keys.ts";
 import { svgOf, themes } from "./pictures/svg.ts";
 
 interface Scene {
@@ -27,7 +29,7 @@ const saved = (event: RecordedEvent["event"]): boolean =>
   event.kind === "call" && event.call.number === 4 && event.saveToResultMs !== undefined;
 
 const scenes: readonly Scene[] = [
-  { name: "main", when: answered("thumbnail", "succeeded"), laterMs: 700, keys: "g" },
+  { name: "main", when: answered("index", "succeeded"), laterMs: 900, keys: "g" },
   { name: "save", when: saved, laterMs: 300, keys: "" },
   { name: "failure", when: answered("embed", "failed"), laterMs: 1_500, keys: "" },
   { name: "syntax-error", when: (event) => event.kind === "diagnostics" && event.diagnostics.length > 0, laterMs: 500, keys: "" },
@@ -70,9 +72,15 @@ function stateAt(
 }
 
 process.env["TZ"] = "UTC";
-const folder = process.argv[2] ?? join(installRoot, "dist/pictures");
+const folder = join(installRoot, "dist/pictures");
+const documents = join(installRoot, "docs/pictures");
 rmSync(folder, { recursive: true, force: true });
-mkdirSync(folder, { recursive: true });
+for (const each of [folder, documents]) mkdirSync(each, { recursive: true });
+
+// The README shows the main view as its reader's theme is; the other documents are dark.
+const inDocuments = (name: string, theme: string): boolean =>
+  theme === "dark" ? !["save", "traceback", "syntax-error", "help", "filter"].includes(name) : name === "main";
+
 const { header, events } = await openRecording(join(installRoot, "examples/demo.jsonl"));
 const session: Session = { header, events: [] as RecordedEvent[] };
 for await (const event of events) session.events.push(event);
@@ -83,9 +91,13 @@ for (const scene of scenes) {
     const { state, nowMs } = stateAt(session, scene, size);
     const { lines } = drawLines(state, { widgets, nowMs });
     for (const [theme, look] of Object.entries(themes)) {
-      writeFileSync(join(folder, `${scene.name}-${size.columns}x${size.rows}-${theme}.svg`), svgOf(lines, size.columns, look));
+      const svg = svgOf(lines, size.columns, look);
+      writeFileSync(join(folder, `${scene.name}-${size.columns}x${size.rows}-${theme}.svg`), svg);
+      if (size === sizes[0] && inDocuments(scene.name, theme)) writeFileSync(join(documents, `${scene.name}-${theme}.svg`), svg);
     }
   }
 }
+const workbench = join(installRoot, "docs/workbench.md");
+writeFileSync(workbench, withKeys(readFileSync(workbench, "utf8")));
 process.stdout.write(`${folder}: ${scenes.length} views at ${sizes.length} sizes, light and dark\n`);
 process.exit(0);

@@ -8,6 +8,7 @@ import { withLimits } from "../../control/limits.ts";
 import { clientLimits } from "../../control/outbox.ts";
 import { greatestCallValueBytes, inlineValueBytes } from "../../proto/large-value.ts";
 import { greatestValueBytes } from "../../proto/transport.ts";
+import { withKeys } from "../../scripts/pictures/keys.ts";
 
 const documents = [
   "README.md",
@@ -23,6 +24,7 @@ const documents = [
   "docs/image-format.md",
   "docs/recordings.md",
   "docs/settings.md",
+  "docs/workbench.md",
   "docs/runner-protocol.md",
 ];
 const read = (file: string): string => readFileSync(join(installRoot, file), "utf8");
@@ -66,6 +68,10 @@ describe("the documents", () => {
     const rows = read("docs/limits.md").matchAll(/^\| `([a-z-]+)` +\| ([\d,]+) +\|/gm);
     const written = Object.fromEntries([...rows].map(([, name, value]) => [name, Number(value!.replaceAll(",", ""))]));
     expect(written).toEqual({ ...limits, "unread-events": clientLimits.events });
+  });
+
+  it("docs/workbench.md has the keys as they are", () => {
+    expect(read("docs/workbench.md"), "npm run pictures writes them").toBe(withKeys(read("docs/workbench.md")));
   });
 
   it("every room of ARCHITECTURE.md's table is a folder, and the other way round", () => {

@@ -17,20 +17,21 @@ const groups: Record<KeyBinding["group"], string> = {
 
 const glyphs: Readonly<Record<string, string>> = { down: "↓", up: "↑" };
 
-const keyColumns = 17;
 const twoColumnsFrom = 100;
 
-function keyLines({ keys, description }: KeyBinding, width: number): Line[] {
-  const shown = keys.map((key) => glyphs[key] ?? key).join(" ");
-  return wrapped(description, width - keyColumns - 4).map((spans, row) => [
-    span(`   ${pad(row === 0 ? shown : "", keyColumns)}`, "accentStrong"),
+const keysShown = ({ keys }: KeyBinding): string => keys.map((key) => glyphs[key] ?? key).join(" ");
+
+function keyLines(binding: KeyBinding, keyColumns: number, width: number): Line[] {
+  return wrapped(binding.description, width - keyColumns - 4).map((spans, row) => [
+    span(`   ${pad(row === 0 ? keysShown(binding) : "", keyColumns)}`, "accentStrong"),
     ...spans,
   ]);
 }
 
 function groupLines(table: readonly KeyBinding[], group: KeyBinding["group"], width: number): Line[] {
   const bindings = table.filter((binding) => binding.group === group);
-  return [line(` ${groups[group]}`, "strong"), ...bindings.flatMap((binding) => keyLines(binding, width)), []];
+  const keyColumns = Math.max(...bindings.map((binding) => keysShown(binding).length)) + 2;
+  return [line(` ${groups[group]}`, "strong"), ...bindings.flatMap((binding) => keyLines(binding, keyColumns, width)), []];
 }
 
 const legend: Line[] = [
@@ -50,8 +51,8 @@ export function drawHelpView({ state, width, height }: DrawContext): Drawn {
   const two = width >= twoColumnsFrom;
   const half = two ? Math.floor(width / 2) : width;
   const of = (...names: KeyBinding["group"][]): Line[] => names.flatMap((name) => groupLines(table, name, half));
-  const left = of("show", "hob");
-  const right = of("call", "move", ...(state.replay ? (["replay"] as const) : []));
+  const left = of("show");
+  const right = of("call", "hob", "move", ...(state.replay ? (["replay"] as const) : []));
   const rows = two
     ? Array.from({ length: Math.max(left.length, right.length) }, (_, row) => beside(left[row] ?? [], half, right[row] ?? []))
     : [...right, ...left];
