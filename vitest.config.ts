@@ -5,6 +5,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts", "test/**/*.test.tsx"],
     testTimeout: 120_000,
     hookTimeout: 60_000,
+    // A busy machine is not a failure: what a poll waits for comes, later.
+    expect: { poll: { timeout: 10_000 } },
     // Mounts, containers and pseudo-terminals share two cores: files run one after the other.
     fileParallelism: false,
     // Agents under test leave the machine's own interfaces as they are: what leaves a node is tested in a namespace of the test's own.

@@ -30,7 +30,8 @@ const memoryText = ({ limitBytes, peakBytes }: Pick<Circumstances, "limitBytes" 
 export function explain(seen: Failure, circumstances: Circumstances): Failure {
   const { container, state, memoryKill } = circumstances;
   // A load that failed without a traceback is a process that died while it imported.
-  const died = seen.kind === "exit" || seen.kind === "signal" || (seen.kind === "load" && seen.traceback === "");
+  const ended = ["exit", "signal", "infrastructure"].includes(seen.kind);
+  const died = ended || (seen.kind === "load" && seen.traceback === "");
   if (!died) return annotate(seen, circumstances);
   if (memoryKill) {
     return failure("memory", `the function ran out of memory (${memoryText(circumstances)}): give it more with memory=`);

@@ -11,6 +11,7 @@ interface BenchOptions {
 }
 
 const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
+  chaos: async (options) => (await import("./chaos.ts")).chaos(options),
   burst: async (options) => (await import("./burst.ts")).burst(options),
   images: async (options) => [
     ...(await (await import("./images/local.ts")).localImages(options)),

@@ -15,8 +15,9 @@ export function failure(kind: string, message: string): Failure {
   return { kind, message, type: "", traceback: "", frames: [] };
 }
 
+/** No code of the user's can end a runner, the first process of its container: what ran in it is run elsewhere. */
 export function died(reason: string): Failure {
-  return failure("exit", `the runner is gone: ${reason}`);
+  return failure("infrastructure", `the runner is gone: ${reason}`);
 }
 
 const greatestUint32 = 2 ** 32 - 1;

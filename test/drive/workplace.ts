@@ -74,16 +74,26 @@ export function makeWorkplace(files: Record<string, string> | "quickstart"): Wor
   };
 }
 
-/** The processes of this place's pool: whose environment names its run folder. */
-export function processesOf(place: Workplace): { pid: number; command: string }[] {
-  const found: { pid: number; command: string }[] = [];
+export interface PoolProcess {
+  pid: number;
+  command: string;
+  /** The first process of one of its containers. */
+  container: boolean;
+}
+
+/** The processes of this place's pool: whose environment names its run folder, or whose cgroup is one of its containers'. */
+export function processesOf(place: Workplace): PoolProcess[] {
+  const found: PoolProcess[] = [];
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
     try {
       const environment = readFileSync(`/proc/${name}/environ`, "utf8");
       const cgroup = readFileSync(`/proc/${name}/cgroup`, "utf8");
-      if (!environment.includes(`HOB_RUN_DIR=${place.run}`) && !cgroup.includes(`hob-${place.key}`)) continue;
-      found.push({ pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ").trim() });
+      const inside = cgroup.includes(`hob-${place.key}`);
+      if (!environment.includes(`HOB_RUN_DIR=${place.run}`) && !inside) continue;
+      const command = readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+      const container = inside && /^NSpid:.*\t1$/m.test(readFileSync(`/proc/${name}/status`, "utf8"));
+      found.push({ pid: Number(name), command, container });
     } catch (error) {
       // It ended between readdir and read, or it is a zombie whose environment is gone.
       if (!(error instanceof Error)) throw error;

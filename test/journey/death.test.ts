@@ -2,20 +2,12 @@
 
 import { describe, expect, test } from "vitest";
 import { startDev } from "../drive/dev-process.ts";
+import { kill, type Role, roles } from "../drive/mayhem.ts";
 import { rootWithContainers } from "../drive/requirements.ts";
-import { leftovers, makeWorkplace, processesOf, type Workplace } from "../drive/workplace.ts";
+import { leftovers, makeWorkplace, processesOf } from "../drive/workplace.ts";
 
 const source = (answer: number) =>
   `import time\nimport hob\n\napp = hob.App('death')\n\n@app.function()\ndef answer():\n    return ${answer}\n\n@app.function()\ndef wait():\n    print('waiting')\n    time.sleep(600)\n`;
-
-/** How to know each process of the chain by its command line. */
-const roles = {
-  screen: / dev --json /,
-  control: / control --embedded/,
-  agent: /cli\/main\.js agent --embedded/,
-  fuse: /fusefs\/daemon/,
-} as const;
-type Role = keyof typeof roles;
 
 const everybody = Object.keys(roles) as Role[];
 const permutations = (left: Role[]): Role[][] =>
@@ -25,17 +17,6 @@ const permutations = (left: Role[]): Role[][] =>
 
 /** Each part alone, and all of them in every order. */
 const orders: Role[][] = [...everybody.map((role) => [role]), ...permutations(everybody)];
-
-function kill(place: Workplace, role: Role): void {
-  for (const { pid, command } of processesOf(place)) {
-    if (!roles[role].test(command)) continue;
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error; // it went with its parent
-    }
-  }
-}
 
 /** Resolves when `look` gives an empty list; fails with what remained. */
 async function untilEmpty(what: string, look: () => string[]): Promise<void> {
