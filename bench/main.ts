@@ -17,7 +17,10 @@ const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
     ...(await (await import("./images/local.ts")).localImages(options)),
     ...(await (await import("./images/lazy.ts")).lazyImages(options)),
   ],
-  map: async (options) => (await import("./calls.ts")).warmCalls(options),
+  map: async (options) => [
+    ...(await (await import("./map.ts")).maps(options)),
+    ...(await (await import("./calls.ts")).warmCalls(options)),
+  ],
   screen: async (options) => (await import("./screen.ts")).screen(options),
   loop: async (options) => (await import("./loop.ts")).loop(options),
 };

@@ -1,10 +1,11 @@
 // Memory over many saves: control, agent, FUSE daemon, runner and its container, half-way and at the end. Each must be flat from half-way on.
 
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { startDev } from "../test/drive/dev-process.ts";
 import { saveAndWait } from "./loop.ts";
+import { parentOf, poolProcesses, read, residentBytes } from "./processes.ts";
 import { programs } from "./programs.ts";
 import { makeRow, type Row } from "./report.ts";
 
@@ -69,15 +70,7 @@ const least = (a: Sample, b: Sample): Sample =>
 
 /** The processes of the pool that keeps its state there, found once. */
 function openLook(state: string): () => Sample {
-  const ours = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && read(`/proc/${pid}/environ`).includes(state));
-  const one = (what: string, fits: (args: string[]) => boolean): string => {
-    const found = ours.find((pid) => fits(read(`/proc/${pid}/cmdline`).split("\0")));
-    if (!found) throw new Error(`memory: the pool has no ${what}`);
-    return found;
-  };
-  const fuse = one("FUSE daemon", (args) => args.some((arg) => /fusefs\/daemon\.[jt]s$/.test(arg)));
-  const agent = parentOf(fuse);
-  const control = parentOf(agent);
+  const { fuse, agent, control } = poolProcesses(state);
   const runners = readdirSync("/proc").filter(
     (pid) =>
       /^\d+$/.test(pid) &&
@@ -95,17 +88,6 @@ function openLook(state: string): () => Sample {
     container: cgroupMemory(busiest),
   });
 }
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, "latin1");
-  } catch {
-    return ""; // it ended while we looked
-  }
-}
-
-const parentOf = (pid: string): string => /^PPid:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? "";
-const residentBytes = (pid: string): number => Number(/^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
 
 /** Without the page cache, which the kernel takes back when it likes. */
 function cgroupMemory(pid: string): number {

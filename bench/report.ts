@@ -16,9 +16,10 @@ export interface Row {
   holds?: boolean;
 }
 
-/** `atMost` in the row's unit; `times`: at least so many times better than the rival; `timesTheRival`: at most so many times the rival's value. */
+/** `atMost`, `atLeast` in the row's unit; `times`: at least so many times better than the rival; `timesTheRival`: at most so many times the rival's value. */
 export interface Goal {
   atMost?: number;
+  atLeast?: number;
   times?: number;
   timesTheRival?: number;
 }
@@ -36,11 +37,13 @@ export function makeRow(row: Row, goal: Goal = {}): Row {
     row.rivalValue === undefined ? undefined : biggerIsBetter ? row.value / row.rivalValue : row.rivalValue / row.value;
   const parts = [
     goal.atMost !== undefined ? `≤ ${goal.atMost}` : undefined,
+    goal.atLeast !== undefined ? `≥ ${goal.atLeast}` : undefined,
     goal.times !== undefined ? `≥ ${goal.times}×` : undefined,
     goal.timesTheRival !== undefined ? `≤ ${goal.timesTheRival} × the rival's` : undefined,
   ].filter((part) => part !== undefined);
   const holds =
     (goal.atMost === undefined || row.value <= goal.atMost) &&
+    (goal.atLeast === undefined || row.value >= goal.atLeast) &&
     (goal.times === undefined || (ratio ?? 0) >= goal.times) &&
     (goal.timesTheRival === undefined || row.value <= goal.timesTheRival * (row.rivalValue ?? 0));
   return {
