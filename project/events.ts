@@ -4,6 +4,7 @@ import type { CallInfo, CallsClient } from "../proto/gen/hob/v1/calls.ts";
 import type { Failure, FunctionSpec, LogLine, Value } from "../proto/gen/hob/v1/common.ts";
 import type { FleetSample } from "../proto/gen/hob/v1/fleet.ts";
 import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
+import type { MapInfo } from "../proto/gen/hob/v1/maps.ts";
 
 export type Tier = "patch" | "fork" | "container";
 
@@ -46,6 +47,8 @@ export type WorkbenchEvent =
   | { kind: "diagnostics"; diagnostics: Diagnostic[] } // the whole current list; empty when mended
   | { kind: "receipt"; receipt: Receipt }
   | { kind: "call"; call: CallInfo; saveToResultMs?: number }
+  /** How a map of these apps goes: now and then while it runs, and at its end. */
+  | { kind: "map"; map: MapInfo }
   | { kind: "logs"; lines: LogLine[] }
   | { kind: "fleet"; sample: FleetSample }
   /** How a build of an image goes; its lines are those since the last. */

@@ -256,6 +256,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
         emit({ kind: "notice", ...event.value, level: event.value.level as "info" | "warning" | "error" });
         return;
       case "map":
+        emit({ kind: "map", map: event.value });
         return;
       case "opened":
         return; // the session's own matter
@@ -268,6 +269,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   function reconcile(states: AppState[]): void {
     reconciled = true;
     for (const call of states.flatMap((state) => state.recent)) emit({ kind: "call", call });
+    for (const map of states.flatMap((state) => state.maps)) emit({ kind: "map", map });
     const present = shipping.reconcile(states, latest, snapshot!);
     if (diagnostics.length > 0) latest = functionsOf({ functions: latest, diagnostics });
     // Every app is published, be it with no version, so that the next save is a small difference to what control has.

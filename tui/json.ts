@@ -14,7 +14,7 @@ export async function runJson(workbench: Workbench, options: PrintOptions): Prom
   await printNews(workbench, options, (item) => jsonObjects(item).map((object) => JSON.stringify(object)));
 }
 
-type JsonEvent = { event: "ready" | "reload" | "log" | "call" | "image" | "error" } & Record<string, unknown>;
+type JsonEvent = { event: "ready" | "reload" | "log" | "call" | "map" | "image" | "error" } & Record<string, unknown>;
 
 export function jsonObjects(item: News): JsonEvent[] {
   switch (item.kind) {
@@ -26,6 +26,10 @@ export function jsonObjects(item: News): JsonEvent[] {
       return [callObject(item.call, item.saveToResultMs)];
     case "logs":
       return item.lines.map(logObject);
+    case "map": {
+      const { id, number, app, function: name, state, inputs, succeeded, failed } = item.map;
+      return [{ event: "map", map: id, number, app, function: name, state, inputs, succeeded, failed }];
+    }
     case "diagnostics":
       return item.diagnostics.map((diagnostic) => ({ event: "error", kind: "diagnostic", ...diagnostic }));
     case "link":

@@ -15,7 +15,7 @@ export type News =
   | { kind: "reload"; receipt: Receipt }
   | { kind: "finished"; call: CallInfo; saveToResultMs: number | undefined }
   | (EventOf<"image"> & { /** Its state or its step is another than before. */ fresh: boolean })
-  | EventOf<"link" | "diagnostics" | "logs" | "progress" | "notice" | "paused">;
+  | EventOf<"link" | "diagnostics" | "map" | "logs" | "progress" | "notice" | "paused">;
 
 /** What one printer has heard so far; news() keeps it. */
 export interface Heard {
@@ -77,6 +77,8 @@ function told(event: WorkbenchEvent, heard: Heard): News[] {
       heard.phases.set(event.what, event.phase);
       return same ? [] : [event];
     }
+    case "map": // at its end: what runs is a line of the screen
+      return event.map.finishedAtMs > heard.startedAtMs && event.map.state !== "running" ? [event] : [];
     case "image":
       return [{ ...event, fresh: isFresh(event.build, heard) }];
     case "diagnostics":

@@ -43,6 +43,12 @@ function contentOf(item: News): string[] {
       });
     case "logs":
       return item.lines.map(({ function: name, stream, text }) => `  ${name} ${stream === "stdout" ? "|" : "!"} ${text}`);
+    case "map": {
+      const { number, function: name, state, succeeded, failed, startedAtMs, finishedAtMs } = item.map;
+      const mark = state !== "succeeded" || failed > 0 ? "✗" : "✓";
+      const amount = `${count(succeeded)} done${failed > 0 ? `, ${count(failed)} failed` : ""}`;
+      return [`${mark} map #${number} ${name}: ${state}, ${amount}  ${duration(finishedAtMs - startedAtMs)}`];
+    }
     case "progress": {
       if (item.phase === "failed") return [`✗ ${item.what}: ${item.message}`];
       const amount = item.total > 0 ? `  ${count(item.done)} / ${count(item.total)} ${item.unit}` : "";

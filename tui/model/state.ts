@@ -2,6 +2,7 @@
 
 import type { Diagnostic, FunctionView, Receipt, WorkbenchEvent } from "../../project/events.ts";
 import type { FunctionSpec, Value } from "../../proto/gen/hob/v1/common.ts";
+import type { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
 import { type Config, defaultConfig } from "../config.ts";
 import type { BuildRecord } from "./builds.ts";
 import { type CallBook, type CallRecord, emptyCallBook, functionKey, isFinished, newestFirst } from "./calls.ts";
@@ -52,6 +53,7 @@ export interface State {
   readonly receipts: readonly Receipt[]; // newest first
   readonly saveToResultMs: number | undefined;
   readonly calls: CallBook;
+  readonly maps: readonly MapInfo[]; // latest first
   readonly logs: LogBook;
   readonly fleet: FleetHistory;
   readonly spanMinutes: SpanMinutes; // how far back the charts look
@@ -100,6 +102,7 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     receipts: [],
     saveToResultMs: undefined,
     calls: emptyCallBook,
+    maps: [],
     logs: emptyLogBook,
     fleet: emptyFleet,
     spanMinutes: 1,

@@ -2,6 +2,7 @@
 
 import type { Receipt, WorkbenchEvent } from "../../project/events.ts";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
+import type { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
 import type { Config } from "../config.ts";
 import { recordBuild } from "./builds.ts";
 import { type CallChange, functionKey, recordCalls } from "./calls.ts";
@@ -38,6 +39,7 @@ export type ModelEvent = WorkbenchEvent | PersonEvent | ScreenEvent;
 type Handlers = { [K in ModelEvent["kind"]]: (state: State, event: Extract<ModelEvent, { kind: K }>) => Step };
 
 const keptReceipts = 50;
+const keptMaps = 20;
 const noticeMs = 8_000;
 
 const handlers: Handlers = {
@@ -47,6 +49,7 @@ const handlers: Handlers = {
   receipt: (state, { receipt }) => step({ ...state, receipts: withReceipt(state.receipts, receipt) }),
   call: (state, { kind: _, ...change }) => step(withCalls(state, [change])),
   calls: (state, { changes }) => step(withCalls(state, changes)),
+  map: (state, { map }) => step({ ...state, maps: withMap(state.maps, map) }),
   logs: (state, { lines }) => step({ ...state, logs: recordLogs(state.logs, lines) }),
   fleet: (state, { sample }) => step({ ...state, fleet: recordSample(state.fleet, sample) }),
   progress: (state, { kind: _, ...progress }) => step({ ...state, progress: withProgress(state.progress, progress) }),
@@ -94,6 +97,11 @@ function withoutOldNotice(state: State, nowMs: number): State {
 function withReceipt(receipts: readonly Receipt[], receipt: Receipt): readonly Receipt[] {
   const at = receipts.findIndex(({ id }) => id === receipt.id);
   return at >= 0 ? receipts.with(at, receipt) : [receipt, ...receipts].slice(0, keptReceipts);
+}
+
+function withMap(maps: readonly MapInfo[], map: MapInfo): readonly MapInfo[] {
+  const at = maps.findIndex(({ id }) => id === map.id);
+  return at >= 0 ? maps.with(at, map) : [map, ...maps].slice(0, keptMaps);
 }
 
 function withCalls(state: State, changes: readonly CallChange[]): State {

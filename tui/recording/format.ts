@@ -6,6 +6,7 @@ import { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
 import { Failure, FunctionSpec, LogLine } from "../../proto/gen/hob/v1/common.ts";
 import { FleetSample } from "../../proto/gen/hob/v1/fleet.ts";
 import { ImageBuild } from "../../proto/gen/hob/v1/images.ts";
+import { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
 import type { PersonEvent } from "../model/update.ts";
 
 /** Raised when a reader of this version could no longer understand what is written. New kinds of events and new fields do not raise it. */
@@ -68,6 +69,7 @@ const readers: Readers = {
   diagnostics: asItIs,
   receipt: (event) => ({ ...event, receipt: { ...event.receipt, ...failureOf(event.receipt.failure) } }),
   call: (event) => ({ ...event, call: CallInfo.fromPartial(event.call) }),
+  map: (event) => ({ ...event, map: MapInfo.fromPartial(event.map) }),
   logs: (event) => ({ ...event, lines: event.lines.map((line) => LogLine.fromPartial(line)) }),
   fleet: (event) => ({ ...event, sample: FleetSample.fromPartial(event.sample) }),
   image: (event) => ({ ...event, build: ImageBuild.fromPartial(event.build) }),

@@ -2,6 +2,7 @@
 
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
+import { createBundles } from "./bundles.ts";
 import { afterOutput, type Child, killChild, type PendingLoad, stopChild } from "./children.ts";
 import {
   createFrameDecoder,
@@ -15,34 +16,24 @@ import {
   protocolVersion,
   type Version,
 } from "./frames.ts";
+import { createLoadings } from "./loadings.ts";
 import type { Lines } from "./output.ts";
 import { createSpares } from "./spares.ts";
 import { keyOf, nameOf, refusal, speakerOf, type Work } from "./work.ts";
 
-/** Bundles kept, for processes that have to be started again; the oldest go first. */
-const keptBundleBytes = 64 << 20;
 /** Output that the agent has not taken yet; beyond it lines are dropped and counted. */
 const queuedOutputBytes = 4 << 20;
 /** How long one of several calls in a process has to answer its cancel before the process is ended. */
 const cancelMs = 2_000;
 
-/** A load that several processes share: answered when the last of them has. */
-interface Loading {
-  parts: number;
-  patched: number;
-  reason: string;
-  failure: Failure | undefined;
-}
-
 const agent = new Socket({ fd: 3 });
 const callers = new Map<string, Child>(); // by the calls that their functions made
 const mappers = new Map<string, Child>(); // by the maps that their functions made
-const bundles = new Map<string, Buffer>(); // oldest first
+const bundles = createBundles();
 const versions = new Map<string, Map<string, Version>>(); // snapshot → version digest → version
 const secrets = new Map<string, Record<string, string>>(); // by snapshot
 const retired = new Set<string>();
-const loadings = new Map<number, Loading>();
-let bundleBytes = 0;
+const loadings = createLoadings((head) => send("loaded", head));
 let finishing = false;
 
 const spares = createSpares({ frame: fromChild, output, ended });
@@ -87,15 +78,14 @@ function fromAgent(frame: Frame): void {
 
 function load(head: Heads["load"], payload: Buffer): void {
   const pieces = cutPayload(payload, ...head.blobs.map((blob) => blob.size));
-  for (const [at, blob] of head.blobs.entries()) keepBundle(blob.digest, Buffer.from(pieces[at] as Buffer));
+  for (const [at, blob] of head.blobs.entries()) bundles.keep(blob.digest, Buffer.from(pieces[at] as Buffer));
   const known = versions.get(head.snapshot) ?? new Map<string, Version>();
   versions.set(head.snapshot, known);
   for (const version of head.versions) known.set(version.digest, version);
   secrets.set(head.snapshot, { ...secrets.get(head.snapshot), ...head.secrets });
   retired.delete(head.snapshot);
 
-  const loading: Loading = { parts: 0, patched: 0, reason: "", failure: undefined };
-  loadings.set(head.load, loading);
+  const loading = loadings.open(head.load);
   const { snapshot } = head;
   let rest = head.versions;
   for (const patch of head.patches ?? []) {
@@ -137,17 +127,6 @@ function patchable(patch: Patch): Child | string {
   const left = patch.functions.some((name) => child.ran.has(name));
   if (patch.keep !== "all" && left) return "calls have left state that the changed code computed";
   return child;
-}
-
-function keepBundle(digest: string, data: Buffer): void {
-  bundleBytes += data.byteLength - (bundles.get(digest)?.byteLength ?? 0);
-  bundles.delete(digest);
-  bundles.set(digest, data);
-  for (const [oldest, { byteLength }] of bundles) {
-    if (bundleBytes <= keptBundleBytes || oldest === digest) return;
-    bundles.delete(oldest);
-    bundleBytes -= byteLength;
-  }
 }
 
 function give(child: Child, pending: PendingLoad, patches: Patch[] = []): void {
@@ -299,7 +278,7 @@ function fromChild(child: Child, frame: Frame): void {
       return;
     case "output": // of one of several calls, or of an input
       if (agent.writableLength <= queuedOutputBytes) agent.write(frame.raw);
-      else addDropped(child, speakerKey(child, frame.head.call), frame.head.dropped + frame.payload.byteLength + 1);
+      else addDropped(child, keyOfSpeaker(child, frame.head.call), frame.head.dropped + frame.payload.byteLength + 1);
       return;
     case "finish":
       child.ending = true; // it has caught what nobody did
@@ -327,52 +306,37 @@ function passResult(child: Child, frame: Frame & { name: "result" | "results" })
 function passLoaded(child: Child, frame: Frame & { name: "loaded" }): void {
   flushOutput(child);
   child.loads = child.loads.filter(({ load: id }) => id !== frame.head.load);
-  partDone(frame.head.load, frame.head.failure);
+  loadings.partDone(frame.head.load, frame.head.failure);
   giveCalls(child);
-}
-
-function partDone(id: number, failure: Failure | undefined): void {
-  const loading = loadings.get(id);
-  if (!loading) return;
-  loading.failure ??= failure;
-  loading.parts--;
-  if (loading.parts > 0) return;
-  loadings.delete(id);
-  const how = loading.patched > 0 && !loading.reason ? { tier: "patch" as const } : { tier: "fork" as const };
-  const reason = loading.reason ? { reason: loading.reason } : {};
-  send("loaded", { load: id, ...how, ...reason, ...(loading.failure && { failure: loading.failure }) });
 }
 
 function addDropped(child: Child, id: string, bytes: number): void {
   if (bytes > 0) child.dropped.set(id, (child.dropped.get(id) ?? 0) + bytes);
 }
 
-/** Output that nobody can be named for is that of the call that has run longest. */
-const speaker = (child: Child): string => child.running.keys().next().value ?? "";
-/** The call, or the map, that what has this key is known by. */
-const said = (child: Child, key: string): string => {
-  const work = child.running.get(key);
-  return work ? speakerOf(work) : key;
-};
-/** The other way. */
-const speakerKey = (child: Child, call: string): string =>
-  child.running.has(call) ? call : ([...child.running].find(([, work]) => speakerOf(work) === call)?.[0] ?? call);
+/** Output that nobody can be named for is that of what has run longest. */
+const speaking = (child: Child): [string, Work] | [] => child.running.entries().next().value ?? [];
+/** The key of what is known by that call or map. */
+const keyOfSpeaker = ({ running }: Child, call: string): string =>
+  [...running].find(([, work]) => speakerOf(work) === call)?.[0] ?? call;
 
 function output(child: Child, stream: "stdout" | "stderr", groups: Lines[]): void {
+  const [key = "", work] = speaking(child);
+  const call = work ? speakerOf(work) : "";
   for (const { dropped, text } of groups) {
     if (agent.writableLength > queuedOutputBytes) {
       child.cutters[stream].drop(dropped + text.byteLength + 1);
       continue;
     }
-    addDropped(child, speaker(child), dropped);
-    send("output", { call: said(child, speaker(child)), stream, timeMs: Date.now(), dropped }, text);
+    addDropped(child, key, dropped);
+    send("output", { call, stream, timeMs: Date.now(), dropped }, text);
   }
 }
 
 function flushOutput(child: Child): void {
   for (const stream of ["stdout", "stderr"] as const) {
     output(child, stream, child.cutters[stream].flush());
-    addDropped(child, speaker(child), child.cutters[stream].takeDropped());
+    addDropped(child, speaking(child)[0] ?? "", child.cutters[stream].takeDropped());
   }
 }
 
@@ -389,7 +353,7 @@ function ended(child: Child, kind: "exit" | "signal", how: string): void {
   child.progress[Symbol.dispose]();
   const failure: Failure = { kind: "load", message: `the process that imported the project ${how}` };
   const [patches, imports] = [child.loads.filter(({ patch }) => patch), child.loads.filter(({ patch }) => !patch)];
-  for (const { load: id } of finishing ? child.loads : imports) partDone(id, failure);
+  for (const { load: id } of finishing ? child.loads : imports) loadings.partDone(id, failure);
   if (finishing) {
     if (spares.all.size === 0) leave();
     return;

@@ -1,11 +1,13 @@
 // ⑧ Pane 3: the calls, newest first, each on a line.
 
+import type { MapInfo } from "../../../proto/gen/hob/v1/maps.ts";
+import { bar } from "../../charts/bars.ts";
 import { type CallRecord, stateOf } from "../../model/calls.ts";
 import { listedCalls, type State, shownCall } from "../../model/state.ts";
 import { clean, cut, pad } from "../../text.ts";
-import { timeOfDay } from "../../units.ts";
+import { count, duration, timeOfDay } from "../../units.ts";
 import { failureSentence } from "../failure.ts";
-import { type Line, line, span, spread } from "../line.ts";
+import { cutLine, type Line, line, span, spread } from "../line.ts";
 import { callMark, callTime } from "../marks.ts";
 import { type DrawContext, type Drawn, listTop } from "../section.ts";
 
@@ -38,7 +40,37 @@ function runLine(state: State, { info }: CallRecord, columns: Columns, nowMs: nu
   return spread(left, right, columns.width);
 }
 
-export function drawRuns({ state, nowMs, width, height }: DrawContext): Drawn {
+/** A map that has ended is shown for so long. */
+const endedMs = 8_000;
+const mapsShown = 3;
+const barCells = 12;
+
+const shownMaps = (state: State, nowMs: number): MapInfo[] =>
+  state.maps.filter(({ state: now, finishedAtMs }) => now === "running" || nowMs - finishedAtMs < endedMs).slice(0, mapsShown);
+
+/** " map #3 ▇▇▇▁▁▁▁▁▁▁▁▁ embed  12,345/100,000  8,421/s  10 s left  2 failed" */
+function mapLine({ number, function: name, state, inputs, closed, succeeded, failed, rate }: MapInfo): Line {
+  const done = succeeded + failed;
+  const running = state === "running";
+  const words = [closed ? `${count(done)}/${count(inputs)}` : `${count(done)} done`];
+  if (running) words.push(`${count(Math.round(rate))}/s`);
+  else words.push(state === "succeeded" ? "done" : state);
+  if (running && closed && rate > 0) words.push(`${duration(((inputs - done) / rate) * 1000)} left`);
+  return [
+    span(` map #${number} `, "dim"),
+    ...bar(inputs > 0 ? done / inputs : 0, barCells, running ? "accent" : state === "succeeded" ? "good" : "bad"),
+    span(` ${cut(clean(name), longestName)}  ${words.join("  ")}`),
+    ...(failed > 0 ? [span(`  ${count(failed)} failed`, "bad")] : []),
+  ];
+}
+
+export function drawRuns(context: DrawContext): Drawn {
+  const maps = shownMaps(context.state, context.nowMs).map((map) => cutLine(mapLine(map), context.width));
+  const calls = drawCalls({ ...context, height: Math.max(1, context.height - maps.length) });
+  return { ...calls, lines: [...maps, ...calls.lines] };
+}
+
+function drawCalls({ state, nowMs, width, height }: DrawContext): Drawn {
   const listed = listedCalls(state);
   const forgotten = state.calls.forgotten > 0 ? `, ${state.calls.forgotten} older forgotten` : "";
   const title = [span("3 Runs"), span(listed.length > 0 ? `  ${listed.length}${forgotten}` : "", "dim")];
