@@ -29,11 +29,14 @@ export const channelOptions: ChannelOptions = {
   "grpc.use_local_subchannel_pool": 1,
 };
 
-/** On a network a connection may be cut without a word: whoever is at the other end, control too, is asked often enough to notice within 5 s. */
+/**
+ * On a network a connection may be cut without a word: its other end is asked whether it is there. An answer may wait behind what the kernel has been given to
+ * send, so patience is long; that a node is gone control/silence.ts notices, and sooner.
+ */
 export const networkOptions: ChannelOptions = {
   ...channelOptions,
   "grpc.keepalive_time_ms": 2_000,
-  "grpc.keepalive_timeout_ms": 2_500,
+  "grpc.keepalive_timeout_ms": 8_000,
 };
 
 /** For a stream of which the end has to be noticed. */
