@@ -8,6 +8,7 @@ import { formatMs } from "./format/duration.ts";
 import type { Column } from "./format/table.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { printJson, printLine, printTable } from "./output.ts";
+import { addPoolAdd } from "./pool-add.ts";
 import { addPoolMembers } from "./pool-members.ts";
 
 interface PoolFlags {
@@ -34,6 +35,7 @@ export function addPool(program: Command): void {
     // The same option may stand before and after `stop`: optsWithGlobals knows both.
     .action((_: unknown, command: Command) => stop(command.optsWithGlobals()));
   addPoolMembers(pool);
+  addPoolAdd(pool);
 }
 
 const nodeColumns: Column[] = [

@@ -33,7 +33,7 @@ function poolVariants({ fleet, pool }: State): Line[] {
   const sample = fleet.latest;
   if (!sample) return [[name], []];
   const { warm, busy, starting } = countContainers(sample);
-  const nodes = span(` · ${counted(sample.nodes.length, "node")} · `, "dim");
+  const nodes = span(` · ${counted(sample.nodes.filter(({ state }) => state !== "lost").length, "node")} · `, "dim");
   const containers = [
     span(`${warm} warm · `, "dim"),
     span(`${busy} busy`, busy > 0 ? "accent" : "dim"),
