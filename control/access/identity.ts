@@ -8,8 +8,7 @@ import type { Log } from "../../base/log.ts";
 import { pinOf } from "../../proto/authority.ts";
 import { type KeyPair, makeAuthority, makeServerCertificate, serverDays } from "./certificates.ts";
 
-/** Looked at this often; a certificate of ours is renewed when a third of its life is left. */
-const lookEveryMs = 60_000;
+/** A certificate of ours is renewed when a third of its life is left. */
 const renewBeforeMs = (serverDays / 3) * 24 * 3_600_000;
 
 export interface ServerIdentity extends Disposable {
@@ -28,6 +27,8 @@ interface IdentityParts {
   state: string;
   given: GivenFiles | undefined;
   now(): number;
+  /** How often it is looked at. */
+  lookEveryMs: number;
   /** New connections are shown these from now on. */
   renewed(current: ServerIdentity["current"]): void;
   log: Log;
@@ -117,7 +118,7 @@ export async function openServerIdentity(parts: IdentityParts): Promise<ServerId
     }
   }
 
-  const timer = setInterval(() => void renew(), lookEveryMs);
+  const timer = setInterval(() => void renew(), parts.lookEveryMs);
   return {
     get current() {
       return current;

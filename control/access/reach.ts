@@ -11,6 +11,8 @@ import { type GivenFiles, openServerIdentity } from "./identity.ts";
 import { listenOnNetwork } from "./network.ts";
 import { createTokens, type Tokens } from "./tokens.ts";
 
+const lookEveryMs = 60_000;
+
 export interface NetworkOptions {
   host: string;
   port: number;
@@ -18,6 +20,8 @@ export interface NetworkOptions {
   advertised?: Pick<NetworkAddress, "host" | "port">;
   /** A certificate from elsewhere, instead of one of control's own authority. */
   given?: GivenFiles;
+  /** How often it is seen whether the certificate has to be renewed, or was changed: a minute. */
+  lookEveryMs?: number;
   /** It serves there. */
   ready?(address: string): void;
 }
@@ -49,7 +53,12 @@ export function createReach({ records, state, log }: { records: Records; state: 
     async listen(network, services) {
       await using stack = new AsyncDisposableStack();
       const renewed: Parameters<typeof openServerIdentity>[0]["renewed"] = (current) => server.show(current);
-      const identity = stack.use(await openServerIdentity({ state, given: network.given, now, renewed, log }));
+      const identity = stack.use(
+        await openServerIdentity({
+          ...{ state, given: network.given, now, renewed, log },
+          lookEveryMs: network.lookEveryMs ?? lookEveryMs,
+        }),
+      );
       const gate = stack.use(createGate(tokens, now, log));
       const server = stack.use(await listenOnNetwork({ at: network, services, identity, gate, log }));
       const at = network.advertised ?? { host: network.host, port: server.port };

@@ -193,32 +193,30 @@ describe("a control on the network", () => {
     const { state } = world.place;
     const renewed: { cert: string }[] = [];
     const dayMs = 24 * 3_600_000;
-    const parts = { state, given: undefined, renewed: (current: { cert: string }) => void renewed.push(current), log: silentLog };
+    const parts = {
+      state,
+      given: undefined,
+      lookEveryMs: 60_000,
+      renewed: (current: { cert: string }) => void renewed.push(current),
+      log: silentLog,
+    };
     using soon = await openServerIdentity({ ...parts, now: () => Date.now() + 50 * dayMs });
     using later = await openServerIdentity({ ...parts, now: () => Date.now() + 70 * dayMs });
     expect(soon.pin).toBe(later.pin);
     expect(soon.current.cert).not.toBe(later.current.cert);
     const [key, certificate] = [join(world.place.folder, "given.key"), join(world.place.folder, "given.crt")];
-    const request = [
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:P-256",
-      "-nodes",
-      "-days",
-      "30",
-      "-subj",
-      "/CN=given",
-    ];
-    execFileSync("openssl", [...request, "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], {
-      stdio: "ignore",
-    });
-    await using other = await makeNetworkPlace({ given: { key, certificate } });
+    const certify = (...how: string[]) => {
+      const about = ["-days", "30", "-subj", "/CN=given", "-addext", "subjectAltName=DNS:localhost", "-out", certificate];
+      execFileSync("openssl", ["req", "-x509", "-nodes", ...how, ...about], { stdio: "ignore" });
+    };
+    certify("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", key);
+    await using other = await makeNetworkPlace({ given: { key, certificate }, lookEveryMs: 50 });
     const given = { ...(await other.url("client")), host: "localhost" };
     introduce(networkAddress(given), { authority: await fetchAuthority(given), token: given.token });
     expect(await whoAmI(networkAddress(given))).toMatchObject({ scope: "client" });
+    certify("-key", key);
+    await other.logged.of(({ msg }) => msg === "the certificate was renewed");
+    expect(await fetchAuthority(given)).toBe(new X509Certificate(readFileSync(certificate)).toString());
     const wrongName = { ...given, host: "127.0.0.1" };
     introduce(networkAddress(wrongName), { authority: await fetchAuthority(given), token: given.token });
     await expect(whoAmI(networkAddress(wrongName))).rejects.toThrow(/IP: 127.0.0.1 is not in the cert's list/);
