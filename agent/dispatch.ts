@@ -184,6 +184,9 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         .removeSnapshot(id, snapshot)
         .catch((error) => host.log.debug({ id, snapshot, error: sentenceOf(error) }, "removing a snapshot"));
     },
+    childWait(call) {
+      if (children.get(call) === id) send({ $case: "awaited", value: { call } });
+    },
     childCancel(call) {
       if (children.get(call) !== id) return;
       if (asking.has(call)) answerChild(call, { failure: failure("cancelled", "the call was cancelled before it was sent") });

@@ -125,6 +125,7 @@ export function createAgents(parts: AgentsParts): Agents {
       if (request.origin !== "spawn") maps.childStarted(request.parent, request.id);
     },
     cancel: (_node, { call }) => calls.cancel(call),
+    awaited: (_node, { call }) => calls.awaited(call),
     progress(node, said) {
       const progress = builds.progress({ ...said, node: said.node || node.name });
       if (progress) sessions.progress(progress);

@@ -28,7 +28,11 @@ export interface Call extends QueuedCall, StoredCall {
 export const lanes = { again: 0, person: 1, child: 2, other: 3 } as const;
 const personal = new Set(["key", "save", "cli"]);
 export const laneOf = (call: Call): number =>
-  call.info.parent && !outlives(call) ? lanes.child : personal.has(call.info.origin) ? lanes.person : lanes.other;
+  call.parent || (call.info.parent && !outlives(call))
+    ? lanes.child
+    : personal.has(call.info.origin)
+      ? lanes.person
+      : lanes.other;
 
 /** A function does not wait for what it spawned: that outlives it. */
 export const outlives = (call: Call): boolean => call.info.origin === "spawn";

@@ -48,6 +48,8 @@ export interface Calls extends Disposable {
   /** Accepts a call; the same id again changes nothing and says again what became of it. */
   start(request: StartCall, asker?: string): void;
   cancel(id: string): void;
+  /** The function that has spawned it waits for it from now on. */
+  awaited(id: string): void;
   /** The scheduler has placed it: from now on it is running there. */
   dispatched(call: Call, container: Container): void;
   started(message: CallStarted): void;
@@ -144,7 +146,7 @@ export function createCalls(parts: CallsParts): Calls {
     lastNumber++;
     active.set(call.id, call);
     admission.enter(call);
-    attach(call, parent);
+    if (!outlives(call)) attach(call, parent);
     const problem = findProblem(call);
     if (problem) {
       fail(call, "arguments", problem);
@@ -190,8 +192,10 @@ export function createCalls(parts: CallsParts): Calls {
   function endChildren(call: Call): void {
     parts.attemptEnded(call.id);
     for (const child of [...call.children]) {
-      child.asker = "";
-      cancelCall(child, `cancelled, because ${call.info.function} (#${call.info.number}) ended`);
+      if (!outlives(child)) {
+        child.asker = "";
+        cancelCall(child, `cancelled, because ${call.info.function} (#${call.info.number}) ended`);
+      }
       detach(child);
     }
   }
@@ -200,6 +204,16 @@ export function createCalls(parts: CallsParts): Calls {
     const { container } = call;
     if (call.info.state === "running" && container) stopAttempt(call, container);
     finish(call, "cancel", { failure: Failure.fromPartial({ kind: "cancelled", message }) });
+  }
+
+  /** Then its place is lent, as that of every function that waits; and the call goes before those for which nobody does. */
+  function awaited(id: string): void {
+    const call = active.get(id);
+    if (!call || call.parent) return;
+    attach(call, active.get(call.info.parent));
+    if (!call.parent || call.info.state !== "queued" || call.info.againAtMs > 0) return;
+    dequeue(call);
+    enqueue(call, lanes.child);
   }
 
   function stopAttempt(call: Call, container: Container): void {
@@ -314,7 +328,7 @@ export function createCalls(parts: CallsParts): Calls {
       fail(call, "infrastructure", message);
       return;
     }
-    attach(call, active.get(call.info.parent));
+    if (!outlives(call)) attach(call, active.get(call.info.parent));
     if (call.info.state === "running") call.orphan = true;
     else enqueueWhenDue(call, call.info.againAtMs > 0 ? lanes.again : laneOf(call));
   }
@@ -355,6 +369,7 @@ export function createCalls(parts: CallsParts): Calls {
       const call = active.get(message.call);
       if (call && call.info.attempt === message.attempt) call.info.startedAtMs = clock.now();
     },
+    awaited,
     attemptFinished,
     impossible: (call, message, kind) => fail(call, kind, message),
     containerGone(container, reason) {

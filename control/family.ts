@@ -1,12 +1,12 @@
 // ⑦ Calls that functions make: who waits for whom. A parent that waits counts as blocked, so that a pool full of parents has room for their children.
 
-import { type Call, outlives } from "./call.ts";
+import type { Call } from "./call.ts";
 
 const isBlocked = (call: Call): boolean => call.children.size > 0 && call.info.state === "running";
 
-/** From now on `parent` waits for the call, and ends it with itself. */
+/** From now on `parent` waits for the call. */
 export function attach(call: Call, parent: Call | undefined): void {
-  if (!parent || outlives(call)) return;
+  if (!parent) return;
   call.parent = parent;
   parent.children.add(call);
   if (parent.children.size === 1 && isBlocked(parent) && parent.group) parent.group.blocked++;

@@ -16,6 +16,7 @@ const counts: Record<Kind, boolean> = {
   finished: true,
   child: true,
   cancel: true,
+  awaited: true,
   image: true,
   imageStep: true,
   buildLog: true,

@@ -145,6 +145,9 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
       case "childCancel":
         events.childCancel(frame.head.id);
         break;
+      case "childWait":
+        events.childWait(frame.head.id);
+        break;
       case "unloaded":
         events.unloaded(text(frame.head.snapshot));
         break;

@@ -61,6 +61,7 @@ export interface FrameHeads {
     keywords: number;
   };
   childCancel: { id: string };
+  childWait: { id: string };
   unloaded: { snapshot: string };
   results: {
     inputs: number;
@@ -101,6 +102,7 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   mapInputs: 75,
   mapTake: 76,
   mapCancel: 77,
+  childWait: 78,
 };
 
 export const protocolVersion = 1;

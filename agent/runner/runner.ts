@@ -120,6 +120,8 @@ export interface RunnerEvents {
   started(call: string, timeMs: number): void;
   childCall(child: ChildCall): void;
   childCancel(id: string): void;
+  /** A function waits for a call that it has spawned. */
+  childWait(id: string): void;
   /** What a function says about a map that it makes. */
   map(frame: MapFrame): void;
   /** No process has this snapshot any more. */

@@ -9,6 +9,8 @@ export interface RemoteCall {
   /** Never rejects because of the call: its failure is an outcome. Rejects when the connection ends. */
   readonly outcome: Promise<RemoteOutcome>;
   cancel(): void;
+  /** The function that made it waits for it from now on: so its place can be lent. */
+  awaited(): void;
 }
 
 /** What made a call: what was spawned outlives the function that spawned it. */

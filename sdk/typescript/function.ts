@@ -18,6 +18,7 @@ export class Call<R> {
 
   /** The result; rejects with RemoteError when the call failed. */
   async get(): Promise<R> {
+    this.#call.awaited();
     const outcome = await this.#call.outcome;
     if ("failure" in outcome) throw remoteError(outcome.failure);
     return decodeValue(outcome.json) as R;

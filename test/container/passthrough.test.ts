@@ -62,6 +62,7 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
           started: () => {},
           childCall: () => {},
           childCancel: () => {},
+          childWait: () => {},
           map: () => {},
           unloaded: () => {},
         },

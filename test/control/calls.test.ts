@@ -129,6 +129,31 @@ test("a call of a call of a call: full of parents that wait, functions that may 
   expect(agent.commands.all.filter(({ $case }) => $case === "dispatch")).toHaveLength(2 * (deepest + fan));
 });
 
+test("what a function spawned waits for its place like any call, until the function waits for it, and outlives the function", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  using agent = linkAgent(place.socket, { dispatch: (self, { load }) => load && self.loaded(load) });
+  await publishAndLoad(session, makePublish("v1", [{ name: "chain", maxContainers: 1 }]));
+  const parent = session.call("chain");
+  const running = await agent.dispatchOf(parent);
+  const child = newId();
+  agent.send({ $case: "child", value: startCall(child, "chain", [], { parent, origin: "spawn" }) });
+  const other = session.call("chain", [], { origin: "function" });
+  await session.next("call", ({ call }) => call?.id === other);
+  const dispatched = () => agent.commands.all.flatMap((item) => (item.$case === "dispatch" ? [item.value.call] : []));
+  expect(dispatched()).toEqual([parent]);
+  agent.send({ $case: "awaited", value: { call: child } });
+  const second = await agent.dispatchOf(child);
+  expect(second.container).not.toBe(running.container);
+  agent.succeed(running);
+  await session.outcome(parent);
+  agent.succeed(second, "after its parent");
+  await agent.commands.of((item) => item.$case === "childFinished" && item.value.call?.state === "succeeded");
+  await agent.dispatchOf(other);
+  expect(dispatched()).toEqual([parent, child, other]);
+});
+
 test("an agent that does not read holds up its own calls and nobody else's", async () => {
   using place = makePlace();
   await using _control = await startControl(place);

@@ -50,6 +50,10 @@ def ping(n):
     return 0 if n == 0 else 1 + hob.Function.from_name("family", "pong").remote(n - 1)
 
 @app.function(max_containers=1)
+def later(n):
+    return 0 if n == 0 else 1 + later.spawn(n - 1).get()
+
+@app.function(max_containers=1)
 def pong(n):
     return 0 if n == 0 else 1 + ping.remote(n - 1)
 
@@ -89,6 +93,8 @@ export const shoutAll = app.function({}, async (words: string[]) => {
   for await (const word of shout.map(words)) loud.push(word);
   return loud;
 });
+export const countDown = app.function({ maxContainers: 1 }, async (n: number): Promise<number> =>
+  n === 0 ? 0 : 1 + (await functionFromName<[number], number>("family", "countDown").spawn(n - 1).get()));
 export const double = app.function({}, (x: number) => functionFromName<[number], number>("family", "slow").remote(x));
 `;
 
@@ -142,6 +148,8 @@ describe.skipIf(!rootWithContainers())("functions that call functions", () => {
   test("functions that may have one container answer a recursion of depth 20, alone and in pairs, and a crowd its children", async () => {
     expect(await ask("call", "family/deep", "[20]")).toBe(20);
     expect(await ask("call", "family/ping", "[20]")).toBe(20);
+    expect(await ask("call", "family/later", "[5]")).toBe(5); // each spawns the next, and then waits for it
+    expect(await ask("call", "family/countDown", "[5]")).toBe(5);
     expect(await ask("call", "family/crowd", "[8]")).toBe((8 * 7 * 3) / 2);
   });
 

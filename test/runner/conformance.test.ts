@@ -186,6 +186,7 @@ const cases: Case[] = [
       expect((await harness.call(snapshot, "ask_many", [200])).value).toEqual([...Array(200).keys()]);
       expect((await harness.call(snapshot, "ask_later")).value).toEqual([0, 2]);
       expect(harness.childCancels).toContain(harness.childCalls.at(-2)?.id);
+      expect(harness.childWaits).toContain(harness.childCalls.at(-3)?.id); // spawned, then waited for
     },
   },
   {

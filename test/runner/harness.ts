@@ -33,6 +33,7 @@ export interface Harness extends AsyncDisposable {
   started: string[];
   childCalls: ChildCall[];
   childCancels: string[];
+  childWaits: string[];
   unloaded: string[];
   /** What answers the calls that functions make; by default nothing does. */
   answer: (child: ChildCall) => void;
@@ -94,6 +95,7 @@ export async function startHarness(language: Language): Promise<Harness> {
     started: [] as string[],
     childCalls: [] as ChildCall[],
     childCancels: [] as string[],
+    childWaits: [] as string[],
     unloaded: [] as string[],
   };
   const runner = await connectRunner(child.stdio[3] as Duplex, {
@@ -109,6 +111,7 @@ export async function startHarness(language: Language): Promise<Harness> {
       full.answer(request);
     },
     childCancel: (id) => harness.childCancels.push(id),
+    childWait: (id) => harness.childWaits.push(id),
     map: (frame) => full.onMap(frame),
     unloaded: (snapshot) => harness.unloaded.push(snapshot),
   });

@@ -25,6 +25,7 @@ function pair() {
     started: () => {},
     childCall: () => {},
     childCancel: () => {},
+    childWait: () => {},
     map: () => {},
     unloaded: () => {},
   };

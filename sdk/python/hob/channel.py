@@ -91,6 +91,10 @@ class Channel:
             self._pending.discard(call)
             return self._finished.pop(call)
 
+    def awaits(self, call: str) -> None:
+        """Says that the function which runs waits for a call that it has spawned: so its place can be lent."""
+        self.send(frames.CHILD_WAIT, {"id": call})
+
     def cancel(self, call: str) -> None:
         self.send(frames.CHILD_CANCEL, {"id": call})
 

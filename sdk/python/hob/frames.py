@@ -28,6 +28,7 @@ MAP = 74
 MAP_INPUTS = 75
 MAP_TAKE = 76
 MAP_CANCEL = 77
+CHILD_WAIT = 78
 
 NAMES = {
     LOAD: "load",
@@ -51,6 +52,7 @@ NAMES = {
     MAP_INPUTS: "mapInputs",
     MAP_TAKE: "mapTake",
     MAP_CANCEL: "mapCancel",
+    CHILD_WAIT: "childWait",
 }
 
 PROTOCOL = 1

@@ -29,14 +29,18 @@ Inputs = Union[Iterable[R], AsyncIterable[R]]
 class Call(Generic[R]):
     """A call under way. `id` names it for good: it is the id that `hob logs --call` takes."""
 
-    def __init__(self, channel: channels.Channel, call: str) -> None:
+    def __init__(self, channel: channels.Channel, call: str, spawned: bool = False) -> None:
         self.id = call
+        self._untold = spawned  # that somebody waits for it
         self._channel = channel
         self._outcome: Any = None  # (value,) or an exception, once it is known
 
     def get(self, timeout: float | None = None) -> R:
         """The result; raises RemoteError when the call failed, TimeoutError when it is not there after `timeout` seconds."""
         if self._outcome is None:
+            if self._untold:
+                self._untold = False
+                self._channel.awaits(self.id)
             if self._channel.wait((self.id,), timeout) is None:
                 raise TimeoutError(f"call {self.id} has not finished within {timeout} s; it goes on running")
             self._outcome = _outcome(self._channel, self.id)
@@ -84,7 +88,7 @@ class Function(Generic[P, R]):
     def spawn(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Starts it on the pool and returns at once. The call goes on when the function that made it has returned."""
         channel = self._channel()
-        return Call(channel, self._start(channel, args, kwargs, "spawn"))
+        return Call(channel, self._start(channel, args, kwargs, "spawn"), spawned=True)
 
     def map(self, inputs: Inputs[Any], *, ordered: bool = True, return_exceptions: bool = False) -> Iterator[R]:
         """The result of each input, as they come in the inputs' order; with ordered=False, in the order in which they finish. The inputs may be

@@ -22,6 +22,7 @@ export const frameNumbers = {
   mapInputs: 75,
   mapTake: 76,
   mapCancel: 77,
+  childWait: 78,
 } as const;
 
 export type FrameName = keyof typeof frameNumbers;
@@ -131,6 +132,7 @@ export interface Heads {
     keywords: number;
   };
   childCancel: { id: string };
+  childWait: { id: string };
   finish: Record<string, never>;
   rouse: Record<string, never>;
   unloaded: { snapshot: string };

@@ -25,7 +25,11 @@ export function installLink(within: AsyncLocalStorage<Speaker>, send: Send): { r
       const data = Buffer.from(positional);
       const sizes = { positional: data.byteLength, keywords: 0 };
       send("childCall", { id, parent: parent(), app, function: functionName, origin, ...sizes }, data);
-      return { id, outcome: promise, cancel: () => send("childCancel", { id }) };
+      return {
+        ...{ id, outcome: promise },
+        cancel: () => send("childCancel", { id }),
+        awaited: () => origin === "spawn" && calls.has(id) && send("childWait", { id }),
+      };
     },
     map(start, hear) {
       const map = newId();

@@ -274,6 +274,7 @@ function fromChild(child: Child, frame: Frame): void {
     case "mapTake":
     case "mapCancel":
     case "childCancel":
+    case "childWait":
       agent.write(frame.raw);
       return;
     case "output": // of one of several calls, or of an input

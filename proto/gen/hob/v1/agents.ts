@@ -71,6 +71,9 @@ export interface AgentMessage {
     | { $case: "buildLog"; value: BuildLog }
     | { $case: "trace"; value: ImageTrace }
     | { $case: "inputs"; value: InputsFinished }
+    | //
+    /** a function waits for a call that it has spawned */
+    { $case: "awaited"; value: CallAwaited }
     | undefined;
 }
 
@@ -83,6 +86,10 @@ export interface AgentHello {
   peerAddress: string;
   /** of its count of messages that count: another one begins at 0 */
   epoch: string;
+}
+
+export interface CallAwaited {
+  call: string;
 }
 
 export interface ContainerChanged {
@@ -492,6 +499,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "inputs":
         InputsFinished.encode(message.message.value, writer.uint32(242).fork()).join();
         break;
+      case "awaited":
+        CallAwaited.encode(message.message.value, writer.uint32(322).fork()).join();
+        break;
     }
     return writer;
   },
@@ -629,6 +639,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "inputs", value: InputsFinished.decode(reader, reader.uint32()) };
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.message = { $case: "awaited", value: CallAwaited.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -737,6 +755,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         }
         break;
       }
+      case "awaited": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "awaited", value: CallAwaited.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -841,6 +865,61 @@ export const AgentHello: MessageFns<AgentHello> = {
     message.calls = object.calls?.map((e) => e) || [];
     message.peerAddress = object.peerAddress ?? "";
     message.epoch = object.epoch ?? "";
+    return message;
+  },
+};
+
+function createBaseCallAwaited(): CallAwaited {
+  return { call: "" };
+}
+
+export const CallAwaited: MessageFns<CallAwaited> = {
+  encode(message: CallAwaited, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.call !== "") {
+      writer.uint32(10).string(message.call);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CallAwaited {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCallAwaited();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.call = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CallAwaited>): CallAwaited {
+    return CallAwaited.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CallAwaited>): CallAwaited {
+    const message = createBaseCallAwaited();
+    message.call = object.call ?? "";
     return message;
   },
 };

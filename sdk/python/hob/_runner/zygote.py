@@ -296,7 +296,7 @@ class Zygote:
         elif frame.kind == frames.CHILD_CALL:
             self._callers[frame.head["id"]] = child
             self._agent.send(frame.raw)
-        elif frame.kind in (frames.CHILD_CANCEL, frames.MAP_INPUTS, frames.MAP_TAKE, frames.MAP_CANCEL):
+        elif frame.kind in (frames.CHILD_CANCEL, frames.CHILD_WAIT, frames.MAP_INPUTS, frames.MAP_TAKE, frames.MAP_CANCEL):
             self._agent.send(frame.raw)
         elif frame.kind == frames.MAP:
             self._mappers[frame.head["map"]] = child
