@@ -15,6 +15,7 @@ import { mountNames } from "./erofs/names.ts";
 import { decodeManifest } from "./image/decode.ts";
 import { header, viewManifest } from "./image/manifest.ts";
 import type { Before, Call, HeldMount, Method } from "./ipc.ts";
+import { lazyShared } from "./lazy-shared.ts";
 import { forgetName, resendRequests } from "./notify.ts";
 import { newReadLog, seenReads } from "./read-log.ts";
 import { type Container, type Counters, containersOf, type Keeper, readRecords, recordKeys, rootsOf } from "./records.ts";
@@ -174,7 +175,7 @@ export function createMounts(options: MountsOptions): Mounts {
 
   /** The manifest with a table of its own for the backing files of its inodes. */
   function backed(mount: Mount, high: number, manifest: SharedArrayBuffer): SharedBinding {
-    const backing = new SharedArrayBuffer(inodeCount(manifest) * 4);
+    const backing = lazyShared(inodeCount(manifest) * 4);
     const file = backingFile(mount.id, high);
     // A daemon before us has left it: the kernel still has the backing files of handles that are open.
     if (existsSync(file)) readFileSync(file).copy(Buffer.from(backing));

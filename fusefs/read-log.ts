@@ -1,6 +1,7 @@
 // ⑤ Which files of a mount were opened, or which chunks of them read, in order: the worker writes, the main thread reads, nobody is asked.
 
 import { pieceBytesOf } from "../base/partial-blob.ts";
+import { lazyShared } from "./lazy-shared.ts";
 import { digestOf, type Manifest } from "./image/manifest.ts";
 
 /** A content that somebody wanted, or a chunk of it. */
@@ -12,7 +13,7 @@ export interface SeenRead {
 /** A first start reads hundreds of files; of more than these the order does not matter any more. */
 const CAPACITY = 8192;
 /** Int32: how many, then pairs of inode and (0 for an open, else the chunk + 1). */
-export const newReadLog = (): SharedArrayBuffer => new SharedArrayBuffer((1 + 2 * CAPACITY) * 4);
+export const newReadLog = (): SharedArrayBuffer => lazyShared((1 + 2 * CAPACITY) * 4);
 
 export interface ReadLog {
   opened(inode: number): void;
