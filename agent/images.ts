@@ -45,6 +45,8 @@ export interface ImagesHost {
 export interface Images {
   /** Rejects only when it was given up: because the agent ends, or control is not there any more. Another failure is part of the answer. */
   resolve(order: ResolveImage): Promise<ImageResolved>;
+  /** Nobody wants that image any more: its build ends, where there is one. */
+  giveUpImage(image: ImageRef): void;
   /** Control is gone: nobody waits for what is being built. */
   giveUp(reason: string): void;
   /** Where the image is mounted; mounts it if it is not. */
@@ -76,7 +78,7 @@ export function createImages(host: ImagesHost): Images {
   const mounts = new Map<string, Promise<string>>();
   const leaving = new Map<string, Promise<void>>(); // being unmounted
   const runtimes = new Map<string, Promise<ImageRuntime>>();
-  const building = new Map<string, Promise<ImageInfo>>();
+  const building = new Map<string, { info: Promise<ImageInfo>; stop: AbortController }>();
   let wanted = new AbortController(); // what is being built
   let capture: Promise<ImageInfo> | undefined;
 
@@ -121,8 +123,8 @@ export function createImages(host: ImagesHost): Images {
 
   const build = host.builds({ mountPoint, captureHost: async () => (await capturedHost()).digest });
 
-  async function builtImage(order: ResolveImage, image: ImageRef): Promise<ImageInfo> {
-    const signal = AbortSignal.any([host.signal, wanted.signal]);
+  async function builtImage(order: ResolveImage, image: ImageRef, stop: AbortSignal): Promise<ImageInfo> {
+    const signal = AbortSignal.any([host.signal, wanted.signal, stop]);
     const digest = await build(order, signal);
     signal.throwIfAborted();
     const info = infoOf(
@@ -141,10 +143,14 @@ export function createImages(host: ImagesHost): Images {
   function buildOnce(order: ResolveImage, image: ImageRef): Promise<ImageInfo> {
     const key = `${imageKey(image)} from ${order.from}`;
     const begun = building.get(key);
-    if (begun) return begun;
-    const info = builtImage(order, image).finally(() => building.delete(key));
-    building.set(key, info);
-    return info;
+    if (begun) return begun.info;
+    const stop = new AbortController();
+    const entry = {
+      stop,
+      info: builtImage(order, image, stop.signal).finally(() => building.get(key) === entry && building.delete(key)),
+    };
+    building.set(key, entry);
+    return entry.info;
   }
 
   const manifestOf = (digest: string): Manifest => decodeManifest(host.store.read(digest));
@@ -193,6 +199,13 @@ export function createImages(host: ImagesHost): Images {
         return { requested, image: undefined, failure: imageFailure(error, message) };
       }
     },
+    giveUpImage(image) {
+      for (const [key, { stop }] of building) {
+        if (!key.startsWith(`${imageKey(image)} from `)) continue;
+        building.delete(key); // who wants it again begins anew
+        stop.abort(new HobError("cancelled", `image ${imageLabel(image)}: nobody wants it any more`));
+      }
+    },
     giveUp(reason) {
       wanted.abort(new HobError("cancelled", reason));
       wanted = new AbortController();
@@ -206,7 +219,7 @@ export function createImages(host: ImagesHost): Images {
     mountPoint,
     settled: async () =>
       void (await Promise.race([
-        Promise.allSettled([capture, ...building.values(), ...mounts.values()]),
+        Promise.allSettled([capture, ...[...building.values()].map(({ info }) => info), ...mounts.values()]),
         after(settlePatienceMs, undefined, { ref: false }),
       ])),
     forgetMounts() {

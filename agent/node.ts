@@ -371,6 +371,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     resolve: (order) => void (order.image && resolveImage(order)),
     inputs: (order) => void dispatcher.dispatchInputs(order),
     cancelInputs: (order) => dispatcher.cancelInputs(order),
+    giveUpImage: ({ image }) => image && images.giveUpImage(image),
   };
 
   await gpus.ready;

@@ -92,8 +92,8 @@ export function createPublishes(parts: PublishesParts): Publishes {
     const missing = snapshots.accept(snapshot, bundles, needed);
     if (missing.length > 0) return missing;
     const fresh = registry.publish(app, snapshot.digest, versions, removed);
-    builds.retain(app, new Set(registry.current(app).map(({ spec }) => imageKey(spec?.image ?? hostImageRef))));
     for (const { spec } of fresh) if (spec?.image) builds.want(spec.image, { app, credentials: message.credentials });
+    builds.retain(app, new Set(registry.current(app).map(({ spec }) => imageKey(spec?.image ?? hostImageRef))));
     groups.update(app, registry.current(app), fresh);
     return [];
   }

@@ -1,31 +1,26 @@
 // ⑤ The daemon's mounts: makes them, tells the workers what they show, and takes them down. All on the daemon's main thread.
 
-import { closeSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { type ContentFolder, sha256 } from "../base/content-folder.ts";
+import type { ContentFolder } from "../base/content-folder.ts";
 import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { hasPiece } from "../base/partial-blob.ts";
-import { checkBlob, checkChunk } from "./arrivals.ts";
-import { closeBackings } from "./blobs.ts";
+import { createBound, type Shown, type Tables } from "./bound.ts";
 import { createDeferrals } from "./deferrals.ts";
 import type { ImageView } from "./erofs/choice.ts";
 import { mountNames } from "./erofs/names.ts";
-import { decodeManifest } from "./image/decode.ts";
-import { header, viewManifest } from "./image/manifest.ts";
+import { viewManifest } from "./image/manifest.ts";
 import type { Before, Call, HeldMount, Method } from "./ipc.ts";
-import { lazyShared } from "./lazy-shared.ts";
 import { forgetName, resendRequests } from "./notify.ts";
-import { newReadLog, seenReads } from "./read-log.ts";
+import { seenReads } from "./read-log.ts";
 import { type Container, type Counters, containersOf, type Keeper, readRecords, recordKeys, rootsOf } from "./records.ts";
 import type { FuseServer } from "./server.ts";
 import { cloneSession, openSession } from "./session.ts";
-import { readShared } from "./shared-file.ts";
 import { createSnapshots } from "./snapshots.ts";
 import { detach } from "./syscalls.ts";
 import { ROOT_NODE } from "./tree-roots.ts";
-import type { FormerRoots, FromWorker, NeededChunk, SharedBinding, Shows } from "./worker-messages.ts";
+import { createWants } from "./wants.ts";
+import type { FormerRoots, FromWorker, SharedBinding, Shows } from "./worker-messages.ts";
 import { startWorkerThreads } from "./workers.ts";
 
 /** What the agent asks of the daemon, as ipc.ts carries it. */
@@ -54,17 +49,11 @@ interface Mount {
   readonly id: number;
   readonly mountPoint: string;
   readonly fds: number[]; // one for each worker
-  readonly backings: Map<number, Int32Array>; // by binding
+  readonly tables: Tables;
   live: number; // workers that still serve it
   detached: boolean;
   /** Of an image's mount. */
   shown?: Shown;
-}
-
-/** An image, and what was read of it (read-log.ts). */
-interface Shown {
-  manifest: SharedArrayBuffer;
-  reads: SharedArrayBuffer;
 }
 
 interface SnapshotsMount extends Mount {
@@ -79,12 +68,11 @@ interface BlobsMount extends Mount {
 /** An image's mount has this one only; all others are counted from there. */
 const IMAGE_BINDING = 0;
 
-const inodeCount = (manifest: SharedArrayBuffer): number => new DataView(manifest).getUint32(header.inodeCount, true);
-
 export function createMounts(options: MountsOptions): Mounts {
   const { store, log, keeper } = options;
   const mounts = new Map<number, Mount>();
-  const manifests = new Map<string, WeakRef<SharedArrayBuffer>>();
+  const wants = createWants(store, options.fetch);
+  const bound = createBound(options.run);
   const snapshots = createSnapshots(options.run);
   const named = new Map<string, string>(); // by mount point of names and attributes, which the kernel serves by itself: the image
   const tiered = new Map<string, Shown>(); // by image
@@ -95,8 +83,8 @@ export function createMounts(options: MountsOptions): Mounts {
   const workers = startWorkerThreads({ count: options.workers, store: store.root, heard, failed: options.failed });
   const deferrals = createDeferrals({
     resume: ({ worker, mount, unique }, errno) => workers.send(worker, { kind: "resume", mount, unique, errno }),
-    fetchBlob,
-    fetchChunk,
+    fetchBlob: wants.blob,
+    fetchChunk: wants.chunk,
     hasSnapshot: (mount, container, snapshot) =>
       snapshotsMount?.id === mount && snapshotsMount.containers.get(container)?.snapshots.has(snapshot) === true,
     log,
@@ -128,28 +116,16 @@ export function createMounts(options: MountsOptions): Mounts {
     else if (mount === blobsMount) blobsMount = undefined;
     deferrals.mountEnded(id);
     for (const fd of mount.fds) closeSync(fd);
-    for (const high of mount.backings.keys()) rmSync(backingFile(id, high), { force: true });
+    bound.forget(mount);
     keeper.letGo(id);
     keeper.forget(recordKeys.detached(id));
     if (!mount.detached) log.warn({ mountPoint: mount.mountPoint }, "a mount was taken down by somebody else");
   }
 
-  async function fetchBlob(digest: string): Promise<void> {
-    if (store.has(digest)) return; // it arrived while this was on its way here
-    await options.fetch(digest);
-    await checkBlob(store, digest);
-  }
-
-  async function fetchChunk(digest: string, chunk: NeededChunk): Promise<void> {
-    if (store.has(digest) || (await hasPiece(store.root, digest, chunk.index))) return;
-    await options.fetch(digest, chunk.index);
-    await checkChunk(store, digest, chunk);
-  }
-
   /** `image`: digest of an image's manifest, or "". */
   async function attach(mountPoint: string, shows: Shows, image = ""): Promise<Mount> {
     const { passthrough } = options;
-    const manifest = image === "" ? undefined : await imageManifest(image);
+    const manifest = image === "" ? undefined : await wants.manifest(image);
     const session = openSession(mountPoint, { passthrough, dynamic: shows === "snapshots" });
     const fds = [session.fd];
     while (fds.length < workers.count) fds.push(cloneSession(session.fd));
@@ -160,7 +136,7 @@ export function createMounts(options: MountsOptions): Mounts {
   }
 
   function adopt({ id, mountPoint, fds }: HeldMount, detached: boolean): Mount {
-    const mount: Mount = { id, mountPoint, fds, backings: new Map(), live: workers.count, detached };
+    const mount: Mount = { id, mountPoint, fds, tables: new Map(), live: workers.count, detached };
     mounts.set(id, mount);
     return mount;
   }
@@ -171,46 +147,21 @@ export function createMounts(options: MountsOptions): Mounts {
     for (const [worker, fd] of fds.entries()) workers.send(worker, { ...message, fd });
   }
 
-  const backingFile = (mount: number, high: number): string => join(options.run, `${mount}-${high}.backing`);
-
-  /** The manifest with a table of its own for the backing files of its inodes. */
-  function backed(mount: Mount, high: number, manifest: SharedArrayBuffer): SharedBinding {
-    const backing = lazyShared(inodeCount(manifest) * 4);
-    const file = backingFile(mount.id, high);
-    // A daemon before us has left it: the kernel still has the backing files of handles that are open.
-    if (existsSync(file)) readFileSync(file).copy(Buffer.from(backing));
-    mount.backings.set(high, new Int32Array(backing));
-    return { high, manifest, backing, backingFile: file, reads: undefined };
-  }
-
-  /** With a log of what is read of it; a daemon that takes over begins anew. */
   function showImage(mount: Mount, manifest: SharedArrayBuffer): SharedBinding {
-    const reads = newReadLog();
-    mount.shown = { manifest, reads };
-    return { ...backed(mount, IMAGE_BINDING, manifest), reads };
+    const { binding, shown } = bound.bindLogged(mount, IMAGE_BINDING, manifest);
+    mount.shown = shown;
+    return binding;
   }
 
   function showTiered(mount: Mount, high: number, digest: string, manifest: SharedArrayBuffer): SharedBinding {
-    const reads = newReadLog();
-    tiered.set(digest, { manifest, reads });
-    return { ...backed(mount, high, manifest), reads };
-  }
-
-  async function imageManifest(digest: string): Promise<SharedArrayBuffer> {
-    const known = manifests.get(digest)?.deref();
-    if (known) return known;
-    if (!store.has(digest)) await fetchBlob(digest);
-    const shared = await readShared(store.path(digest));
-    const bytes = new Uint8Array(shared);
-    if (sha256(bytes) !== digest) throw new HobError("corrupt", `image ${digest.slice(0, 12)}: its manifest has another digest`);
-    decodeManifest(bytes);
-    manifests.set(digest, new WeakRef(shared));
-    return shared;
+    const { binding, shown } = bound.bindLogged(mount, high, manifest);
+    tiered.set(digest, shown);
+    return binding;
   }
 
   /** The image's contents are to be had from the folder of blobs before anybody sees their names. */
   async function mountTiered(digest: string, mountPoint: string): Promise<void> {
-    const manifest = await imageManifest(digest);
+    const manifest = await wants.manifest(digest);
     if (!blobsMount) throw new HobError("precondition", `mounting ${mountPoint}: the folder of blobs is not mounted`);
     if (!blobsMount.images.has(digest)) {
       const high = number("binding");
@@ -244,9 +195,7 @@ export function createMounts(options: MountsOptions): Mounts {
 
   function forget(mount: SnapshotsMount, snapshot: string, high: number): void {
     workers.broadcast({ kind: "unbind", mount: mount.id, high });
-    closeBackings(mount.fds[0] as number, mount.backings.get(high) as Int32Array);
-    mount.backings.delete(high);
-    rmSync(backingFile(mount.id, high), { force: true });
+    bound.unbind(mount, high);
     snapshots.release(snapshot);
   }
 
@@ -283,7 +232,7 @@ export function createMounts(options: MountsOptions): Mounts {
     // Workers begin with all that a mount shows: until then nobody reads from it.
     const digests = new Set([...held.map(({ image }) => image), ...former.images.map(({ digest }) => digest)]);
     const images = new Map<string, SharedArrayBuffer>();
-    for (const digest of digests) if (digest !== "") images.set(digest, await imageManifest(digest));
+    for (const digest of digests) if (digest !== "") images.set(digest, await wants.manifest(digest));
     const manifestOf = (digest: string): SharedArrayBuffer => images.get(digest) as SharedArrayBuffer;
     for (const record of held) {
       const { shows, image } = record;
@@ -298,7 +247,7 @@ export function createMounts(options: MountsOptions): Mounts {
         snapshotsMount = Object.assign(mount, { containers: containersOf(former) });
         roots = rootsOf(former);
         for (const { snapshot, high } of roots.snapshots)
-          bindings.push(backed(mount, high, snapshots.acquire(snapshot, "", [], [])));
+          bindings.push(bound.bind(mount, high, snapshots.acquire(snapshot, "", [], [])));
       }
       const failed = resendRequests(mount.fds[0] as number);
       if (failed !== 0) log.warn({ mountPoint: mount.mountPoint, errno: failed }, "a mount has ended meanwhile");
@@ -353,7 +302,7 @@ export function createMounts(options: MountsOptions): Mounts {
       keeper.keep(recordKeys.snapshot(container, snapshot), { high, shown: true });
       entry.bindings.set(snapshot, high);
       entry.snapshots.set(snapshot, high);
-      workers.broadcast({ kind: "bind", mount: mount.id, binding: backed(mount, high, manifest) });
+      workers.broadcast({ kind: "bind", mount: mount.id, binding: bound.bind(mount, high, manifest) });
       workers.broadcast({ kind: "addSnapshot", mount: mount.id, container, snapshot, high });
       deferrals.snapshotAdded(mount.id, container, snapshot);
     },

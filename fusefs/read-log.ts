@@ -1,8 +1,8 @@
 // ⑤ Which files of a mount were opened, or which chunks of them read, in order: the worker writes, the main thread reads, nobody is asked.
 
 import { pieceBytesOf } from "../base/partial-blob.ts";
-import { lazyShared } from "./lazy-shared.ts";
 import { digestOf, type Manifest } from "./image/manifest.ts";
+import { lazyShared } from "./lazy-shared.ts";
 
 /** A content that somebody wanted, or a chunk of it. */
 export interface SeenRead {

@@ -12,6 +12,8 @@ export interface Held {
   /** Moves it back, where it is held. */
   release(digest: string): void;
   releaseAll(): void;
+  /** Where it is while it is held. */
+  pathOf(digest: string): string | undefined;
 }
 
 /** What an agent that died has held goes back into the store at once. */
@@ -46,5 +48,6 @@ export function openHeld(store: ContentFolder): Held {
     },
     release,
     releaseAll,
+    pathOf: (digest) => (held.has(digest) ? join(folder, digest) : undefined),
   };
 }

@@ -6,6 +6,7 @@ import { type PartialBlobs, partialPath } from "../../base/partial-blob.ts";
 import type { Wanted } from "./assembly.ts";
 import type { ImageContents } from "./contents.ts";
 import type { Range } from "./elf.ts";
+import type { Held } from "./held.ts";
 
 export interface Here {
   has(wanted: Wanted): boolean;
@@ -13,10 +14,17 @@ export interface Here {
   bytesOf(contents: ImageContents, index: number, range: Range): Buffer | undefined;
 }
 
-export function createHere(store: ContentFolder, partial: Pick<PartialBlobs, "arrived">): Here {
+export interface HereHost {
+  store: ContentFolder;
+  partial: Pick<PartialBlobs, "arrived">;
+  held: Pick<Held, "pathOf">;
+}
+
+export function createHere({ store, partial, held }: HereHost): Here {
   function pathOf(contents: ImageContents, index: number, { offset, bytes }: Range): string | undefined {
     const { digest } = contents.wanted(index);
-    if (store.has(digest)) return store.path(digest);
+    const whole = held.pathOf(digest) ?? (store.has(digest) ? store.path(digest) : undefined);
+    if (whole !== undefined) return whole;
     const { chunks, chunkBytes } = contents.pieces(index);
     const arrived = chunks > 0 ? partial.arrived(digest) : undefined;
     const last = Math.floor((offset + bytes - 1) / chunkBytes);

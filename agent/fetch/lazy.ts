@@ -81,7 +81,7 @@ const countLateMs = 10_000;
 
 export function createLazyImages(host: LazyHost): LazyImages {
   const { store, fetcher, log } = host;
-  const here = createHere(store, host.partial);
+  const here = createHere({ store, partial: host.partial, held: host.held });
   const images = new Map<string, { arrived: Promise<void>; lazy: Promise<Lazy> }>();
   const ready: Lazy[] = [];
   const others = new Map<string, ImageContents>(); // that were asked about and have not begun, oldest first
@@ -104,7 +104,7 @@ export function createLazyImages(host: LazyHost): LazyImages {
     };
     const foresight = createForesight({
       contents,
-      want: (read) => request(lazy, read, "prefetch"),
+      want: (read) => (read.chunk === undefined ? company(lazy, read.index) : request(lazy, read, "prefetch")),
       bytesOf: (index, range) => here.bytesOf(contents, index, range),
     });
     const lazy: Lazy = {
@@ -192,18 +192,15 @@ export function createLazyImages(host: LazyHost): LazyImages {
       const { digest, bytes } = contents.wanted(other);
       return lazy.local[other] || fetcher.underWay(digest) ? [] : [{ index: other, bytes }];
     });
-    for (const other of ahead.missed(folder, absent)) company(lazy, other);
+    for (const other of ahead.missed(folder, absent)) company(lazy, other).catch(() => {}); // who reads it asks again, and is told
   }
 
-  /** A neighbour: until the first start is over, somebody has to ask for it to get it. */
-  function company(lazy: Lazy, index: number): void {
-    const { contents, missed } = lazy;
-    const digest = contents.digestAt(index);
-    request(lazy, { index, chunk: undefined }, "prefetch")
-      .then(() => {
-        if (lazy.untraced && !lazy.answered && !missed.has(index) && host.readsPastUs()) host.held.hold(digest);
-      })
-      .catch(() => {}); // who reads it asks again, and is told
+  /** What comes along: until the first start is over, somebody has to ask for it to get it. */
+  async function company(lazy: Lazy, index: number): Promise<void> {
+    if (lazy.local[index]) return;
+    await request(lazy, { index, chunk: undefined }, "prefetch");
+    if (lazy.untraced && !lazy.answered && !lazy.missed.has(index) && host.readsPastUs())
+      host.held.hold(lazy.contents.digestAt(index));
   }
 
   async function fetch(digest: string, chunk?: number): Promise<void> {

@@ -42,7 +42,7 @@ export interface Builds {
   /** After a start of control: as `want`, but what has failed stays so. */
   resume(image: ImageRef, app: string): void;
   unlisten(listener: (build: ImageBuild) => void): void;
-  /** These are the images that an app's functions have now: what has not been begun and nobody wants any more is not built. */
+  /** These are the images that an app's functions have now: a build that nobody wants any more is given up, where no other waits for a step of it. */
   retain(app: string, keys: ReadonlySet<string>): void;
   /** Starts what can be started. Part of a turn's decision. */
   start(): void;
@@ -74,6 +74,8 @@ interface Build {
   node: string | undefined;
   step: number;
   losses: number;
+  /** The last app that wanted it has another image now. */
+  unwanted: boolean;
 }
 
 /** A definition is told to many: without its thousand files. */
@@ -124,9 +126,10 @@ export function createBuilds(parts: BuildsParts): Builds {
     if (wish.anew && !running) for (const each of keys) records.forgetStep(each);
     const build: Build = running ?? {
       ...{ key, image, keys, startedAtMs: clock.now(), apps: new Set(), listeners: new Set(), credentials: new Map() },
-      ...{ lines: [], dropped: 0, node: undefined, step: 0, losses: 0 },
+      ...{ lines: [], dropped: 0, node: undefined, step: 0, losses: 0, unwanted: false },
     };
     builds.set(key, build);
+    build.unwanted = false;
     if (wish.app) build.apps.add(wish.app);
     if (wish.listener) build.listeners.add(wish.listener);
     for (const credential of wish.credentials) build.credentials.set(credential.registry, credential);
@@ -153,6 +156,18 @@ export function createBuilds(parts: BuildsParts): Builds {
       tell(build);
       log.info({ image: imageLabel(build.image), node: name, stepsDone }, "an image is being built");
     }
+  }
+
+  /** Ends a build that nobody wants, unless another one waits for the step that it is at. */
+  function giveUpUnwanted(build: Build): void {
+    const step = build.keys[build.step] as string;
+    if (!build.unwanted || (build.node && [...builds.values()].some((other) => other !== build && other.keys.includes(step))))
+      return;
+    builds.delete(build.key);
+    const node = build.node && nodes.all.get(build.node);
+    if (!node) return;
+    log.info({ image: imageLabel(build.image), node: node.name }, "a build is given up: nobody wants its image any more");
+    turn.toNode(() => node.send({ $case: "giveUpImage", value: { image: build.image } }));
   }
 
   /** The last word on a build: what has come of it is recorded before anybody is told. */
@@ -223,7 +238,8 @@ export function createBuilds(parts: BuildsParts): Builds {
     retain(app, keys) {
       for (const build of builds.values()) {
         if (keys.has(build.key) || !build.apps.delete(app)) continue;
-        if (build.apps.size + build.listeners.size === 0 && build.node === undefined) builds.delete(build.key);
+        build.unwanted = build.apps.size + build.listeners.size === 0;
+        giveUpUnwanted(build);
       }
     },
     unlisten(listener) {
@@ -238,6 +254,7 @@ export function createBuilds(parts: BuildsParts): Builds {
       if (build) {
         build.step = Math.min(stepsDone + 1, build.image.steps.length);
         tell(build);
+        giveUpUnwanted(build);
       }
       turn.wake(); // another build may have waited for that step
     },

@@ -31,8 +31,10 @@ export interface Built {
   /** By the entries' keys; empty when there are faults. */
   bundles: Map<string, Bundle>;
   diagnostics: Diagnostic[];
-  /** What imports lead to: file → specifier → path in the project or of a package, "external" for Node's own. */
+  /** What imports lead to: file → specifier → path in the project or of a package, "external" for Node's own and for packages that are not here. */
   imports: Map<string, Map<string, string>>;
+  /** Packages that are not here, left to the image; each with what to say where the image has none such. */
+  absent: Map<string, Diagnostic[]>;
 }
 
 export interface Bundler extends AsyncDisposable {
@@ -53,6 +55,9 @@ export interface BundlerOptions {
 
 /** An imported file of another kind (JSON, text): not of a package, of a namespace of ours, or outside the project. */
 const ofProject = /^(?!\.\.\/|node_modules\/|.*\/node_modules\/)[^:<]+$/;
+
+/** What esbuild says of a package that it does not find; its name without what is inside it. */
+const unresolvedPackage = /^Could not resolve "((?:@[^/"]+\/)?[^./@"][^/"]*)(?:\/[^"]*)?"$/;
 
 const loaders: Record<string, Loader> = {
   ".ts": "ts",
@@ -82,6 +87,7 @@ export async function bundleSdk(file: string): Promise<string> {
 }
 
 export function createBundler({ root, sdk, load }: BundlerOptions): Bundler {
+  let absent: Built["absent"] = new Map();
   let current: { keys: string; context: BuildContext<{ write: false; metafile: true }> } | undefined;
   let texts: ReadonlyMap<string, string> = new Map();
   let inputs = new Set<string>(); // every file that the last build read
@@ -110,7 +116,7 @@ export function createBundler({ root, sdk, load }: BundlerOptions): Bundler {
   };
 
   async function contextFor(keys: string[]): Promise<BuildContext<{ write: false; metafile: true }>> {
-    const name = keys.join("\n");
+    const name = [...keys, ...absent.keys()].join("\n");
     if (current?.keys === name) return current.context;
     await current?.context.dispose();
     current = undefined;
@@ -124,6 +130,7 @@ export function createBundler({ root, sdk, load }: BundlerOptions): Bundler {
       sourcemap: "inline",
       sourcesContent: false,
       plugins: [plugin],
+      external: [...absent.keys()].flatMap((each) => [each, `${each}/*`]),
     });
     current = { keys: name, context: made };
     return made;
@@ -131,9 +138,14 @@ export function createBundler({ root, sdk, load }: BundlerOptions): Bundler {
 
   async function build(entries: ReadonlyMap<string, string>, changed: readonly string[] | undefined): Promise<Built> {
     const keys = [...entries.keys()].sort();
-    const same = current?.keys === keys.join("\n") && last?.diagnostics.length === 0;
+    if (!changed) absent = new Map(); // they may have come
+    const same = current?.keys === [...keys, ...absent.keys()].join("\n") && last?.diagnostics.length === 0;
     if (same && changed && !changed.some((path) => inputs.has(path))) return last!;
     texts = entries;
+    return await buildAnew(keys);
+  }
+
+  async function buildAnew(keys: string[]): Promise<Built> {
     const made = await contextFor(keys);
     try {
       const { outputFiles, metafile } = await made.rebuild();
@@ -141,12 +153,19 @@ export function createBundler({ root, sdk, load }: BundlerOptions): Bundler {
       const bundles = outputFiles.map(
         (file, index) => [keys[index]!, read(file.text, file.contents, metafile, relative(root, file.path))] as const,
       );
-      last = { bundles: new Map(bundles), diagnostics: [], imports: importsOf(metafile) };
+      last = { bundles: new Map(bundles), diagnostics: [], imports: importsOf(metafile), absent };
     } catch (error) {
       const failure = error as BuildFailure;
       if (!Array.isArray(failure.errors)) throw error;
+      const lacking = Map.groupBy(failure.errors, ({ text }) => unresolvedPackage.exec(text)?.[1] ?? "");
+      lacking.delete("");
+      if (lacking.size > 0) {
+        const told = [...lacking].map(([name, faults]) => [name, faults.map((fault) => toDiagnostic(fault, root))] as const);
+        absent = new Map([...absent, ...told]);
+        return await buildAnew(keys);
+      }
       const diagnostics = failure.errors.map((fault) => toDiagnostic(fault, root));
-      last = { bundles: new Map(), diagnostics, imports: new Map() };
+      last = { bundles: new Map(), diagnostics, imports: new Map(), absent };
     }
     return last;
   }

@@ -198,7 +198,8 @@ export function createTypeScriptDescriber(
     const bundle = options.bundles.get(file);
     let specs: Evaluated = { specs: {} }; // the same faults as those of the code
     if (bundle) {
-      specs = evaluated.get(bundle.codeDigest) ?? (await evaluate(bundle.code, root));
+      specs =
+        evaluated.get(bundle.codeDigest) ?? (await evaluate({ code: bundle.code, root, absent: [...options.absent.keys()] }));
       evaluated.set(bundle.codeDigest, specs);
     }
     known.set(file, { code: built, specs, whole: "" });
@@ -231,7 +232,8 @@ export function createTypeScriptDescriber(
     for (const each of declared) {
       const { code, specs, whole } = known.get(each.file)!;
       const bundle = code.bundles.get(`${each.file}#${each.declared.constant}`);
-      const spec = bundle && specOf(each, specs, snapshot, diagnostics);
+      const said = bundle && specOf(each, specs, snapshot, diagnostics);
+      const spec = said && imageHasAll(code.absent, said, diagnostics) ? said : undefined;
       const before = served.get(each.key);
       const described =
         bundle && spec ? complete(each, { bundle, whole, spec, before, patches }, snapshot) : before && { ...before, held: true };
@@ -340,6 +342,18 @@ export function createTypeScriptDescriber(
   };
 }
 
+/** Whether the packages that are not here may come from the function's image; says so where they cannot. */
+function imageHasAll(absent: Built["absent"], { image }: FunctionSpec, diagnostics: Diagnostic[]): boolean {
+  const steps = image?.steps ?? [];
+  if (image?.source === "oci" || steps.some(({ kind }) => kind === "run")) return true; // nobody knows what they bring
+  const installed = steps.flatMap((step) =>
+    step.kind === "npm" ? step.arguments.map((words) => words.replace(/(?<=.)@.*$/, "")) : [],
+  );
+  const lacking = [...absent].filter(([name]) => !installed.includes(name));
+  for (const fault of lacking.flatMap(([, faults]) => faults)) if (!diagnostics.includes(fault)) diagnostics.push(fault);
+  return lacking.length === 0;
+}
+
 /** What says how a bundle is made. */
 const configuration = /(^|\/)(tsconfig[^/]*|package)\.json$/;
 
@@ -347,13 +361,13 @@ const configuration = /(^|\/)(tsconfig[^/]*|package)\.json$/;
 const sameBesides = (before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): boolean =>
   Object.keys({ ...before, ...now }).every((key) => !/^(?:import |files$)/.test(key) || before[key] === now[key]);
 
-async function evaluate(code: string, root: string): Promise<Evaluated> {
+async function evaluate(request: { code: string; root: string; absent: string[] }): Promise<Evaluated> {
   const child = spawn(process.execPath, [entryFile("project/describe/typescript-evaluate")], {
     stdio: ["pipe", "pipe", "ignore"],
-    cwd: root,
+    cwd: request.root,
   });
   child.stdin.on("error", () => {}); // it has ended: what it says, or does not say, tells
-  child.stdin.end(JSON.stringify({ code, root }));
+  child.stdin.end(JSON.stringify(request));
   const limit = setTimeout(() => child.kill("SIGKILL"), evaluationLimitMs);
   try {
     return (await json(child.stdout)) as Evaluated;

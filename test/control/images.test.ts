@@ -119,3 +119,30 @@ test("an image that was edited before its build began is not built, and only the
   expect(resultOf(await session.outcome(session.call("price", [1])))).toBe(1);
   expect(script.ran).toEqual(["base debian bookworm", "run present"]);
 });
+
+test("a running build that nobody wants any more is given up; one that another image waits for is, after the step that both have", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  const script = imageBuilder(place);
+  using agent = linkAgent(place.socket, { build: (one, resolve) => script.finish(one, resolve, 0) }); // no step comes to an end by itself
+  const publish = (id: number, image: ImageRef) =>
+    session.send({ $case: "publish", value: makePublish(`v${id}`, [{ name: "price", image }], { id }) });
+  const resolveOf = (last: string) =>
+    agent.commands.of((command) => command.$case === "resolve" && command.value.image!.steps.at(-1)?.arguments[0] === last);
+  const givenUp = (): (string | undefined)[] =>
+    agent.commands.all.flatMap((command) =>
+      command.$case === "giveUpImage" ? [command.value.image!.steps.at(-1)?.arguments[0]] : [],
+    );
+  publish(1, debian(run("shared"), run("first")));
+  const first = await resolveOf("first");
+  publish(2, debian(run("shared"), run("second")));
+  await session.next("published", ({ id }) => id === 2);
+  expect(givenUp()).toEqual([]);
+  script.finish(agent, first.$case === "resolve" ? first.value : ({} as never), 1);
+  await resolveOf("second");
+  expect(givenUp()).toEqual(["first"]);
+  publish(3, debian(run("third")));
+  await resolveOf("third");
+  expect(givenUp()).toEqual(["first", "second"]);
+});

@@ -1,7 +1,10 @@
 // An image in code, from the save to the result: built by a pool of this machine, its steps kept, its failures told.
 
-import { execFile } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { execFile, execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -27,18 +30,44 @@ def look(path: str = "/srv/assets/a.txt"):
 const steps =
   'hob.Image.host().run("mkdir -p /opt/made && echo made > /opt/made/it").copy("assets", "/srv/assets").env(COLOUR="green")';
 
+/** A registry of npm's kind with one package, which nobody else has. */
+async function serveGreetings(): Promise<Server> {
+  const folder = mkdtempSync(join(tmpdir(), "hob-npm-"));
+  mkdirSync(join(folder, "package"));
+  const manifest = { name: "hob-greetings", version: "1.0.0", main: "index.js" };
+  writeFileSync(join(folder, "package/package.json"), JSON.stringify(manifest));
+  writeFileSync(join(folder, "package/index.js"), "exports.Greeter = class { word() { return 'servus'; } };\n");
+  execFileSync("tar", ["czf", "package.tgz", "package"], { cwd: folder });
+  const archive = readFileSync(join(folder, "package.tgz"));
+  rmSync(folder, { recursive: true });
+  const server = createServer(({ url, headers }, response) => {
+    const tarball = `http://${headers.host}/hob-greetings/-/package.tgz`;
+    const versions = { "1.0.0": { ...manifest, dist: { tarball } } };
+    if (url?.endsWith(".tgz")) response.end(archive);
+    else if (url === "/hob-greetings")
+      response.end(JSON.stringify({ name: manifest.name, "dist-tags": { latest: "1.0.0" }, versions }));
+    else response.writeHead(404).end("{}");
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.2", listening));
+  return server;
+}
+
 describe.skipIf(!rootWithContainers())("an image in code", () => {
   let place: Workplace;
   let environment: NodeJS.ProcessEnv;
-  beforeAll(() => {
+  let registry: Server;
+  beforeAll(async () => {
+    registry = await serveGreetings();
     place = makeWorkplace({ "app.py": source(steps), ".hobignore": "" });
     mkdirSync(join(place.project, "assets"));
     place.save("assets/a.txt", "first\n");
     environment = { ...process.env, ...place.environment, HOB_LINGER_MS: "60000" };
+    environment["NPM_CONFIG_REGISTRY"] = `http://127.0.0.2:${(registry.address() as AddressInfo).port}/`;
   });
   afterAll(async () => {
     await runFile(hob, ["pool", "stop"], { env: environment });
     place[Symbol.dispose]();
+    registry.close();
   });
 
   async function call(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -75,6 +104,21 @@ describe.skipIf(!rootWithContainers())("an image in code", () => {
     place.save("app.py", source(steps));
     const shell = await call("shell", "--image", "app.py::image", "--", "sh", "-c", "cat /srv/assets/a.txt; echo $COLOUR");
     expect(shell).toMatchObject({ code: 0, stdout: "second\ngreen\n" });
+  });
+
+  test("a TypeScript function imports a package that its image has and the laptop lacks", async () => {
+    const greet = (image: string): string => `import { App, Image } from "hob";
+import { Greeter } from "hob-greetings";
+const app = new App("greeter");
+const greeter = new Greeter();
+export const greet = app.function({ image: ${image} }, async () => greeter.word());
+`;
+    place.save("greet.ts", greet("Image.host()"));
+    const lacking = await call("run", "greet.ts::greet");
+    expect(lacking.code).not.toBe(0);
+    expect(lacking.stderr).toContain('Could not resolve "hob-greetings"');
+    place.save("greet.ts", greet('Image.host().npmInstall("hob-greetings")'));
+    expect(await call("run", "greet.ts::greet")).toMatchObject({ code: 0, stdout: '"servus"\n' });
   });
 
   test.skipIf(!withDebianMirror())(

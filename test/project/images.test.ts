@@ -238,3 +238,29 @@ it.each(["python", "typescript"] as const)(
     ]);
   },
 );
+
+it("a package that only a function's image has is left to it, and its options are told all the same", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "hob-absent-"));
+  await using describer = createTypeScriptDescriber(folder);
+  const project = projectOf(describer);
+  const text = (given: string): string => `import { App, Image } from "hob";
+import thing, { Client, deep } from "absent-thing";
+import * as inner from "@scope/absent/inner";
+const app = new App("left");
+const client = new Client({ at: deep.value + \`\${inner.name}\` });
+class Mine extends Client {}
+export const use = app.function({ image: ${given}, memory: "64MiB" }, async () => [thing, client.call(), new Mine()]);
+`;
+  const described = async (given: string) => {
+    writeFileSync(join(folder, "app.ts"), text(given));
+    return await project.describe({ "app.ts": text(given) });
+  };
+  const installed = await described('Image.debian().npmInstall("absent-thing@^1.2", "@scope/absent@3")');
+  expect(installed.diagnostics).toEqual([]);
+  expect(installed.functions.map(({ spec }) => [spec.name, spec.memoryBytes])).toEqual([["use", 64 << 20]]);
+  expect(installed.functions[0]!.bundle!.data.toString()).toMatch(/require\("absent-thing"\)/);
+  const half = await described('Image.debian().npmInstall("absent-thing")');
+  expect(half.diagnostics).toMatchObject([{ file: "app.ts", line: 3, message: expect.stringContaining("@scope/absent") }]);
+  expect((await described('Image.oci("node:24")')).diagnostics).toEqual([]);
+  rmSync(folder, { recursive: true });
+});

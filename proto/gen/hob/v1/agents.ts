@@ -186,6 +186,7 @@ export interface AgentCommand {
     | { $case: "shell"; value: OpenShell }
     | { $case: "inputs"; value: DispatchInputs }
     | { $case: "cancelInputs"; value: CancelInputs }
+    | { $case: "giveUpImage"; value: GiveUpImage }
     | undefined;
 }
 
@@ -227,6 +228,11 @@ export interface ResolveImage {
   /** and have left this image; "": the base is still to be made or imported */
   from: string;
   credentials: RegistryCredential[];
+}
+
+/** Nobody wants the image any more that is being built. It is not answered; what its steps have left so far stays. */
+export interface GiveUpImage {
+  image: ImageRef | undefined;
 }
 
 /** Puts a snapshot's code into a container, specialising it to the app if it is generic. Idempotent. */
@@ -1774,6 +1780,9 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "cancelInputs":
         CancelInputs.encode(message.command.value, writer.uint32(250).fork()).join();
         break;
+      case "giveUpImage":
+        GiveUpImage.encode(message.command.value, writer.uint32(322).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1895,6 +1904,14 @@ export const AgentCommand: MessageFns<AgentCommand> = {
             message.command = { $case: "cancelInputs", value: CancelInputs.decode(reader, reader.uint32()) };
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.command = { $case: "giveUpImage", value: GiveUpImage.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1988,6 +2005,12 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "cancelInputs": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "cancelInputs", value: CancelInputs.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "giveUpImage": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "giveUpImage", value: GiveUpImage.fromPartial(object.command.value) };
         }
         break;
       }
@@ -2367,6 +2390,63 @@ export const ResolveImage: MessageFns<ResolveImage> = {
     message.stepsDone = object.stepsDone ?? 0;
     message.from = object.from ?? "";
     message.credentials = object.credentials?.map((e) => RegistryCredential.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGiveUpImage(): GiveUpImage {
+  return { image: undefined };
+}
+
+export const GiveUpImage: MessageFns<GiveUpImage> = {
+  encode(message: GiveUpImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== undefined) {
+      ImageRef.encode(message.image, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GiveUpImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGiveUpImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = ImageRef.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GiveUpImage>): GiveUpImage {
+    return GiveUpImage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GiveUpImage>): GiveUpImage {
+    const message = createBaseGiveUpImage();
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageRef.fromPartial(object.image)
+      : undefined;
     return message;
   },
 };
