@@ -90,7 +90,7 @@ export function createContent({ blobs, snapshots, spread, trace, limits }: Conte
       return data ? { content: memoryContent(data) } : { lacking: `blob ${digest} is not in control's store` };
     }
     const elsewhere = spread.elsewhere(node, want, bytes);
-    return elsewhere ? { elsewhere } : { content: await fileContent(path, bytes) };
+    return elsewhere ? { elsewhere } : { content: await fileContent(path, bytes, want.length) };
   }
 
   return {

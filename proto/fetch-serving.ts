@@ -1,7 +1,7 @@
 // ④⑤ Answers Content.Fetch, in control and in agents: urgent wants before the others, in turns; small blobs share a message.
 
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { HobError, sentenceOf } from "../base/errors.ts";
@@ -14,7 +14,8 @@ const messageBytes = 128 << 10;
 /** Blobs read at once for a message of small ones. */
 const mostInMessage = 32;
 
-const smallBytes = 64 << 10;
+/** A chunk of a library, and less. */
+const smallBytes = 128 << 10;
 /** Where a blob can be read; `bytes` is the whole of it. */
 export interface ServedContent {
   readonly bytes: number;
@@ -176,21 +177,29 @@ function endOf(id: number, { lacking = "", elsewhere }: { lacking?: string; else
   return { id, data: Buffer.alloc(0), last: true, lacking, elsewhere, squeezedFrom: 0 };
 }
 
-/** A blob's file. Small ones are read at once; others stay open until their last piece. */
-export async function fileContent(path: string, bytes: number): Promise<ServedContent> {
-  if (bytes <= smallBytes) {
-    // A quarter of what another thread costs.
-    return { bytes, read: async (offset, length) => readFileSync(path).subarray(offset, offset + length) };
-  }
+/** A blob's file, of which `length` bytes are wanted, 0 for all. Little is read at once; otherwise the file stays open until the last piece. */
+export async function fileContent(path: string, bytes: number, length: number): Promise<ServedContent> {
+  if ((length || bytes) <= smallBytes) return { bytes, read: async (offset, count) => readSmall(path, offset, count) };
   const file = await open(path, "r");
   return {
     bytes,
-    async read(offset, length) {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, offset);
+    async read(offset, count) {
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(count), 0, count, offset);
       return buffer.subarray(0, bytesRead);
     },
     close: () => file.close(),
   };
+}
+
+/** A quarter of what another thread costs. */
+function readSmall(path: string, offset: number, count: number): Buffer {
+  const fd = openSync(path, "r");
+  try {
+    const data = Buffer.allocUnsafe(count);
+    return data.subarray(0, readSync(fd, data, 0, count, offset));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 export const memoryContent = (data: Buffer): ServedContent => ({

@@ -6,13 +6,16 @@ import { HobError } from "../base/errors.ts";
 /** Programs and bytecode to 0.37 of their size, at 130 MB a second and core: beyond 1 Gbit/s it would be in the way. */
 const params = { [constants.ZSTD_c_compressionLevel]: 3 };
 
+/** A message's worth comes out at once: each piece of output costs a turn. */
+const chunkSize = 128 << 10;
+
 export interface Squeezer extends Disposable {
   /** One after the other. All that it takes to have these bytes on the other side, after what was said before. */
   squeeze(data: Buffer): Promise<Buffer>;
 }
 
 export function createSqueezer(): Squeezer {
-  const stream = createZstdCompress({ params });
+  const stream = createZstdCompress({ params, chunkSize });
   const parts: Buffer[] = [];
   stream.on("data", (part: Buffer) => void parts.push(part));
   stream.on("error", () => {}); // whoever waits is told
@@ -37,7 +40,7 @@ export interface Unsqueezer extends Disposable {
 }
 
 export function createUnsqueezer(): Unsqueezer {
-  const stream = createZstdDecompress();
+  const stream = createZstdDecompress({ chunkSize });
   let parts: Buffer[] = [];
   stream.on("data", (part: Buffer) => void parts.push(part));
   stream.on("error", () => {}); // whoever waits is told

@@ -41,13 +41,13 @@ export async function openGiving(host: GivingHost): Promise<{ address: string } 
     const { chunks, chunkBytes } = index < 0 ? { chunks: 0, chunkBytes: 0 } : contents.pieces(index);
     const chunk = chunks > 0 ? Math.floor(want.offset / chunkBytes) : undefined;
     await fetcher.underWay(digest, chunk)?.catch(() => {});
-    const whole = async () => ({ content: await fileContent(store.path(digest), await store.size(digest)) });
+    const whole = async () => ({ content: await fileContent(store.path(digest), await store.size(digest), want.length) });
     if (store.has(digest)) return whole();
     if (chunk === undefined || host.partial.arrived(digest)?.[chunk] !== 1) {
       return store.has(digest) ? whole() : { lacking: `blob ${digest.slice(0, 12)} is not here` };
     }
     const { bytes } = contents.wanted(index);
-    const content = await fileContent(partialPath(store.root, digest), bytes).catch(() => undefined); // it may have become whole
+    const content = await fileContent(partialPath(store.root, digest), bytes, want.length).catch(() => undefined); // it may have become whole
     return content ? { content } : whole();
   }
 

@@ -11,7 +11,7 @@ import type {
   FetchWant,
   FetchWants,
 } from "../../proto/gen/hob/v1/content.ts";
-import { createUnsqueezer } from "../../proto/squeeze.ts";
+import { createUnsqueezer, type Unsqueezer } from "../../proto/squeeze.ts";
 import { fromServiceError } from "../../proto/status.ts";
 
 type WantItem = Omit<FetchWant, "id">;
@@ -65,11 +65,12 @@ export function createSource(client: () => Pick<ContentClient, "fetch">, options
       const hurried = lines.flatMap((line) => ("hurried" in line ? [line.hurried] : []));
       return current.write({ wants, cancelled, hurried });
     });
-    const unsqueezer = createUnsqueezer();
+    let unsqueezer: Unsqueezer | undefined;
     let queue: Promise<void> | undefined; // messages are taken in the order in which they came
     async function takeSqueezed({ pieces, squeezed }: FetchPieces): Promise<void> {
       const bytes = pieces.reduce((sum, { squeezedFrom }) => sum + squeezedFrom, 0);
-      const data = bytes > 0 ? await unsqueezer.unsqueeze(squeezed, bytes) : squeezed;
+      if (bytes > 0) unsqueezer ??= createUnsqueezer();
+      const data = bytes > 0 && unsqueezer ? await unsqueezer.unsqueeze(squeezed, bytes) : squeezed;
       // What it carried is counted with the pieces, each by its share.
       let at = 0;
       for (const piece of pieces) {
@@ -97,7 +98,7 @@ export function createSource(client: () => Pick<ContentClient, "fetch">, options
       );
     });
     const ended = (error: unknown): void => {
-      unsqueezer[Symbol.dispose]();
+      unsqueezer?.[Symbol.dispose]();
       if (stream !== current) return;
       stream = undefined;
       outgoing.close();
