@@ -8,6 +8,7 @@ import type { MapStore } from "../engine/engine.ts";
 import type { Container } from "../nodes.ts";
 import type { Group, Groups } from "../scheduler/groups.ts";
 import { sliceItems } from "./items.ts";
+import type { Range } from "./ledger.ts";
 import { type Batch, isChild, type RunningMap, type Ticket, type Work } from "./map.ts";
 import { batchSize, blockInputs, ticketsWanted } from "./sizes.ts";
 
@@ -89,13 +90,15 @@ export function createPlacing(
     for (const [group, count] of blocked) group.blocked += count;
   }
 
-  function blockBytes(map: RunningMap, first: number): Uint8Array {
-    const key = `${map.info.number}/${first}`;
-    const bytes = blockCache.get(key) ?? store.inputs(map.info.number, first);
+  function inputsOf(map: RunningMap, { block, first, count }: Range): Buffer {
+    const key = `${map.info.number}/${block}`;
+    const bytes = blockCache.get(key) ?? store.inputs(map.info.number, block);
+    const slice = sliceItems(bytes, first, count);
     blockCache.delete(key);
-    blockCache.set(key, bytes);
+    // What is cut whole is not kept: blocks that had grown old here would stay in memory until all of it is tidied.
+    if (slice.byteOffset + slice.byteLength < bytes.byteOffset + bytes.byteLength) blockCache.set(key, bytes);
     if (blockCache.size > cachedBlocks) blockCache.delete(blockCache.keys().next().value as string);
-    return bytes;
+    return Buffer.from(slice.buffer, slice.byteOffset, slice.byteLength);
   }
 
   function cut(ticket: Ticket, container: Container): Omit<DispatchInputs, "load"> | undefined {
@@ -105,10 +108,10 @@ export function createPlacing(
     map.tickets.splice(map.tickets.indexOf(ticket), 1);
     const range = map.ledger.cut(size);
     if (!range) return undefined;
-    const { block, first, count } = range;
+    const { first, count } = range;
     map.largest = Math.min(blockInputs, Math.max(map.largest, count));
     const id = `${map.info.id}/${first}-${count}.${++lastBatch}`;
-    const whole = blockBytes(map, block);
+    const inputs = inputsOf(map, range);
     const batch: Batch = { id, map, container, range, results: 0, again: new Map() };
     map.batches.set(id, batch);
     batches.set(id, batch);
@@ -121,7 +124,7 @@ export function createPlacing(
       batch: id,
       map: map.info.id,
       container: container.id,
-      inputs: Buffer.from(sliceItems(whole, first, count)),
+      inputs,
       count,
       ...more,
     };

@@ -1,11 +1,14 @@
 // Maps' decisions: each input exactly one result whatever happens on the way, and how inputs are cut.
 
+import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { beforeEach, expect, test, vi } from "vitest";
+import { migrate } from "../../control/engine/migrations.ts";
+import { openSqliteMaps } from "../../control/engine/sqlite-maps.ts";
 import { createIntake } from "../../control/maps/intake.ts";
 import { eachItem, sliceItems } from "../../control/maps/items.ts";
 import { batchSize, blockInputs, inputsUntil, ticketsWanted } from "../../control/maps/sizes.ts";
-import { MapInputs } from "../../proto/gen/hob/v1/maps.ts";
+import { MapInfo, MapInputs } from "../../proto/gen/hob/v1/maps.ts";
 import { encodeInputs } from "../control/map-client.ts";
 import { createWorld } from "./map-world.ts";
 
@@ -71,7 +74,47 @@ test("results in any order, twice, late or lost, and control killed at any momen
       expect(world.read(true, Math.floor(inputs / 2))).toEqual(ordered.slice(Math.floor(inputs / 2)));
     },
   );
-  fc.assert(run, { numRuns: 40 });
+  fc.assert(run, { numRuns: 25 });
+});
+
+test("a map that nobody reads is cancelled after 15 seconds, unless it was to go on without its client", () => {
+  using attached = createWorld(0, () => false, false);
+  using detached = createWorld(0, () => false, true);
+  const reader = { poke() {}, progress() {}, delivered: 0 };
+  attached.maps().attach(attached.map, reader);
+  vi.advanceTimersByTime(60_000);
+  expect(attached.info().state).toBe("running");
+  attached.maps().detach(attached.map, reader);
+  vi.advanceTimersByTime(14_000);
+  expect(attached.info().state).toBe("running");
+  vi.advanceTimersByTime(2_000);
+  expect(attached.info()).toMatchObject({ state: "cancelled", failure: { kind: "cancelled" } });
+  expect(detached.info().state).toBe("running");
+});
+
+test("old maps are forgotten with their inputs and results, a slice at a time, and the newest stays for its number", () => {
+  const db = new DatabaseSync(":memory:");
+  migrate(db, ":memory:");
+  const { store, trim, write, written } = openSqliteMaps(db, () => {});
+  for (const number of [1, 2, 3]) {
+    const state = number === 2 ? "running" : "succeeded";
+    store.save(MapInfo.fromPartial({ id: `${number}`, number, app: "shop", state, finishedAtMs: number === 2 ? 0 : 1_000 }));
+    for (let block = 0; block < 150; block++) {
+      store.addInputs(number, { first: block, count: 1 }, encodeInputs([block], block));
+      store.addResults(number, block, { count: 1, bytes: Buffer.from("x") });
+    }
+  }
+  write();
+  written();
+  let slices = 0;
+  while (trim({ keepMs: 10, calls: 1, lines: 1, maps: 100 }, 5_000)) slices++;
+  expect(slices).toBeGreaterThan(3);
+  expect(store.list({ app: "", limit: 10 }).map(({ number }) => number)).toEqual([3, 2]);
+  const left = db.prepare(
+    "select map, count(*) as rows from map_inputs group by map union all select map, count(*) from map_results group by map",
+  );
+  expect(left.all().map((row) => ({ ...row }))).toEqual([2, 3, 2, 3].map((map) => ({ map, rows: 150 })));
+  db.close();
 });
 
 test("inputs sent in any pieces become blocks of rising inputs, and any slice of a block is a list of those inputs", () => {

@@ -25,7 +25,7 @@ interface Attempt {
 
 const mapId = "0123456789abcdef";
 
-export function createWorld(retries: number, fails: (index: number) => boolean) {
+export function createWorld(retries: number, fails: (index: number) => boolean, detached = true) {
   const db = new DatabaseSync(":memory:");
   migrate(db, ":memory:");
   const engine = openSqliteMaps(db, () => {});
@@ -59,7 +59,7 @@ export function createWorld(retries: number, fails: (index: number) => boolean) 
     [Symbol.dispose]() {},
   };
   let maps = start();
-  let map: RunningMap = maps.open(OpenMap.fromPartial({ id: mapId, app: "shop", function: "price", detached: true }));
+  let map: RunningMap = maps.open(OpenMap.fromPartial({ id: mapId, app: "shop", function: "price", detached }));
   settle();
 
   function makeNodes(): Node[] {
@@ -110,10 +110,10 @@ export function createWorld(retries: number, fails: (index: number) => boolean) 
     get map() {
       return map;
     },
+    maps: () => maps,
     settle,
     ended: () => !maps.running.has(mapId),
     info: () => maps.find(mapId)!,
-    attempts: () => attempts.length,
     /** Sends inputs from `overlap` before the wanted one on. */
     feed(count: number, overlap: number) {
       const first = Math.max(0, map.intake.wanted - overlap);
