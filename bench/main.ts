@@ -1,4 +1,4 @@
-// `npm run bench -- NAME… [--json] [--check] [--saves N]`: runs the named benches (all by default) and prints their rows.
+// `npm run bench -- NAME… [--json] [--check] [--saves N] [--load FILE]`: runs the named benches (all by default) and prints their rows.
 
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
@@ -7,6 +7,8 @@ import { table } from "./report.ts";
 
 interface BenchOptions {
   saves: number;
+  /** Recorded calls for `schedule`, as a file; "" for none. */
+  load: string;
   say(text: string): void;
 }
 
@@ -22,12 +24,16 @@ const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
     ...(await (await import("./calls.ts")).warmCalls(options)),
   ],
   screen: async (options) => (await import("./screen.ts")).screen(options),
+  schedule: async (options) => (await import("./schedule/schedule.ts")).schedule(options),
   loop: async (options) => (await import("./loop.ts")).loop(options),
 };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: "boolean" }, check: { type: "boolean" }, saves: { type: "string", default: "120" } },
+  options: {
+    ...{ json: { type: "boolean" }, check: { type: "boolean" } },
+    ...{ saves: { type: "string", default: "120" }, load: { type: "string", default: "" } },
+  },
 });
 const names = positionals.length > 0 ? positionals : Object.keys(benches);
 const unknown = names.find((name) => !(name in benches));
@@ -44,6 +50,6 @@ if (unknown !== undefined || !Number.isInteger(saves) || saves < 1) {
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 say(`${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}`);
 const rows: Row[] = [];
-for (const name of names) rows.push(...(await benches[name]!({ saves, say })));
+for (const name of names) rows.push(...(await benches[name]!({ saves, load: values.load, say })));
 process.stdout.write(values.json ? `${rows.map((row) => JSON.stringify(row)).join("\n")}\n` : `${table(rows)}\n`);
 if (values.check && rows.some((row) => row.holds === false)) process.exit(1);

@@ -4,11 +4,10 @@ import type { Gpu } from "../../proto/gen/hob/v1/fleet.ts";
 import { type Draft, placeBatches, placeCode, placePersons } from "./place.ts";
 import type { PoolView } from "./pool-index.ts";
 import { type PoolWish, wishes } from "./pools.ts";
-import { reserveOf } from "./room.ts";
 import { horizonMs, wanted } from "./scale.ts";
 import { withhold } from "./share.ts";
 import { type Stop, stops } from "./stops.ts";
-import type { GroupTally } from "./tally.ts";
+import { type GroupTally, tallyOf } from "./tally.ts";
 
 /** A container as the decision sees it. `group` is "" while it is generic. */
 export interface ContainerView {
@@ -122,16 +121,22 @@ function begin(view: PoolView, nowMs: number): Draft {
     for (const lane of group.lanes) waiting += lane.size;
     const cap = (group.maxContainers || standard) + Math.ceil(group.blocked / group.concurrency);
     const personsCap = group.maxContainers > 0 ? cap : cap + roomForPersons(standard);
-    tallies.set(group.key, {
-      ...{ group, places, taken: [], count, busy, cap, personsCap, keep: 0, waiting, reserve: reserveOf(group.classKey) },
-      ...{ want: waiting === 0 ? 0 : wanted(group, busy, nowMs) },
-      ...{ choices: new Map(), holders: undefined, roomless: false },
-    });
+    const want = waiting === 0 ? 0 : wanted(group, busy, nowMs);
+    tallies.set(group.key, tallyOf(group, { places, waiting, want, count, busy, cap, personsCap }));
     apps.set(group.app, (apps.get(group.app) ?? 0) + count);
   }
   return {
-    ...{ view, nowMs, tallies, apps, taken: new Set(), reserved: new Map(), heldBack: false },
-    ...{ loading: new Set(), given: new Map(), withheld: new Set(), full: new Set() },
+    view,
+    nowMs,
+    tallies,
+    apps,
+    taken: new Set(),
+    reserved: new Map(),
+    loading: new Set(),
+    given: new Map(),
+    withheld: new Set(),
+    full: new Set(),
+    heldBack: false,
     plan: { dispatches: [], loads: [], stops: [], pools: new Map(), againMs: undefined },
   };
 }

@@ -52,7 +52,7 @@ export function ranFor(group: Pick<Group<QueuedCall>, "callMs">, runMs: number, 
 
 /** Since when nothing moves, of groups with calls that wait. The plan has not been carried out yet. */
 export function noteWaiting(
-  groups: Iterable<Pick<Group<QueuedCall>, "key" | "lanes" | "waitingSinceMs">>,
+  groups: Iterable<Pick<GroupView, "key" | "lanes"> & { waitingSinceMs: number }>,
   { dispatches }: Pick<Plan, "dispatches">,
   nowMs: number,
 ): void {

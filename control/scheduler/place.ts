@@ -104,6 +104,7 @@ const cheaper = (a: Choice, b: Choice): number => a.cost - b.cost || a.order - b
 
 /** Of one call at a time, the idle ones, what was busy last first: so that what is too much stays idle, and ends. */
 function choicesFor(own: GroupTally, snapshot: string): Choices {
+  own.choices ??= new Map();
   let choices = own.choices.get(snapshot);
   if (!choices) {
     const { places } = own;
@@ -151,7 +152,7 @@ function pick(draft: Draft, own: GroupTally, snapshot: string, batch: boolean): 
     container = specialise(draft, own, batch ? own.cap : own.personsCap);
     if (!container) return undefined;
     if (own.group.concurrency > 1) {
-      for (const { seen } of own.choices.values()) seen.push({ container, cost: -1, order: own.count }); // weighed when it is looked at
+      for (const { seen } of own.choices?.values() ?? []) seen.push({ container, cost: -1, order: own.count }); // weighed when it is looked at
     }
   }
   if (callsOf(draft, container) === 0) own.busy++;

@@ -2,12 +2,13 @@
 
 import type { ResourceClass } from "../../proto/gen/hob/v1/fleet.ts";
 import { hostImageKey } from "../../proto/image.ts";
-import type { NodeView } from "./decide.ts";
+import type { GroupView, NodeView } from "./decide.ts";
 import { withinDevices } from "./gpus.ts";
 import type { Draft } from "./place.ts";
-import type { NodePlace, PoolView } from "./pool-index.ts";
-import { devicesFor, type Reserve, reserveOf, slotsOn } from "./room.ts";
+import type { NodePlace } from "./pool-index.ts";
+import { type Reserve, reserveOf } from "./room.ts";
 import { moreWanted } from "./scale.ts";
+import { spread, windowOf } from "./spread.ts";
 import type { GroupTally } from "./tally.ts";
 
 export interface PoolWish {
@@ -50,8 +51,6 @@ const reserveBytes = 2 * MiB; // measured: 1.8
  */
 const light = { bytes: 16 * MiB, takenPerWarm: 1 };
 const heavy = { bytes: 128 * MiB, takenPerWarm: 8 };
-/** A kind that only some functions ask for stands ready on so many nodes, on more as more are taken; the standard ones on each. */
-const homes = 4;
 /** With less than this share free, only what calls wait for is kept ready. */
 const scarceShare = 0.08;
 
@@ -69,7 +68,7 @@ const standardClasses: readonly string[] = ["python", "typescript"].map((languag
   classKeyOf({ cpu: 0, memoryBytes: defaultMemoryBytes, language, gpu: "", network: "internet" }),
 );
 
-interface Kind {
+export interface Kind {
   readonly imageKey: string;
   readonly kind: string;
   readonly classKey: string;
@@ -78,7 +77,7 @@ interface Kind {
   readonly light: boolean;
 }
 
-interface Need {
+export interface Need {
   readonly of: Kind;
   /** For calls that wait and may have a container, for shells that wait for a GPU, and for containers that are to be kept. */
   more: number;
@@ -102,10 +101,18 @@ function kindOf(imageKey: string, classKey: string): Kind {
   return known;
 }
 
+const kindsOfGroups = new WeakMap<GroupView, Kind>();
+
+/** A group's image and class never change. */
+function kindOfGroup(group: GroupView): Kind {
+  const kind = kindsOfGroups.get(group) ?? kindOf(group.imageKey, group.classKey);
+  kindsOfGroups.set(group, kind);
+  return kind;
+}
+
 function needs({ view, tallies, nowMs }: Draft): Need[] {
   const all = new Map<Kind, Need>();
-  const of = (imageKey: string, classKey: string): Need => {
-    const kind = kindOf(imageKey, classKey);
+  const of = (kind: Kind): Need => {
     let need = all.get(kind);
     if (need) return need;
     const lately = view.demand.get(kind.kind);
@@ -113,12 +120,12 @@ function needs({ view, tallies, nowMs }: Draft): Need[] {
     all.set(kind, need);
     return need;
   };
-  for (const classKey of standardClasses) of(hostImageKey, classKey);
+  for (const classKey of standardClasses) of(kindOf(hostImageKey, classKey));
   for (const own of tallies.values()) {
     const { group, count, keep, waiting, reserve } = own;
     if (group.newest === "" && waiting === 0 && group.shells === 0) continue;
     const forShells = reserve.gpu ? group.shells : 0; // elsewhere one stands ready, or soon does
-    of(group.imageKey, group.classKey).more += Math.max(forCalls(own, nowMs), keep - count, 0) + forShells;
+    of(kindOfGroup(group)).more += Math.max(forCalls(own, nowMs), keep - count, 0) + forShells;
   }
   return [...all.values()];
 }
@@ -134,58 +141,41 @@ function forCalls({ group, count, cap, personsCap, waiting }: GroupTally, nowMs:
 /** The wish list of each node that is asked about, or that gets more; in one order, so that equal wishes are equal texts. */
 export function wishes(draft: Draft): Map<string, PoolWish[]> {
   const { view } = draft;
-  const wanted = needs(draft).sort((a, b) => (a.of.kind < b.of.kind ? -1 : 1));
+  const { ring, sweep } = view;
   const result = new Map<string, PoolWish[]>();
-  if (view.sweep?.length === 0) return result;
-  const more = new Map<NodePlace, Map<Need, number>>();
-  for (const need of wanted) if (need.more > 0) spread(view, need, more);
-  const windows = wanted.map((need) => windowOf(view, need));
-  for (const place of view.sweep ? new Set([...view.sweep, ...more.keys()]) : view.nodes.values()) {
-    const list: PoolWish[] = [];
-    for (let i = 0; place.position >= 0 && i < wanted.length; i++) {
-      const need = wanted[i]!;
+  if (sweep?.length === 0) return result;
+  const wanted = needs(draft).sort((a, b) => (a.of.kind < b.of.kind ? -1 : 1));
+  const extras = wanted.map((need) => (need.more > 0 ? spread(view, need) : none));
+  const lists = new Map<NodePlace, PoolWish[]>();
+  for (const place of sweep ?? view.nodes.values()) lists.set(place, []);
+  for (const extra of extras) for (const place of extra.keys()) if (!lists.has(place)) lists.set(place, []);
+  for (const [i, need] of wanted.entries()) {
+    const extra = extras[i]!;
+    const { from, size, level } = windowOf(view, need);
+    const say = (place: NodePlace, here: number): void => {
+      const list = lists.get(place);
       const image = place.node.images.get(need.of.imageKey);
-      if (image === undefined) continue;
-      const ready = readyOn(place.node, need, levelOn(place, view, windows[i]!));
-      const extra = more.get(place)?.get(need) ?? 0;
-      if (ready) list.push({ image, classKey: need.of.classKey, warm: ready.warm + extra, reserve: ready.reserve });
-      else if (extra > 0) list.push({ image, classKey: need.of.classKey, warm: extra, reserve: 0 });
+      if (!list || image === undefined || place.position < 0) return;
+      const ready = readyOn(place.node, need, here);
+      list.push({ image, classKey: need.of.classKey, warm: ready.warm + (extra.get(place) ?? 0), reserve: ready.reserve });
+    };
+    const isHome = ({ position }: NodePlace): boolean => (position - from + ring.length) % ring.length < size;
+    if (need.of.standard) for (const place of lists.keys()) say(place, isHome(place) ? level : 0);
+    else {
+      for (let n = 0; n < size; n++) say(ring[(from + n) % ring.length]!, level);
+      for (const place of extra.keys()) if (!isHome(place)) say(place, away);
     }
-    const holders = list.some(({ classKey }) => reserveOf(classKey).gpu) ? [...place.containers] : [];
-    result.set(place.node.name, withinDevices(list, place.node, holders));
+  }
+  for (const [place, list] of lists) {
+    const devices = list.some(({ classKey }) => reserveOf(classKey).gpu);
+    result.set(place.node.name, devices ? withinDevices(list, place.node, [...place.containers]) : list);
   }
   return result;
 }
 
-/** The nodes of the ring on which a kind stands ready, from a place of its own on: so kinds are spread, and stay where they are. */
-interface Window {
-  from: number;
-  size: number;
-  /** Containers taken lately, on each of them. */
-  level: number;
-}
-
-function windowOf({ ring }: PoolView, { of: { kind, imageKey, reserve }, level }: Need): Window {
-  if (ring.length <= homes) {
-    let able = 0;
-    for (const { node } of ring) if (node.images.has(imageKey)) able++;
-    return { from: 0, size: ring.length, level: level / Math.max(1, able) };
-  }
-  const size = reserve.gpu ? ring.length : Math.min(ring.length, Math.max(homes, level));
-  return { from: startOf(kind, ring.length), size, level: level / size };
-}
-
-/** The same for the same text: its hash (FNV-1a) as a share of the ring. */
-function startOf(text: string, length: number): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
-  return Math.floor((hash / 2 ** 32) * length);
-}
-
-/** -1 outside of the window. */
-function levelOn({ position }: NodePlace, { ring }: PoolView, { from, size, level }: Window): number {
-  return (position - from + ring.length) % ring.length < size ? level : -1;
-}
+const none: ReadonlyMap<NodePlace, number> = new Map();
+/** Nothing of the kind stands ready there. */
+const away = -1;
 
 /**
  * What waits on a node before anybody calls: a little, nothing when memory is short. What was taken lately stands ready again, warm
@@ -195,68 +185,14 @@ function readyOn(
   { memoryBytes, memoryUsedBytes }: NodeView,
   { of: { standard, light: isLight } }: Need,
   level: number,
-): Omit<PoolWish, "image" | "classKey"> | undefined {
-  if (level < 0 && !standard) return undefined;
+): Omit<PoolWish, "image" | "classKey"> {
+  if (level === away) return { warm: 0, reserve: 0 };
   const freeBytes = memoryBytes > 0 ? Math.max(0, memoryBytes - memoryUsedBytes) : Number.POSITIVE_INFINITY;
   if (freeBytes < memoryBytes * scarceShare) return { warm: 0, reserve: 0 };
   const least = standard ? { warm: standardWarm, reserve: standardReserve } : { warm: specialWarm, reserve: specialReserve };
   const room = (bytes: number): number => Math.floor((freeBytes * demandShare) / bytes);
   const { bytes, takenPerWarm } = isLight ? light : heavy;
-  const lately = Math.min(Math.ceil(Math.max(0, level)), readyMost);
+  const lately = Math.min(Math.ceil(level), readyMost);
   const warm = Math.min(Math.floor(lately / takenPerWarm), room(bytes));
   return { warm: least.warm + warm, reserve: least.reserve + Math.min(lately - warm, room(reserveBytes)) };
-}
-
-interface Candidate {
-  place: NodePlace;
-  /** 2: all of the image is there, 1: most of it. */
-  local: number;
-  load: number;
-  /** Containers that it should have at most for this. */
-  slots: number;
-}
-
-/** Distributes what is wanted now: nodes with the image before those without, of equals the least loaded, one each in turn while they have room. */
-function spread(view: PoolView, need: Need, more: Map<NodePlace, Map<Need, number>>): void {
-  const { ring } = view;
-  const from = startOf(need.of.kind, ring.length);
-  const candidates: Candidate[] = [];
-  for (let i = 0; i < ring.length && candidates.length < 4 * need.more + 2 * homes; i++) {
-    const place = ring[(from + i) % ring.length]!;
-    const candidate = candidateOf(place, need.of);
-    if (candidate) candidates.push(candidate);
-  }
-  candidates.sort((a, b) => b.local - a.local || a.load - b.load);
-  let left = need.more;
-  const give = (place: NodePlace, count: number): void => {
-    const on = more.get(place) ?? new Map<Need, number>();
-    more.set(place, on.set(need, (on.get(need) ?? 0) + count));
-    left -= count;
-  };
-  for (const local of [2, 1, 0]) {
-    let hungry = candidates.filter((candidate) => candidate.local === local);
-    while (left > 0 && hungry.length > 0) {
-      for (const { place } of hungry.slice(0, left)) give(place, 1);
-      hungry = hungry.filter((candidate) => --candidate.slots > 0);
-    }
-  }
-  // Where nothing is promised there is always room for one more: its node's processors are shared.
-  if (left <= 0 || candidates.length === 0 || candidates.some(({ place }) => Number.isFinite(slotsOn(place, need.of.reserve))))
-    return;
-  const each = Math.ceil(left / candidates.length);
-  for (const { place } of candidates) if (left > 0) give(place, Math.min(each, left));
-}
-
-function candidateOf(place: NodePlace, { imageKey, reserve }: Kind): Candidate | undefined {
-  const { node } = place;
-  const image = node.images.get(imageKey);
-  if (image === undefined || (reserve.gpu && devicesFor(place, reserve.gpu) < reserve.gpu.count)) return undefined;
-  const slots = Math.min(slotsOn(place, reserve), Math.max(1, 2 * node.cores - place.count));
-  if (slots <= 0) return undefined;
-  return {
-    place,
-    local: Math.floor(node.localShare(image) * 2),
-    load: (place.cpu + place.count) / Math.max(1, node.cores),
-    slots,
-  };
 }

@@ -6,6 +6,8 @@ export interface Recency<T> {
   /** As the newest; one that is here already moves there. */
   add(item: T): void;
   remove(item: T): void;
+  readonly first: T | undefined;
+  /** From the first on. */
   oldest(): Iterable<T>;
   newest(): Iterable<T>;
 }
@@ -34,6 +36,9 @@ export function createRecency<T>(): Recency<T> {
   return {
     get size() {
       return links.size;
+    },
+    get first() {
+      return first?.item;
     },
     has: (item) => links.has(item),
     add(item) {

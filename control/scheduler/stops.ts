@@ -40,6 +40,8 @@ export function stops(draft: Draft, withheld: ReadonlySet<ContainerView>): Stop[
     if (mayEnd(container)) stop(container, tallies.get(container.group), "another waits for its place");
   for (const [key, { idle, parked }] of view.places) {
     const own = tallies.get(key);
+    const { first } = idle;
+    if (parked.size === 0 && (!first || (!used.has(first) && endOf(first, own, nowMs) === ""))) continue;
     for (const container of idle.oldest()) {
       if (!mayEnd(container)) continue;
       const reason = endOf(container, own, nowMs);

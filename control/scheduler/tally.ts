@@ -3,7 +3,7 @@
 import type { ContainerView, GroupView } from "./decide.ts";
 import type { Heap } from "./heap.ts";
 import type { GroupPlaces, NodePlace } from "./pool-index.ts";
-import type { Reserve } from "./room.ts";
+import { type Reserve, reserveOf } from "./room.ts";
 
 /** A container that could take a call; `cost`: how far it is from being ready for it. */
 export interface Choice {
@@ -48,10 +48,33 @@ export interface GroupTally {
   waiting: number;
   /** Containers that what waits is worth. */
   want: number;
-  choices: Map<string, Choices>;
+  choices: Map<string, Choices> | undefined;
   holders: Heap<Holder> | undefined;
   /** A generic container was there, and its node had no room for it as the group's. */
   roomless: boolean;
+}
+
+type Counts = Pick<GroupTally, "places" | "waiting" | "want" | "count" | "busy" | "cap" | "personsCap">;
+
+/** There is one for each group in each decision: plain fields, and what few need is made when it is needed. */
+export function tallyOf(group: GroupView, { places, waiting, want, count, busy, cap, personsCap }: Counts): GroupTally {
+  const reserve = reserveOf(group.classKey);
+  return {
+    group,
+    places,
+    reserve,
+    taken: [],
+    count,
+    busy,
+    cap,
+    personsCap,
+    keep: 0,
+    waiting,
+    want,
+    choices: undefined,
+    holders: undefined,
+    roomless: false,
+  };
 }
 
 export function* containersOf({ places, taken }: GroupTally): Iterable<ContainerView> {
