@@ -45,7 +45,7 @@ describe.skipIf(cannotRun || !programs("ip", "tc", "nsenter"))("a pool of machin
   }
 
   function openEyes(): void {
-    session = openSession(place.socket, { build: "source" });
+    session = openSession(place.socket, { build: "source", lastsMs: 300_000 });
     session.send({ $case: "watch", value: { apps: ["shop"], fleet: true } });
   }
 

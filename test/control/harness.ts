@@ -150,10 +150,13 @@ const finishedStates = ["succeeded", "failed", "cancelled"];
 /** A test names control by its socket, or by its address on the network. */
 const addressOf = (control: string): string => (isNetwork(control) ? control : unixAddress(control));
 
-export function openSession(control: string, open: { build?: string; calls?: string[]; logsAfter?: number } = {}): TestSession {
+export function openSession(
+  control: string,
+  open: { build?: string; calls?: string[]; logsAfter?: number; lastsMs?: number } = {},
+): TestSession {
   const address = addressOf(control);
   const client = new CallsClient(address, clientCredentials(address), channelOptionsOf(address));
-  const stream = client.session({ deadline: Date.now() + 60_000 });
+  const stream = client.session({ deadline: Date.now() + (open.lastsMs ?? 60_000) });
   const arrivals = new Arrivals<Event>();
   const failed = new Promise<unknown>((resolve) => {
     stream.on("error", (error) => {
