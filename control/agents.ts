@@ -1,46 +1,33 @@
 // ④⑤ The Agents service: one stream a node. Its messages are routed by kind; when it ends, what ran on the node runs elsewhere.
 
 import { once } from "node:events";
-import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Clock } from "../base/clock.ts";
-import { HobError } from "../base/errors.ts";
+import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { type Batch, createBatch } from "../proto/batch.ts";
-import type {
-  AgentCommand,
-  AgentCommands,
-  AgentHello,
-  AgentMessage,
-  AgentMessages,
-  ContainerChanged,
-  ImageResolved,
-  Load,
-} from "../proto/gen/hob/v1/agents.ts";
+import type { AgentHello, AgentMessage, AgentMessages, ContainerChanged, ImageResolved } from "../proto/gen/hob/v1/agents.ts";
 import { hostImageKey, hostImageRef, imageKey } from "../proto/image.ts";
 import { isKept } from "../proto/kept.ts";
 import { toServiceError } from "../proto/status.ts";
 import { callerOf } from "./access/gate.ts";
+import { type AgentLink, type AgentStream, openAgentLink } from "./agent-link.ts";
 import type { Calls } from "./calls.ts";
 import type { Builds } from "./images/builds.ts";
 import type { ImageRecords } from "./images/records.ts";
 import type { Logs } from "./logs.ts";
 import { isBatch } from "./maps/map.ts";
 import type { Maps } from "./maps/maps.ts";
-import type { Command, Container, Node, Nodes } from "./nodes.ts";
+import type { Container, Node, Nodes } from "./nodes.ts";
 import { implausible } from "./plausible.ts";
 import type { Publishes } from "./publishes.ts";
 import type { Scheduler } from "./scheduler/scheduler.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Shells } from "./shells.ts";
-import { createSilence, type Heard, localPatienceMs, lookEveryMs, networkPatienceMs } from "./silence.ts";
+import { createSilence, localPatienceMs, lookEveryMs, networkPatienceMs } from "./silence.ts";
 import type { Turn } from "./turn.ts";
 
 const resolveAgainMs = 15_000;
 const shutdownMs = 5_000;
-/** What waits for an agent that does not read, roughly; beyond, it is given up. */
-const mostUnread = { commands: 20_000, bytes: 64 << 20 };
 
-type Stream = ServerDuplexStream<AgentMessages, AgentCommands>;
 type Message = NonNullable<AgentMessage["message"]>;
 type Kind = Message["$case"];
 type ValueOf<K extends Kind> = Extract<Message, { $case: K }>["value"];
@@ -66,22 +53,8 @@ interface AgentsParts {
   cordoned(name: string): boolean;
 }
 
-/** A node's stream, and how far the two sides have come in it. */
-interface Link extends Heard {
-  node: Node;
-  stream: Stream;
-  batch: Batch<AgentCommand>;
-  epoch: string;
-  /** Of the messages that count (proto/kept.ts): taken, and of those recorded. */
-  taken: number;
-  recorded: number;
-  /** The agent has been told so. */
-  told: number;
-  unread: { commands: number; bytes: number };
-}
-
 export interface Agents extends Disposable {
-  serve(stream: Stream): void;
+  serve(stream: AgentStream): void;
   /** Lets go of a node that is no member any more: it ends what it runs and itself. */
   dismiss(node: Node, patienceMs: number): void;
   /** When a node that is not linked was; 0 for one that has not been since this control began. */
@@ -94,7 +67,7 @@ export interface Agents extends Disposable {
 
 export function createAgents(parts: AgentsParts): Agents {
   const { nodes, calls, maps, scheduler, publishes, sessions, logs, shells, images, builds, turn, clock, log, build } = parts;
-  const streams = new Map<Node, Link>();
+  const links = new Map<Node, AgentLink>();
   /** How far the agents of nodes had come in their epochs when they were lost. */
   const former = new Map<string, { epoch: string; taken: number; lostAtMs: number }>();
   let closing = false;
@@ -104,7 +77,7 @@ export function createAgents(parts: AgentsParts): Agents {
     sample(node, info) {
       const lie = implausible(info);
       if (lie) return lost(node, lie);
-      acknowledge(node);
+      links.get(node)?.acknowledge();
       for (const container of nodes.sample(node, info, clock.now())) gone(container, "the node does not have it any more");
       turn.wake();
     },
@@ -200,33 +173,7 @@ export function createAgents(parts: AgentsParts): Agents {
     node.send({ $case: "resolve", value: { image: hostImageRef, stepsDone: 0, from: "", credentials: [] } });
   }
 
-  /** Twice a second, with the sample's turn: nothing more is said for the sake of it while results are on their way. */
-  function acknowledge(node: Node): void {
-    const link = streams.get(node);
-    if (!link || link.taken === link.recorded) return;
-    const { taken } = link;
-    turn.toNode(() => {
-      link.recorded = taken;
-      if (streams.get(node) === link && link.told < taken) write(link, []);
-    });
-  }
-
-  function write(link: Link, commands: AgentCommand[]): boolean {
-    link.told = link.recorded;
-    return link.stream.write({ commands, acknowledged: link.recorded });
-  }
-
-  function send(link: Link, command: Command): void {
-    const bytes = bytesOf(command);
-    if (link.batch.add({ command }, bytes)) return;
-    const { unread } = link;
-    unread.commands++;
-    unread.bytes += bytes;
-    if (unread.commands > mostUnread.commands || unread.bytes > mostUnread.bytes)
-      lost(link.node, "it does not read what it is told");
-  }
-
-  function welcome(stream: Stream, hello: AgentHello): Link {
+  function welcome(stream: AgentStream, hello: AgentHello): { node: Node; link: AgentLink } {
     if (!hello.node?.name) throw new HobError("usage", "an agent said hello without the name of its node");
     const { name } = hello.node;
     const lie = implausible(hello.node);
@@ -234,18 +181,17 @@ export function createAgents(parts: AgentsParts): Agents {
     const other = nodes.all.get(name);
     if (other) lost(other, "another agent took its name");
     if (hello.build !== build) log.warn({ node: hello.node.name, agent: hello.build, control: build }, "builds differ");
-    const batch = createBatch<AgentCommand>((commands) => write(link, commands));
-    const node = nodes.link(hello.node, clock.now(), (command: Command) => send(link, command));
+    const node = nodes.link(hello.node, clock.now(), (command) => link.send(command));
     const caller = callerOf(stream.metadata);
     const peer = stream.getPeer();
     const received = caller ? () => parts.receivedFrom(peer) : () => Number.NaN;
     const had = former.get(name);
-    const taken = had?.epoch === hello.epoch ? had.taken : 0;
-    const link: Link = {
-      ...{ node, stream, batch, epoch: hello.epoch, taken, recorded: taken, told: taken, unread: { commands: 0, bytes: 0 } },
-      ...{ patienceMs: caller ? networkPatienceMs : localPatienceMs, heardAtMs: clock.now(), bytes: received(), received },
-    };
-    streams.set(node, link);
+    const link = openAgentLink({
+      ...{ stream, epoch: hello.epoch, taken: had?.epoch === hello.epoch ? had.taken : 0, turn },
+      ...{ patienceMs: caller ? networkPatienceMs : localPatienceMs, heardAtMs: clock.now(), received },
+      deaf: () => lost(node, "it does not read what it is told"),
+    });
+    links.set(node, link);
     sessions.trouble("");
     node.schedulable = !parts.cordoned(name);
     node.peerAddress = caller ? "" : hello.peerAddress; // a socket of another machine leads nowhere here
@@ -257,57 +203,48 @@ export function createAgents(parts: AgentsParts): Agents {
     maps.nodeLinked(node, batches);
     log.info({ node: node.name, containers: node.containers.size, calls: hello.calls.length }, "node linked");
     turn.wake();
-    return link;
+    return { node, link };
   }
 
   function lost(node: Node, reason: string): void {
-    const link = streams.get(node);
+    const link = links.get(node);
     if (!link) return;
-    streams.delete(node);
+    links.delete(node);
     former.set(node.name, { epoch: link.epoch, taken: link.taken, lostAtMs: clock.now() });
     nodes.unlink(node);
     builds.nodeLost(node);
     sessions.forgetProgress(node.name);
     for (const container of [...node.containers.values()]) gone(container, reason);
-    if (!link.stream.writableEnded) {
-      link.batch.flush();
-      link.stream.end();
-    }
-    link.batch.close();
+    link.end();
     log.info({ node: node.name, reason }, "node lost");
     if (!closing) sessions.notice("warning", `node ${node.name} is gone: ${reason}`);
     turn.wake();
   }
 
-  function serve(stream: Stream): void {
-    let link: Link | undefined;
+  function serve(stream: AgentStream): void {
+    let linked: ReturnType<typeof welcome> | undefined;
     function take({ message }: AgentMessage): void {
       if (!message) return; // of a newer agent
-      if (link) {
-        if (streams.get(link.node) !== link) return; // given up: it says again what counts
+      if (linked) {
+        const { node, link } = linked;
+        if (links.get(node) !== link) return; // given up: it says again what counts
         if (isKept(message)) link.taken++;
-        if (message.$case !== "hello")
-          (handlers[message.$case] as (node: Node, value: unknown) => void)(link.node, message.value);
-      } else if (message.$case === "hello") link = welcome(stream, message.value);
+        if (message.$case !== "hello") (handlers[message.$case] as (node: Node, value: unknown) => void)(node, message.value);
+      } else if (message.$case === "hello") linked = welcome(stream, message.value);
       else throw new HobError("usage", "the first message of an agent is its hello");
     }
     stream.on("data", ({ messages }: AgentMessages) => {
-      if (link) link.heardAtMs = clock.now();
+      if (linked) linked.link.heardAtMs = clock.now();
       try {
         for (const message of messages) take(message);
       } catch (error) {
-        if (!(error instanceof HobError)) throw error;
-        log.error({ error: error.sentence }, "an agent's message failed");
+        if (!(error instanceof HobError)) log.error(error); // what one agent says is not to end control
+        log.error({ node: linked?.node.name, error: sentenceOf(error) }, "an agent's message failed");
         stream.emit("error", toServiceError(error));
       }
     });
-    stream.on("drain", () => {
-      if (!link) return;
-      link.batch.drained();
-      link.unread = { commands: 0, bytes: 0 };
-    });
     const close = () => {
-      if (link) lost(link.node, "its agent is not connected any more");
+      if (linked) lost(linked.node, "its agent is not connected any more");
     };
     stream.once("end", () => {
       close();
@@ -320,8 +257,9 @@ export function createAgents(parts: AgentsParts): Agents {
   const silence = createSilence(clock.now());
   const looking = setInterval(() => {
     const nowMs = clock.now();
-    for (const { node, heardAtMs } of silence.look([...streams.values()], nowMs)) {
-      lost(node, `nothing has been heard of it for ${((nowMs - heardAtMs) / 1000).toFixed(1)} s`);
+    const silent = new Set(silence.look(links.values(), nowMs));
+    for (const [node, link] of [...links]) {
+      if (silent.has(link)) lost(node, `nothing has been heard of it for ${((nowMs - link.heardAtMs) / 1000).toFixed(1)} s`);
     }
   }, lookEveryMs);
 
@@ -331,7 +269,7 @@ export function createAgents(parts: AgentsParts): Agents {
 
   async function shutdown(patienceMs: number): Promise<void> {
     closing = true;
-    const waiting = [...streams].map(async ([node, { stream }]) => {
+    const waiting = [...links].map(async ([node, { stream }]) => {
       node.send({ $case: "shutdown", value: { patienceMs } });
       await once(stream, "close", { signal: AbortSignal.timeout(patienceMs + shutdownMs) });
     });
@@ -351,17 +289,3 @@ export function createAgents(parts: AgentsParts): Agents {
     [Symbol.dispose]: () => clearInterval(looking),
   };
 }
-
-/** Of what may be large. */
-function bytesOf(command: Command): number {
-  if (command.$case === "dispatch") {
-    const { load, arguments: given } = command.value;
-    return (load ? loadBytes(load) : 0) + (given?.positional.byteLength ?? 0) + (given?.keywords.byteLength ?? 0);
-  }
-  if (command.$case === "inputs")
-    return command.value.inputs.byteLength + (command.value.load ? loadBytes(command.value.load) : 0);
-  return command.$case === "load" ? loadBytes(command.value) : 0;
-}
-
-const loadBytes = ({ snapshot, bundles }: Load): number =>
-  [...(snapshot?.blobs ?? []), ...bundles].reduce((sum, { data }) => sum + data.byteLength, 0);
