@@ -145,7 +145,7 @@ async function lost(stage: string): Promise<number> {
 async function idle(stage: string): Promise<{ cpu: number; bytes: number }> {
   using shown = openStage({ ...{ stage, recording: "working", columns, rows }, env: { HOB_STAGE_SAMPLES: "alike" } });
   await shown.until("all of it", (text) => text.includes("64 dimensions"));
-  await sleep(5_000); // the charts have come to rest
+  await sleep(10_000); // the notice of the recording has gone
   const before = { cpu: cpuMs(shown.pid), bytes: shown.written(), ms: performance.now() };
   await sleep(idleMs);
   return {

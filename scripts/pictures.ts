@@ -91,7 +91,7 @@ for (const scene of scenes) {
     const { state, nowMs } = stateAt(session, scene, size);
     const { lines } = drawLines(state, { widgets, nowMs });
     for (const [theme, look] of Object.entries(themes)) {
-      const svg = svgOf(lines, size.columns, look);
+      const svg = svgOf(lines, size.columns, { title: `hob: ${scene.name}`, theme: look });
       writeFileSync(join(folder, `${scene.name}-${size.columns}x${size.rows}-${theme}.svg`), svg);
       if (size === sizes[0] && inDocuments(scene.name, theme)) writeFileSync(join(documents, `${scene.name}-${theme}.svg`), svg);
     }

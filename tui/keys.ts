@@ -35,6 +35,7 @@ import {
 } from "./model/actions.ts";
 import type { Step } from "./model/effects.ts";
 import { needsLogs, needsPattern, nextLevel, nextMatch, openLogs, toggleMarked } from "./model/logview.ts";
+import { editPlace, needsPlace, needsText, pageText, suspend } from "./model/outside.ts";
 import { changeReplay, needsReplay } from "./model/replay.ts";
 import type { State } from "./model/state.ts";
 
@@ -93,6 +94,8 @@ export const keyTable: readonly KeyBinding[] = [
     ["/", "filter", "show only what contains a text, in the pane that has the focus", startFilter],
     ["f", "follow", "follow the output to its end; again: stay here", toggleFollow],
     ["w", "wrap", "wrap long lines of output; again: cut them", toggleWrap],
+    ["e", "edit", "the error's line in $EDITOR, or the function's", editPlace, needsPlace],
+    ["o", "open in pager", "the output and the result in $PAGER", pageText, needsText],
     ["y", "copy", "copy the result or the traceback to the clipboard", copy, needsOutcome],
   ]),
   ...group("move", [
@@ -117,6 +120,7 @@ export const keyTable: readonly KeyBinding[] = [
   ...group("hob", [
     [":", "commands", "every command and function, found by some of its letters", openPalette],
     ["?", "help", "this page", openHelp],
+    ["ctrl-z", "suspend", "back to the shell; fg brings the screen back", suspend],
     ["q", "quit", "leave hob", quit],
     ["ctrl-c", "interrupt", "cancel what is under way; a second time: quit", interrupt],
   ]),

@@ -101,7 +101,8 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
         nowMs,
         dispatch: (event) => store.dispatch(event),
         writeTerminal: (text) => stdout.write(text),
-        shell: (app, name) => void openShell(app, name),
+        lend: (work) => void lendFor(work),
+        shell: (app, name) => void lendFor(() => openShell(app, name)),
         keepInputs: player ? () => {} : keepInputs,
         replay: (change) => player?.change(change),
         quit: () => ended.resolve({ code: 0, sentence: undefined }),
@@ -117,21 +118,24 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
     lend = given;
   };
 
-  async function openShell(app: string, name: string): Promise<void> {
-    const tell = (level: "info" | "error", text: string): void => store.offer({ kind: "notice", level, text, timeMs: nowMs() });
+  /** Gives the terminal away; what went wrong meanwhile is told when it is back. */
+  async function lendFor(work: () => Promise<void>): Promise<void> {
     lent = true;
     try {
-      await lend?.(async () => {
-        stdout.write(`hob: a shell for ${app}/${name}; its end, or ~. at the start of a line, brings the workbench back\r\n`);
-        const { code, sentence } = await options.shell(app, name);
-        tell(sentence === undefined ? "info" : "error", sentence ?? `the shell has ended, exit code ${code}`);
-      });
+      await lend?.(work);
     } catch (error) {
       tell("error", sentenceOf(error));
     }
     lent = false;
     painter.forget();
     store.repaint();
+  }
+  const tell = (level: "info" | "error", text: string): void => store.offer({ kind: "notice", level, text, timeMs: nowMs() });
+
+  async function openShell(app: string, name: string): Promise<void> {
+    stdout.write(`hob: a shell for ${app}/${name}; its end, or ~. at the start of a line, brings the workbench back\r\n`);
+    const { code, sentence } = await options.shell(app, name);
+    tell(sentence === undefined ? "info" : "error", sentence ?? `the shell has ended, exit code ${code}`);
   }
 
   const onResize = (): void => {

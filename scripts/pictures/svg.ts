@@ -137,7 +137,8 @@ function spanParts(text: string, style: Style, at: { x: number; y: number }, the
   return back + shapes.join("") + words;
 }
 
-export function svgOf(lines: readonly Line[], columns: number, theme: Theme): string {
+/** `title` says what it shows, for those who do not see it. */
+export function svgOf(lines: readonly Line[], columns: number, { title, theme }: { title: string; theme: Theme }): string {
   const parts = lines.flatMap((spans, row) => {
     let column = 0;
     return spans.map(({ text, style }) => {
@@ -151,6 +152,7 @@ export function svgOf(lines: readonly Line[], columns: number, theme: Theme): st
   const font = `font-family="ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace" font-size="${fontSize}"`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ${font} fill="none" stroke-width="1.1">`,
+    `<title>${escapeXml(title)}</title>`,
     `<rect width="100%" height="100%" rx="8" fill="${theme.background}"/>`,
     ...parts.filter((part) => part !== ""),
     "</svg>\n",

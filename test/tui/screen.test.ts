@@ -385,6 +385,40 @@ describe("keys", () => {
     await shown.until("the panes", has("1 Functions"));
   });
 
+  test("e opens the editor at the error's line, o the pager with output and result; the screen comes back whole", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "hob-editor-"));
+    using _ = { [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+    const program = join(folder, "program");
+    // What it was started with, and what is in the file that it was given; then it waits for a line, as an editor waits for its person.
+    writeFileSync(
+      program,
+      `#!/bin/sh\necho "args: $*"; for last; do :; done; cat "$last" 2>/dev/null; echo "press enter"; read -r _`,
+      { mode: 0o755 },
+    );
+    using shown = await openWorking({ env: { EDITOR: program, PAGER: program } });
+    shown.press("3je");
+    await shown.until("the editor at the traceback's line", has("args: +4 /project/images/shapes.py", "press enter"));
+    expect(shown.xterm.buffer.active.type).toBe("normal");
+    shown.press("\r");
+    await shown.until("the screen", has("1 Functions", "Run #41"));
+    expect(shown.xterm.buffer.active.type).toBe("alternate");
+    shown.press("go");
+    await shown.until("the pager with the run", has("args: ", "run-42.txt", "64 dimensions", "[0.12,0.98"));
+    shown.press("\r");
+    await shown.until("the screen again", has("1 Functions", "q quit"));
+  });
+
+  test("ctrl-z gives the terminal to the shell, fg brings the screen back", async () => {
+    using shown = await openWorking();
+    shown.press("\x1a");
+    await shown.until("the shell's screen", () => shown.xterm.buffer.active.type === "normal");
+    process.kill(shown.pid, "SIGCONT");
+    await shown.until("the screen", () => shown.xterm.buffer.active.type === "alternate");
+    await shown.until("all of it", has("1 Functions", "q quit", "#42 ✓"));
+    shown.press("j");
+    await shown.until("that it listens", has("▸ Model.predict"));
+  });
+
   test("settings hold as soon as their file has changed; one at fault is told, and those before stay", async () => {
     const config = mkdtempSync(join(tmpdir(), "hob-config-"));
     using _ = { [Symbol.dispose]: () => rmSync(config, { recursive: true, force: true }) };

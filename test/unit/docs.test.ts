@@ -71,7 +71,10 @@ describe("the documents", () => {
   });
 
   it("docs/workbench.md has the keys as they are", () => {
-    expect(read("docs/workbench.md"), "npm run pictures writes them").toBe(withKeys(read("docs/workbench.md")));
+    // However wide the formatter makes the table's columns.
+    const narrow = (text: string): string => text.replace(/ +/g, " ").replace(/-{3,}/g, "---");
+    const document = read("docs/workbench.md");
+    expect(narrow(document), "npm run pictures writes them").toBe(narrow(withKeys(document)));
   });
 
   it("every room of ARCHITECTURE.md's table is a folder, and the other way round", () => {

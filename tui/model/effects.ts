@@ -13,6 +13,9 @@ export type Effect =
   | { kind: "copy"; text: string; what: string }
   | { kind: "shell"; app: string; function: string }
   | { kind: "keep"; functionKey: string; inputs: readonly string[] }
+  | { kind: "edit"; file: string; line: number }
+  | { kind: "page"; text: string; name: string }
+  | { kind: "suspend" }
   | { kind: "replay"; change: ReplayChange }
   | { kind: "quit" };
 

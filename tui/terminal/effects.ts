@@ -5,7 +5,9 @@ import type { Workbench } from "../../project/events.ts";
 import type { Effect } from "../model/effects.ts";
 import type { ReplayChange } from "../model/replay.ts";
 import type { ModelEvent } from "../model/update.ts";
+import { clean } from "../text.ts";
 import { size } from "../units.ts";
+import { edit, page, stopUntilContinued } from "./programs.ts";
 
 // Terminals refuse longer OSC 52 sequences: xterm's limit, which others copied, is about 100,000 bytes of base64.
 const mostCopiedBytes = 74_000;
@@ -13,6 +15,8 @@ const mostCopiedBytes = 74_000;
 export interface World {
   workbench(): Workbench;
   writeTerminal(text: string): void;
+  /** Gives the terminal away for as long as `work` takes. */
+  lend(work: () => Promise<void>): void;
   /** Gives the terminal to a shell of that function. */
   shell(app: string, functionName: string): void;
   replay(change: ReplayChange): void;
@@ -44,6 +48,9 @@ const handlers: Handlers = {
     writeTerminal(`\x1b]52;c;${bytes.toString("base64")}\x07`);
     dispatch({ kind: "copied", what: `${what} (${size(bytes.length)})`, nowMs: nowMs() });
   },
+  edit: ({ file, line }, { lend }) => lend(() => edit(file, line, process.env)),
+  page: ({ text, name }, { lend }) => lend(() => page(text.split("\n").map(clean).join("\n"), name, process.env)),
+  suspend: (_effect, { lend }) => lend(stopUntilContinued),
   shell: ({ app, function: name }, { shell }) => shell(app, name),
   keep: ({ functionKey, inputs }, world) => world.keepInputs(functionKey, inputs),
   replay: ({ change }, world) => world.replay(change),
