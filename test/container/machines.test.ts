@@ -99,15 +99,17 @@ describe.skipIf(cannotRun || !programs("ip", "tc", "nsenter"))("a pool of machin
     await Promise.all([join(first!), join(second!)]);
     await Promise.all([ready(first!), ready(second!)]);
     await publishAndLoad(session, makePublish(source, [{ name: "sleep" }, { name: "large" }]));
-  }, 60_000);
+  }, 120_000);
   afterAll(async () => {
     session?.[Symbol.dispose]();
     members?.close();
-    for (const child of agents.values()) child.kill("SIGTERM");
-    await Promise.all([...agents.values()].map((child) => (child.exitCode === null ? once(child, "exit") : undefined)));
+    const running = [...agents.values()].filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    const ended = running.map((child) => once(child, "exit", { signal: AbortSignal.timeout(20_000) }));
+    for (const child of running) child.kill("SIGTERM");
+    await Promise.allSettled(ended); // whoever is late ends with its machine
     machines?.[Symbol.dispose]();
     place[Symbol.dispose]();
-  }, 30_000);
+  }, 60_000);
 
   test("each machine runs calls; what is cordoned takes none", async () => {
     for (const name of [first!, second!]) {
