@@ -1,5 +1,6 @@
 // ⑧ Opens the workbench's screen and keeps it until it is left: events in, keys in, frames out, the terminal restored.
 
+import { setFlagsFromString } from "node:v8";
 import { type Instance, render } from "ink";
 import { systemClock } from "../base/clock.ts";
 import { exitCode, HobError, sentenceOf } from "../base/errors.ts";
@@ -44,6 +45,9 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   if (!stdin.isTTY || !stdout.isTTY) {
     throw new HobError("usage", "the screen needs a terminal", { remedy: "hob dev --plain prints lines, --json prints objects" });
   }
+  // Frames are garbage at once. V8 takes that for a reason to grow its space for young objects, and never gives it back: over an hour's
+  // worth of events the process grew from 190 to 254 MB while 24 were in use; so it stays at 138.
+  setFlagsFromString("--semi-space-growth-factor=1");
   const ended = Promise.withResolvers<Ending>();
   using _guard = guardTerminal(ended.resolve);
 
