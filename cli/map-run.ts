@@ -42,6 +42,7 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
   const ended = Promise.withResolvers<MapInfo>();
   const sending = createSending(work);
   let written = 0;
+  let fault: unknown; // why the map was cancelled, where nobody asked for that
 
   const open = { id, resume: work.resume !== "", app: work.app, function: work.function, version: "", parent: "", origin: "cli" };
   const stream = openMapStream(
@@ -50,8 +51,8 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
       opened(info) {
         if (!sending.begun) report.opened(info);
         sending.begin(stream, info).catch((error: unknown) => {
+          fault = error;
           stream.cancel(); // without all of its inputs it is not what was asked for
-          ended.reject(error);
         });
       },
       credit: ({ until }) => sending.allow(until),
@@ -63,7 +64,7 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
         });
       },
       progress: report.progress,
-      finished: ended.resolve,
+      finished: (info) => (fault === undefined ? ended.resolve(info) : ended.reject(fault)),
       lost: (cause) => report.write(`hob: the connection to control is lost: ${cause.sentence}\n`),
       failed: ended.reject,
     },
