@@ -11,6 +11,7 @@ import { formatClock } from "./format/time.ts";
 import { interruptSignal } from "./interrupt.ts";
 import type { Target } from "./names.ts";
 import { colour, printJson, printLine } from "./output.ts";
+import type { PoolClient } from "./pool-client.ts";
 import { wholeNumber } from "./whole-number.ts";
 
 interface LogsFlags {
@@ -31,7 +32,7 @@ export function addLogs(program: Command): void {
     .option("-f, --follow", "go on with new lines as they come")
     .option("--since <time>", "only lines since then: 10m, 2h, or a date and time")
     .option("--function <name>", "only lines of this function: NAME, or APP/NAME")
-    .option("--call <call>", "only lines of this call: its id, or its number as in #42")
+    .option("--call <call>", "only lines of this call: its id, or its number as in #42; or of a map, by its id")
     .option("--limit <n>", "at most so many past lines, the latest", wholeNumber, 1000)
     .option("--control <address>", "control to ask: unix:PATH")
     .option("--json", "one JSON object a line")
@@ -51,7 +52,7 @@ async function show(text: string | undefined, flags: LogsFlags): Promise<void> {
   using pool = openPoolClient(await runningControl(flags.control));
   const [versions, calls] = await Promise.all([pool.functions(""), pool.calls({ app: target.app, limit: 1000 })]);
   requireKnown(target, [...versions.map((version) => ({ app: version.spec?.app ?? "", function: version.function })), ...calls]);
-  const call = flags.call === undefined ? "" : (await findCall(pool, named(flags.call))).id;
+  const call = flags.call === undefined ? "" : await idOf(pool, named(flags.call));
   const request = { ...target, call, sinceMs, limit: flags.limit, follow: flags.follow ?? false };
   let shown = 0;
   for await (const lines of pool.logs(request, interrupt.signal)) {
@@ -73,6 +74,12 @@ function targetOf(target: Target, text: string | undefined): Target {
   return { app: app ?? "", function: name };
 }
 
+/** Of a call, or of a map, which has no number that is one of a call. */
+async function idOf(pool: PoolClient, name: ReturnType<typeof named>): Promise<string> {
+  const [map] = name.id === "" ? [] : await pool.maps({ id: name.id });
+  return map?.id ?? (await findCall(pool, name)).id;
+}
+
 function named(text: string): NonNullable<ReturnType<typeof callNumberOrId>> {
   const found = callNumberOrId(text);
   if (found) return found;
@@ -89,12 +96,17 @@ function logObject({
   text,
   dropped,
   seq,
+  input,
 }: LogLine): Record<string, unknown> {
-  return { kind: "log", timeMs, app, function: name, call, container, stream, text, dropped, seq };
+  return {
+    ...{ kind: "log", timeMs, app, function: name, call, ...(input === undefined ? {} : { input }), container, stream, text },
+    ...{ dropped, seq },
+  };
 }
 
 function logText(line: LogLine): string {
   const lost = line.dropped > 0 ? colour("yellow", `… ${formatBytes(line.dropped)} dropped${isGap(line) ? "" : ", then "}`) : "";
-  const source = line.app ? `${line.app}/${line.function}` : line.container;
+  const index = line.input === undefined ? "" : `[${line.input}]`;
+  const source = line.app ? `${line.app}/${line.function}${index}` : line.container;
   return `${colour("dim", `${formatClock(line.timeMs)} ${source}`)}${line.stream === "stderr" ? " ! " : "   "}${lost}${line.text}`;
 }

@@ -12,6 +12,7 @@ import {
   type ListImagesResponse,
   type ShutdownResponse,
 } from "../proto/gen/hob/v1/fleet.ts";
+import { ListMapsRequest, type ListMapsResponse, type MapInfo } from "../proto/gen/hob/v1/maps.ts";
 import { type ListFunctionsResponse, RegistryClient } from "../proto/gen/hob/v1/registry.ts";
 import { type ListSecretsResponse, type SecretInfo, SecretsClient, type SetSecretResponse } from "../proto/gen/hob/v1/secrets.ts";
 import { fromServiceError } from "../proto/status.ts";
@@ -20,6 +21,7 @@ import { channelOptions, clientCredentials } from "../proto/transport.ts";
 export interface PoolClient extends Disposable {
   functions(app: string): Promise<Version[]>;
   calls(request: Partial<ListCallsRequest>): Promise<CallInfo[]>;
+  maps(request: Partial<ListMapsRequest>): Promise<MapInfo[]>;
   /** The JSON of a value, wherever it lies. */
   value(value: Value): Promise<Buffer>;
   /** Past lines, oldest first; with `follow` it goes on until the signal ends it. */
@@ -49,6 +51,8 @@ export function openPoolClient(address: string): PoolClient {
 
   return {
     functions: async (app) => (await ask<ListFunctionsResponse>((done) => registry.listFunctions({ app }, done))).versions,
+    maps: async (request) =>
+      (await ask<ListMapsResponse>((done) => calls.listMaps(ListMapsRequest.fromPartial(request), done))).maps,
     calls: async (request) =>
       (await ask<ListCallsResponse>((done) => calls.listCalls(ListCallsRequest.fromPartial(request), done))).calls,
     value: (value) => fetchValue(content, value),

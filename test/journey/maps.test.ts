@@ -20,6 +20,7 @@ app = hob.App("mapped")
 @app.function()
 def act(x):
     if x == 13:
+        print("thirteen")
         raise ValueError("unlucky")
     return x * 2
 
@@ -81,6 +82,8 @@ describe.skipIf(!rootWithContainers())("hob map", () => {
     const numbers = [...Array(1000).keys()];
     const { code, out, said } = await ended(start("map", "app.py::act", "--inputs", "-"), `${numbers.join("\n")}\n\n`);
     expect(said).toMatch(/succeeded: 999 done, 1 failed/);
+    const logs = await ended(start("logs", "--call", /--resume ([0-9a-f]{16})/.exec(said)?.[1] ?? ""));
+    expect(logs.out).toMatch(/ mapped\/act\[13\] {3}thirteen$/m);
     expect(code).toBe(1);
     const lines = linesOf(out);
     expect(lines.map(({ index }) => index)).toEqual(numbers);
