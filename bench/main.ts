@@ -21,7 +21,7 @@ const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
   ],
   map: async (options) => [
     ...(await (await import("./map.ts")).maps(options)),
-    ...(await (await import("./calls.ts")).warmCalls(options)),
+    ...(await (await import("./calls.ts")).calls(options)),
   ],
   screen: async (options) => (await import("./screen.ts")).screen(options),
   schedule: async (options) => (await import("./schedule/schedule.ts")).schedule(options),
