@@ -52,6 +52,17 @@ describe("leaving", () => {
     expect(shown.text().replaceAll("\n", "")).toContain("screen.log");
   });
 
+  // A negative time-out, of which Node warns on stderr, had shifted all rows by one.
+  test("a warning of Node's is not printed on the screen", async () => {
+    using shown = await openWorking({ env: { HOB_STAGE_FAULT: "warn" } });
+    shown.press("j");
+    await shown.until("the key's frame", (text) => text.includes("▸ Model.predict"));
+    shown.press("?");
+    await shown.until("the help", (text) => text.includes("leave hob"));
+    expect(shown.rows()[0]).toMatch(/^ hob/);
+    expect(shown.raw()).not.toContain("a warning of Node's");
+  });
+
   test("the end of the workbench ends the screen with its sentence and exit code", async () => {
     using shown = await openWorking({ env: { HOB_STAGE_FAULT: "end" } });
     shown.press("j");

@@ -102,6 +102,9 @@ switch (process.env["HOB_STAGE_FAULT"]) {
       }),
     );
     break;
+  case "warn":
+    process.stdin.once("data", () => process.emitWarning("a warning of Node's"));
+    break;
   case "reject":
     process.stdin.once("data", () => void Promise.reject(new Error("a forgotten promise")));
     break;

@@ -80,7 +80,7 @@ export function createPlayer({ header, events, speed, step, clockMs }: PlayerOpt
     while (state.state === "playing" ? positionMs() < atMs : steps === 0) {
       const { promise } = wake;
       if (state.state === "playing") {
-        const timer = setTimeout(wake.resolve, (atMs - positionMs()) / state.speed);
+        const timer = setTimeout(wake.resolve, Math.max(0, (atMs - positionMs()) / state.speed));
         await promise;
         clearTimeout(timer);
         wake = Promise.withResolvers();

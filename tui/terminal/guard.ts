@@ -30,11 +30,23 @@ export function guardTerminal(onEnd: (ending: Ending) => void): Disposable {
   listen("uncaughtException", (error) => onEnd(crashed(error)));
   listen("unhandledRejection", (error) => onEnd(crashed(error)));
   listen("exit", () => restoreTerminal());
+  // Node's own listener prints them: a line on the screen that the painter knows nothing of, and all rows shift.
+  const printing = process.listeners("warning");
+  process.removeAllListeners("warning");
+  stack.defer(() => {
+    for (const listener of printing) process.on("warning", listener);
+  });
+  listen("warning", (warning) => void note(warning));
   return stack;
 }
 
 /** Writes the fault where it can be read later, and says where that is. */
 export function crashed(error: unknown): Ending {
+  const reason = error instanceof Error ? error.message : String(error);
+  return { code: 1, sentence: `hob's screen failed: ${reason}; ${note(error)}` };
+}
+
+function note(error: unknown): string {
   const file = join(stateFolder(), "screen.log");
   const reason = error instanceof Error ? error.message : String(error);
   const entry = { time: new Date().toISOString(), message: reason, stack: error instanceof Error ? error.stack : undefined };
@@ -45,7 +57,7 @@ export function crashed(error: unknown): Ending {
   } catch (cause) {
     where = `${file} could not be written: ${cause instanceof Error ? cause.message : String(cause)}`;
   }
-  return { code: 1, sentence: `hob's screen failed: ${reason}; ${where}` };
+  return where;
 }
 
 /** Past Ink, for the case that Ink is what failed. */
