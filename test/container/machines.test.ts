@@ -1,7 +1,8 @@
 // ④⑤ A pool of three machines, each with its own address, over TLS, with real agents and containers: cut, slowed, stopped, killed, started again, drained.
 
-import { type ChildProcess, execFileSync } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { FleetSample, NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
@@ -82,14 +83,20 @@ describe.skipIf(cannotRun || !programs("ip", "tc", "nsenter"))("a pool of machin
 
   const gone = (name: string) => session.next("notice", ({ text: said }) => said.startsWith(`node ${name} is gone`));
   const forget = () => session.arrivals.all.splice(0);
-  /** The node process of the agent, below nsenter and unshare. */
-  const pidOf = (name: string): number =>
-    Number(
-      execFileSync("pgrep", ["-f", `agent --own-mounts .*--name ${name}$`], { encoding: "utf8" })
-        .trim()
-        .split("\n")
-        .at(-1),
-    );
+  /** The process whose command line holds these words, the last of those that were started. */
+  function pidOf(...words: string[]): number {
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+    const lineOf = (pid: string): string[] => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      } catch {
+        return []; // it has just ended
+      }
+    };
+    const found = pids.filter((pid) => words.every((word) => lineOf(pid).includes(word)));
+    return Math.max(...found.map(Number));
+  }
+  const agentOf = (name: string): number => pidOf("agent", "--own-mounts", name); // below the process that waits for it
 
   beforeAll(async () => {
     machines = await makeMachines(place.folder, [first!, second!]);
@@ -160,14 +167,14 @@ describe.skipIf(cannotRun || !programs("ip", "tc", "nsenter"))("a pool of machin
   test("an agent that hangs is noticed, and so is one that is killed; started again it needs no token", async () => {
     forget();
     const hung = await begun(first!, 1);
-    process.kill(pidOf(first!), "SIGSTOP");
+    process.kill(agentOf(first!), "SIGSTOP");
     expect((await gone(first!)).text).toContain("nothing has been heard of it");
     expect(await session.outcome(hung)).toMatchObject({ node: second, attempt: 2, state: "succeeded" });
-    process.kill(pidOf(first!), "SIGCONT");
+    process.kill(agentOf(first!), "SIGCONT");
     await ready(first!);
     forget();
     const killed = await begun(first!, 1);
-    process.kill(pidOf(first!), "SIGKILL");
+    process.kill(agentOf(first!), "SIGKILL");
     expect((await gone(first!)).text).toContain("not connected any more");
     expect(await session.outcome(killed)).toMatchObject({ node: second, attempt: 2, state: "succeeded" });
     agents.set(first!, machine(first!).start(["agent", "--control", address, "--name", first!]));
@@ -177,15 +184,7 @@ describe.skipIf(cannotRun || !programs("ip", "tc", "nsenter"))("a pool of machin
   test("control is killed and started again: its machines go on with their calls, and come back by themselves", async () => {
     const id = await begun(first!, 2);
     session[Symbol.dispose]();
-    process.kill(
-      Number(
-        execFileSync("pgrep", ["-f", `control --listen ${place.socket}`], { encoding: "utf8" })
-          .trim()
-          .split("\n")
-          .at(-1),
-      ),
-      "SIGKILL",
-    );
+    process.kill(pidOf("control", "--listen", place.socket), "SIGKILL");
     await once(control, "exit");
     await startControl();
     openEyes();
