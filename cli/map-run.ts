@@ -1,5 +1,6 @@
 // ⑧ A map between two files: inputs go out as control wants them, results are written as they come, and neither are ever all in memory.
 
+import { setFlagsFromString } from "node:v8";
 import { HobError } from "../base/errors.ts";
 import { newCallId } from "../project/calls.ts";
 import { type MapInfo, MapResults } from "../proto/gen/hob/v1/maps.ts";
@@ -37,6 +38,8 @@ const patienceMs = 30_000;
 /** Sets the exit code. Throws what is not the function's fault. */
 export async function runMap(work: MapWork, dial: (id: string) => ReturnType<MapStreamOptions["dial"]>): Promise<void> {
   const { report, signal } = work;
+  // Lines are garbage at once, and V8 would take that for a reason to grow its space for young objects and never give it back.
+  setFlagsFromString("--semi-space-growth-factor=1");
   const file = openResultFile(work.out, work.resume !== "");
   const id = work.resume || newCallId();
   const ended = Promise.withResolvers<MapInfo>();
