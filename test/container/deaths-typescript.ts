@@ -118,10 +118,10 @@ export const typescriptDeaths: Death[] = [
     message: /result\.?\[?"?x"?\]?\[0\] is a symbol/,
   },
   {
-    name: "a result of more than 8 MiB",
-    call: ["returnsBig", 8 << 20],
+    name: "a result of more than 64 MiB",
+    call: ["returnsBig", 64 << 20],
     kind: "encoding",
-    message: /and a value is at most 8 MiB: return less of it at a time/,
+    message: /and the limit value-bytes is 64 MiB: return less of it at a time/,
   },
   { name: "a thenable that throws", call: ["returnsThenable"], kind: "exception", message: "no promise" },
   { name: "an error of 16 MB", call: ["throwsLong"], kind: "exception", message: /^x{16384}… \(\d+ more characters\)$/ },

@@ -1,8 +1,10 @@
 // ⑥ One row of the tables of deaths: a call that goes wrong, what is heard of it, and that the next call works.
 
 import { expect } from "vitest";
+import { openContentFolder } from "../../base/content-folder.ts";
 import type { CallFinished, Load } from "../../proto/gen/hob/v1/agents.ts";
 import type { ContainerInfo } from "../../proto/gen/hob/v1/fleet.ts";
+import { jsonOf } from "../../proto/large-value.ts";
 import { isGap } from "../../proto/lost-output.ts";
 import { type AgentUnderTest, callOf } from "./agent-process.ts";
 
@@ -75,6 +77,14 @@ export async function die(bench: Bench, row: Death): Promise<void> {
   bench.give(container.id, row);
 }
 
+/** A result as JSON, also where the agent has left it in the store that it shares with control. */
+function textOf({ result }: CallFinished, agent: AgentUnderTest): string {
+  const json = result?.large
+    ? jsonOf(openContentFolder(agent.options.store, { durable: false }).read(result.large.blob), result.large)
+    : result?.json;
+  return json?.toString() ?? "";
+}
+
 function judge(row: Death, finished: CallFinished, agent: AgentUnderTest): void {
   const { failure, result } = finished;
   if (row.kind !== undefined) {
@@ -84,8 +94,8 @@ function judge(row: Death, finished: CallFinished, agent: AgentUnderTest): void 
   if (row.type !== undefined) expect(failure?.type).toBe(row.type);
   if (typeof row.message === "string") expect(failure?.message).toBe(row.message);
   else if (row.message) expect(failure?.message).toMatch(row.message);
-  if (row.result !== undefined) expect(JSON.parse(result?.json.toString() ?? "")).toEqual(row.result);
-  if (row.length !== undefined) expect(JSON.parse(result?.json.toString() ?? "")).toHaveLength(row.length);
+  if (row.result !== undefined) expect(JSON.parse(textOf(finished, agent))).toEqual(row.result);
+  if (row.length !== undefined) expect(JSON.parse(textOf(finished, agent))).toHaveLength(row.length);
   const lines = agent.said.flatMap((message) =>
     message.$case === "logs" ? message.value.lines.filter(({ call }) => call === finished.call) : [],
   );
