@@ -45,7 +45,7 @@ const counted = 1_000;
 const perSecond = 200;
 const besideMs = 10_000;
 const mapStartMs = 60_000;
-const mapInputs = 1_000_000; // more than it can do while we count
+const mapInputs = 4_000_000; // more than it can do while we count
 
 export async function calls(options: { say(text: string): void }): Promise<Row[]> {
   const work = mkdtempSync(join(tmpdir(), "hob-bench-"));
