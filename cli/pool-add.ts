@@ -1,5 +1,6 @@
 // ⑤ `hob pool add user@host`: a machine becomes a node of the pool, over ssh; each step is said.
 
+import { setTimeout as after } from "node:timers/promises";
 import type { Command } from "commander";
 import { HobError } from "../base/errors.ts";
 import { isNetwork, networkAddress, parseNetworkUrl } from "../proto/address.ts";
@@ -15,6 +16,8 @@ interface AddFlags {
   json?: boolean;
 }
 
+/** The fleet is asked for, as by any command that ends: only sessions are told of nodes that come. */
+const lookEveryMs = 300;
 const arrivesWithinMs = 60_000;
 const joinLifetimeMs = 10 * 60_000;
 
@@ -73,8 +76,8 @@ async function add(target: string, flags: AddFlags): Promise<void> {
         remedy: facts.systemd ? "read `journalctl -u hob-node.service` there" : "read /var/log/hob-agent.log there",
       });
     }
+    await after(lookEveryMs, undefined, { signal: interrupt.signal }).catch(() => {}); // aborted: said below
     interrupt.signal.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, 300)); // nothing tells a one-shot command of a node that links
   }
   say("ready", `node ${name} takes calls`);
 }

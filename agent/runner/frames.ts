@@ -30,7 +30,7 @@ export interface FrameHeads {
     function: string;
     indexes: number[];
     sizes: number[];
-    keywords?: number[]; // none has any where it is left out
+    keywords?: number[]; // bytes of each input's keywords; absent when no input has keywords
   };
   mapNews: {
     map: string;

@@ -2,6 +2,7 @@
 
 import type { QueuedCall } from "../../control/scheduler/decide.ts";
 import { classKeyOf, defaultMemoryBytes } from "../../control/scheduler/pools.ts";
+import { randomOf } from "../../test/drive/random.ts";
 
 export interface LoadFunction {
   readonly key: string;
@@ -26,17 +27,6 @@ export interface Load {
 }
 
 const GiB = 2 ** 30;
-
-/** The same numbers for the same seed (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const classKey = (cpu: number, memoryBytes: number): string =>
   classKeyOf({ cpu, memoryBytes, language: "python", gpu: "", network: "internet" });

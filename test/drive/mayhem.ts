@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { closeSync, existsSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installRoot } from "../../base/install.ts";
+import { randomOf } from "./random.ts";
 import { processesOf, type Workplace } from "./workplace.ts";
 
 /** How to know each process of the chain by its command line. */
@@ -51,17 +52,6 @@ export interface UnderFire {
 
 type Victim = "control" | "agent" | "fuse" | "container";
 const victims: readonly Victim[] = ["control", "agent", "fuse", "container"];
-
-/** The same numbers for the same seed: mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const lookEveryMs = 20;
 const hangsAfterMs = 60_000;

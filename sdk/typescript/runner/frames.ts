@@ -64,7 +64,7 @@ export interface InputsHead {
   function: string;
   indexes: number[];
   sizes: number[];
-  keywords?: number[]; // none has any where it is left out
+  keywords?: number[]; // bytes of each input's keywords; absent when no input has keywords
 }
 
 /** Results from position `first` on; a size of -1 is the next of `failures`. */
