@@ -16,6 +16,8 @@ const options = workerData as DaemonOptions;
 
 // The daemon needs milliseconds, and ends itself after 2 s: this is for one that is stuck in the kernel.
 const END_TIMEOUT_MS = 5000;
+/** After its channel has ended, for the word of how it ended. */
+const EXIT_GRACE_MS = 20;
 /** One that lived as long is started again whatever was before; of those that did not, so many. */
 const SETTLED_MS = 1000;
 const DEATHS_ALLOWED = 20;
@@ -55,14 +57,24 @@ function launch(): void {
   child = born;
   bornMs = performance.now();
   born.on("message", (message: FromDaemon) => heard(message));
-  // Of what it has said before it died all is heard before another begins: its end is the end of both process and channel.
+  // Of what it has said before it died all is heard before another begins: the end of its channel is its end. Its exit may be told late: the kernel
+  // wakes the agent's main thread for it (SIGCHLD), and that may wait for this very mount.
   let reason = "";
+  let told = false;
+  const tellDeath = (): void => {
+    if (told) return;
+    told = true;
+    died(reason || "its channel ended");
+  };
   born.on("exit", (code, signal) => {
     reason = signal ? `it was ended by ${signal}` : `it exited with code ${code}`;
-    if (!born.connected) died(reason);
+    if (!born.connected) tellDeath();
   });
   born.on("disconnect", () => {
-    if (reason !== "") died(reason);
+    if (reason !== "") return tellDeath();
+    if (ending) return; // it unmounts, then exits
+    born.kill("SIGKILL"); // dead already, or to die
+    setTimeout(tellDeath, EXIT_GRACE_MS);
   });
   born.on("error", (error) => {
     if (born.pid === undefined) died(error.message); // it never began; otherwise it is a message that came too late for it

@@ -76,6 +76,24 @@ describe.skipIf(!probe.fuse)("the FUSE daemon", () => {
     await rm(folder, { recursive: true });
   });
 
+  it("has a successor although the main thread of who started it waits for the dead one", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "hob-mount-test-"));
+    const parent = spawn(process.execPath, [join(import.meta.dirname, "parent.ts"), folder, "look"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const lines = createInterface({ input: parent.stdout });
+    const seen: string[] = [];
+    lines.on("line", (line) => seen.push(line));
+    try {
+      await until("it has seen the mount", () => seen.length === 2);
+      expect(seen[1]).toBe("not found");
+    } finally {
+      parent.kill("SIGKILL");
+      await until("its mounts are gone", () => mountsBelow(folder).length === 0);
+    }
+    await rm(folder, { recursive: true });
+  });
+
   it("refuses a store that it cannot write, in one sentence", async () => {
     const run = join(tmpdir(), `hob-run-${process.pid}`);
     const start = startFuseServer({ store: "/dev/null/store", fetch: () => Promise.reject(new Error("no")), logFile: "-", run });
