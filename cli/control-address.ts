@@ -4,8 +4,7 @@ import { resolve } from "node:path";
 import { HobError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { poolPaths } from "../base/paths.ts";
-import { isNetwork } from "../proto/address.ts";
-import { unixAddress } from "../proto/transport.ts";
+import { isNetwork, unixAddress } from "../proto/address.ts";
 import { answers, connectEmbedded } from "./embedded.ts";
 import { requireMachine } from "./prerequisites.ts";
 

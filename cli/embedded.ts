@@ -9,7 +9,7 @@ import { text } from "node:stream/consumers";
 import { errnoOf, HobError, systemError } from "../base/errors.ts";
 import { entryFile, installRoot } from "../base/install.ts";
 import { type PoolPaths, poolPaths } from "../base/paths.ts";
-import { unixAddress } from "../proto/transport.ts";
+import { unixAddress } from "../proto/address.ts";
 import { requireMachine } from "./prerequisites.ts";
 import { decodeReport } from "./start-report.ts";
 import { takeTurn } from "./start-turn.ts";

@@ -2,32 +2,42 @@
 
 import { Command, CommanderError } from "commander";
 import { exitCode, sentenceOf } from "../base/errors.ts";
-import { addAgent } from "./agent.ts";
 import { buildId, packageVersion } from "./build.ts";
-import { addCall } from "./call.ts";
-import { addCalls } from "./calls.ts";
-import { addCompletion } from "./completion.ts";
-import { addControl } from "./control.ts";
 import { takeDefaultPool } from "./default-pool.ts";
-import { addDemo } from "./demo.ts";
-import { addDev } from "./dev.ts";
-import { addDoctor } from "./doctor.ts";
-import { addImages } from "./images.ts";
-import { addInfo } from "./info.ts";
-import { addLogin } from "./login.ts";
-import { addLogs } from "./logs.ts";
-import { addMap } from "./map.ts";
 import { endQuietlyOnClosedPipe } from "./output.ts";
-import { addPool } from "./pool.ts";
-import { addPs } from "./ps.ts";
-import { addReplay } from "./replay.ts";
-import { addRun } from "./run.ts";
-import { addSecrets } from "./secrets.ts";
-import { addShell } from "./shell.ts";
 
 const usageCode = 2;
 
-function createProgram(): Command {
+/** In the order of the help. Of a command that is named only its own module is loaded: all of them are 60 ms. */
+const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  dev: async () => (await import("./dev.ts")).addDev,
+  replay: async () => (await import("./replay.ts")).addReplay,
+  demo: async () => (await import("./demo.ts")).addDemo,
+  run: async () => (await import("./run.ts")).addRun,
+  map: async () => (await import("./map.ts")).addMap,
+  shell: async () => (await import("./shell.ts")).addShell,
+  ps: async () => (await import("./ps.ts")).addPs,
+  call: async () => (await import("./call.ts")).addCall,
+  calls: async () => (await import("./calls.ts")).addCalls,
+  logs: async () => (await import("./logs.ts")).addLogs,
+  pool: async () => (await import("./pool.ts")).addPool,
+  images: async () => (await import("./images.ts")).addImages,
+  secrets: async () => (await import("./secrets.ts")).addSecrets,
+  login: async () => (await import("./login.ts")).addLogin,
+  doctor: async () => (await import("./doctor.ts")).addDoctor,
+  info: async () => (await import("./info.ts")).addInfo,
+  completion: async () => (await import("./completion.ts")).addCompletion,
+  control: async () => (await import("./control.ts")).addControl,
+  agent: async () => (await import("./agent.ts")).addAgent,
+};
+
+/** Those that a command line is about: help, completion and a name that is none are about all. */
+function named([first = ""]: string[]): readonly (typeof commands)[string][] {
+  const one = Object.hasOwn(commands, first) && first !== "completion" ? commands[first] : undefined;
+  return one ? [one] : Object.values(commands);
+}
+
+async function createProgram(argv: string[]): Promise<Command> {
   const program = new Command("hob")
     .description("hob keeps your functions warm while you write them")
     .version(`hob ${packageVersion()} (${buildId()})`, "-V, --version")
@@ -41,35 +51,14 @@ function createProgram(): Command {
       "after",
       "\nExit codes: 0 done, 1 your function failed, 2 usage, 3 the pool or control could not do it.\nhob COMMAND --help shows examples.",
     );
-  for (const add of [
-    addDev,
-    addReplay,
-    addDemo,
-    addRun,
-    addMap,
-    addShell,
-    addPs,
-    addCall,
-    addCalls,
-    addLogs,
-    addPool,
-    addImages,
-    addSecrets,
-    addLogin,
-    addDoctor,
-    addInfo,
-    addCompletion,
-    addControl,
-    addAgent,
-  ])
-    add(program);
+  for (const add of await Promise.all(named(argv).map((load) => load()))) add(program);
   return program.hook("preAction", (_, command) => takeDefaultPool(command));
 }
 
 /** Runs the command line; resolves with the exit code, after saying on stderr what went wrong. */
 async function main(argv: string[]): Promise<number> {
   try {
-    await createProgram().parseAsync(argv, { from: "user" });
+    await (await createProgram(argv)).parseAsync(argv, { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageCode; // it has printed its own sentence

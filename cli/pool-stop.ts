@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { HobError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { poolPaths, runFolder } from "../base/paths.ts";
-import { unixAddress } from "../proto/transport.ts";
+import { unixAddress } from "../proto/address.ts";
 import { socketPath } from "./control-address.ts";
 import { answers, holderLives } from "./embedded.ts";
 import { openPoolClient } from "./pool-client.ts";

@@ -15,6 +15,8 @@ export interface NetworkAddress {
 
 const scheme = "hob://";
 
+export const unixAddress = (path: string): string => `unix:${path}`;
+
 export const isNetwork = (address: string): boolean => address.startsWith(scheme);
 
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host);

@@ -7,11 +7,17 @@ import {
   credentials,
   experimental,
   Metadata,
+  makeGenericClientConstructor,
   ServerCredentials,
 } from "@grpc/grpc-js";
 import { HobError } from "../base/errors.ts";
 import { isNetwork, parseNetworkUrl } from "./address.ts";
 import { controlName } from "./authority.ts";
+import { lendGrpc } from "./generated-clients.ts";
+
+export { unixAddress } from "./address.ts";
+
+lendGrpc(makeGenericClientConstructor);
 
 /** One value within a message: an input of a map, or its result, as JSON. Calls put theirs into the store from 1 MiB on (large-value.ts). */
 export const greatestValueBytes = 8 << 20;
@@ -46,7 +52,6 @@ export const channelOptionsOf = (address: string): ChannelOptions => (isNetwork(
 export const contentChannelOptions: ChannelOptions = { ...channelOptions, "grpc-node.flow_control_window": 16 << 20 };
 
 export const serverCredentials = (): ServerCredentials => ServerCredentials.createInsecure();
-export const unixAddress = (path: string): string => `unix:${path}`;
 
 export interface Identity {
   /** PEM of the certificate that vouches for control. */

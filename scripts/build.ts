@@ -5,11 +5,21 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
 const dayMs = 24 * 3600 * 1000;
+
+/** proto/generated-clients.ts says why. */
+const lateGrpc: Plugin = {
+  name: "late-grpc",
+  setup({ onResolve }) {
+    onResolve({ filter: /^@grpc\/grpc-js$/ }, ({ importer }) =>
+      importer.startsWith(join(root, "proto/gen/")) ? { path: join(root, "proto/generated-clients.ts") } : undefined,
+    );
+  },
+};
 
 const result = await build({
   absWorkingDir: root,
@@ -37,6 +47,7 @@ const result = await build({
   logLevel: "warning",
   // Native code, and packages that read files beside themselves, stay where npm put them.
   external: ["koffi", "esbuild", "oxc-parser", "blessed", "blessed-contrib", "chokidar"],
+  plugins: [lateGrpc],
   alias: { "react-devtools-core": join(root, "scripts/react-devtools-stub.ts") },
   define: { "process.env.NODE_ENV": '"production"' },
   banner: { js: 'import { createRequire as hobRequire } from "node:module"; const require = hobRequire(import.meta.url);' },

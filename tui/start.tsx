@@ -1,7 +1,7 @@
 // ⑧ Opens the workbench's screen and keeps it until it is left: events in, keys in, frames out, the terminal restored.
 
 import { setFlagsFromString } from "node:v8";
-import { type Instance, render } from "ink";
+import type { Instance } from "ink";
 import { systemClock } from "../base/clock.ts";
 import { exitCode, HobError, sentenceOf } from "../base/errors.ts";
 import type { Workbench } from "../project/events.ts";
@@ -12,14 +12,14 @@ import type { Player } from "./recording/player.ts";
 import { createRecorder } from "./recording/recorder.ts";
 import { drawScreen, type Picture } from "./screen/frame.ts";
 import { choosePalette } from "./screen/palette.ts";
-import { type LendTerminal, Screen } from "./screen/screen.tsx";
+import type { LendTerminal, ScreenProps } from "./screen/screen.tsx";
 import type { Widgets } from "./screen/section.ts";
 import { createStore, type Store } from "./store.ts";
 import { watchConfig } from "./terminal/config-file.ts";
 import { perform } from "./terminal/effects.ts";
 import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal/guard.ts";
 import { keepInputs, readInputs } from "./terminal/inputs.ts";
-import { createPainter, modesOnly } from "./terminal/painter.ts";
+import { createPainter, enterScreen, modesOnly } from "./terminal/painter.ts";
 
 export interface ScreenOptions {
   pool: string;
@@ -33,8 +33,6 @@ export interface ScreenOptions {
   /** Gives the events and the time of a recorded session. */
   player?: Player;
 }
-
-const inkOptions = { alternateScreen: true, interactive: true, patchConsole: false, exitOnCtrlC: false } as const;
 
 /**
  * Runs until the person quits, the workbench ends or a signal comes; returns the exit code. Throws where there is no terminal.
@@ -79,9 +77,10 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
 
   const aloud = process.env["INK_SCREEN_READER"] === "true";
   const painter = createPainter((text) => stdout.write(text));
+  let tellReader = (_rows: readonly string[]): void => {};
   let lent = false; // to a shell
   function show(rows: readonly string[]): void {
-    if (aloud) instance.rerender(<Screen rows={rows} onKey={onKey} onPaste={onPaste} onLend={onLend} />);
+    if (aloud) tellReader(rows);
     else if (!lent) painter.paint(rows);
   }
 
@@ -150,13 +149,14 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   const onLost = (error: Error): void => ended.resolve({ code: 129, sentence: `the terminal is gone: ${error.message}` });
   stdout.on("error", onLost);
 
+  // The frame comes before what reads the keys, which takes as long again to load; what is typed meanwhile waits in the terminal.
   const first = picture(store.state);
-  const instance: Instance = render(<Screen rows={first.rows} onKey={onKey} onPaste={onPaste} onLend={onLend} />, {
-    ...inkOptions,
-    stdout: aloud ? stdout : modesOnly(stdout),
-  });
-  stdout.on("resize", onResize);
+  if (!aloud) enterScreen(process.stdin, stdout);
   show(first.rows);
+  const ink = await mountInk({ rows: first.rows, onKey, onPaste, onLend }, aloud ? stdout : modesOnly(stdout));
+  const { instance } = ink;
+  tellReader = ink.tell;
+  stdout.on("resize", onResize);
   instance.waitUntilExit().then(
     () => ended.resolve({ code: 0, sentence: undefined }),
     (error: unknown) => ended.resolve(crashed(error)),
@@ -184,6 +184,11 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   stdout.off("error", onLost);
   if (sentence !== undefined) process.stderr.write(`${sentence}\n`);
   return code;
+}
+
+async function mountInk(props: ScreenProps, stdout: NodeJS.WriteStream) {
+  const { mount } = await import("./screen/screen.tsx");
+  return mount(props, stdout);
 }
 
 function watchSettings(store: Store, config: Config, nowMs: () => number): Disposable {

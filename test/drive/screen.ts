@@ -41,11 +41,14 @@ export function openScreen(file: string, argv: string[], options: ScreenOptions)
   pty.onData((data) => terminal.write(data, () => notify()));
   let over = false;
   const ended = new Promise<{ exitCode: number; signal: number | undefined }>((resolve) => {
-    pty.onExit(({ exitCode, signal }) => {
-      over = true;
-      resolve({ exitCode, signal });
-      notify();
-    });
+    pty.onExit(({ exitCode, signal }) =>
+      // What was written before the end has been parsed then.
+      terminal.write("", () => {
+        over = true;
+        resolve({ exitCode, signal });
+        notify();
+      }),
+    );
   });
   const notify = () => {
     for (const watcher of watchers) watcher();

@@ -65,9 +65,11 @@ test("the same frame again writes nothing, and a forgotten one is written whole"
   expect(writes[2]).toMatch(/\x1b\[2;2HWo/);
 });
 
-test("of what Ink writes only the terminal's modes pass", () => {
+test("of what Ink writes only the terminal's modes pass, without its first entry into the alternate screen, where a frame is already", () => {
   const passed: string[] = [];
   const terminal = modesOnly({ write: (text: string) => passed.push(text) > 0 } as unknown as NodeJS.WriteStream);
   terminal.write("\x1b[2K\x1b[1A\x1b[?2004htext\n\x1b[?1049l\x1b[<u");
-  expect(passed).toEqual(["\x1b[?2004h\x1b[?1049l\x1b[<u"]);
+  terminal.write("\x1b[?1049h\x1b[?25l");
+  terminal.write("\x1b[?1049h\x1b[?25l");
+  expect(passed).toEqual(["\x1b[?2004h\x1b[?1049l\x1b[<u", "\x1b[?25l", "\x1b[?1049h\x1b[?25l"]);
 });

@@ -64,13 +64,30 @@ export function createPainter(write: (text: string) => void): Painter {
   };
 }
 
+const alternateScreen = "\x1b[?1049h";
+
+/** The alternate screen without a cursor, keys unechoed. Ink does the same later, and gives all of it back. */
+export function enterScreen(stdin: NodeJS.ReadStream, stdout: NodeJS.WriteStream): void {
+  stdin.setRawMode(true);
+  stdout.write(`${alternateScreen}\x1b[?25l`);
+}
+
 const modes = /\x1b\[\?[\d;]+[hl]|\x1b\[[<>]\d*u/g;
 
-/** A terminal for Ink while it draws nothing: of its writes only those that set a mode of the terminal (screens, cursor, paste, keyboard) pass. */
+/**
+ * A terminal for Ink while it draws nothing: of its writes only those that set a mode of the terminal (screens, cursor, paste, keyboard) pass, and of those
+ * not the first that enters the alternate screen: a frame is there already, which entering again would clear.
+ */
 export function modesOnly(terminal: NodeJS.WriteStream): NodeJS.WriteStream {
+  let entered = false;
+  const passes = (mode: string): boolean => {
+    if (entered || mode !== alternateScreen) return true;
+    entered = true;
+    return false;
+  };
   const write = (text: string | Uint8Array, ...rest: unknown[]): boolean => {
     const done = rest.find((item) => typeof item === "function") as ((error?: Error | null) => void) | undefined;
-    return terminal.write((String(text).match(modes) ?? []).join(""), done);
+    return terminal.write((String(text).match(modes) ?? []).filter(passes).join(""), done);
   };
   return new Proxy(terminal, {
     get(target, name) {
