@@ -3,6 +3,7 @@
 import { openBackingTable } from "./backing-table.ts";
 import { createBlobFiles } from "./blobs.ts";
 import { viewManifest } from "./image/manifest.ts";
+import { createNearness, REST_MS } from "./nearness.ts";
 import { createReadLog } from "./read-log.ts";
 import { MAX_READ_BYTES, REQUEST_BYTES } from "./session.ts";
 import { createEpoll, lastErrno, read, write } from "./syscalls.ts";
@@ -41,6 +42,7 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
   const waiting = new Map<string, { mount: ServedMount; bytes: Buffer }>();
   const queue = createEpoll();
   const wakeBuffer = Buffer.alloc(8);
+  const nearness = createNearness();
   const reply = createReply(MAX_READ_BYTES);
   const request: Request = {
     buffer: Buffer.from(new ArrayBuffer(REQUEST_BYTES)),
@@ -190,6 +192,7 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
     const bytes = read(mount.fd, request.buffer);
     if (bytes >= inHeader.sizeof) {
       request.bytes = bytes;
+      if (!mount.roots) nearness.asked(request.buffer.readUInt32LE(inHeader.pid));
       answer(mount);
       return;
     }
@@ -202,7 +205,8 @@ export function runSessionLoop(data: WorkerData, link: WorkerLink): void {
   queue.add(data.eventfd, WAKE_TAG, epoll.in);
   for (const row of opcodeTable) counts[row.opcode] = 0;
   while (running) {
-    const ready = queue.wait();
+    const ready = queue.wait(nearness.bound ? REST_MS : -1);
+    if (ready === 0) nearness.rest();
     for (let i = 0; i < ready; i++) {
       const tag = queue.tag(i);
       if (tag === WAKE_TAG) {

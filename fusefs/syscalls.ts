@@ -24,6 +24,8 @@ const rawEpollCreate = libc.func("int epoll_create1(int flags)");
 const rawEpollCtl = libc.func("int epoll_ctl(int epfd, int op, int fd, const void *event)");
 const rawEpollWait = libc.func("int epoll_wait(int epfd, void *events, int maxEvents, int timeoutMs)");
 const rawEventfd = libc.func("int eventfd(unsigned int initial, int flags)");
+const rawGetAffinity = libc.func("int sched_getaffinity(int pid, size_t bytes, void *mask)");
+const rawSetAffinity = libc.func("int sched_setaffinity(int pid, size_t bytes, const void *mask)");
 const rawPoll = libc.func("int poll(void *fds, unsigned long count, int timeoutMs)");
 
 /** The errno of the call just made on this thread. */
@@ -58,8 +60,8 @@ const eventDataOffset = packed ? 4 : 8;
 export interface Epoll {
   add(fd: number, tag: number, events: number): number;
   remove(fd: number): void;
-  /** Blocks the thread until something is ready; how many there are. */
-  wait(): number;
+  /** Blocks the thread until something is ready, or the time is over (-1: never); how many there are. */
+  wait(timeoutMs: number): number;
   tag(index: number): number;
   close(): void;
 }
@@ -79,13 +81,25 @@ export function createEpoll(): Epoll {
     remove(watched) {
       rawEpollCtl(fd, epoll.ctlDel, watched, event);
     },
-    wait: () => rawEpollWait(fd, events, maxEvents, -1),
+    wait: (timeoutMs) => rawEpollWait(fd, events, maxEvents, timeoutMs),
     tag: (index) => events.readUInt32LE(index * eventBytes + eventDataOffset),
     close() {
       rawClose(fd);
     },
   };
 }
+
+/** For 8,192 processors, which is the kernel's own limit. */
+const AFFINITY_BYTES = 1024;
+
+/** The processors that this thread may run on, a bit each; empty where the system does not say. */
+export function getAffinity(): Buffer {
+  const mask = Buffer.alloc(AFFINITY_BYTES);
+  return rawGetAffinity(0, mask.length, mask) < 0 ? Buffer.alloc(0) : mask;
+}
+
+/** 0, or -1. */
+export const setAffinity = (mask: Buffer): number => rawSetAffinity(0, mask.length, mask);
 
 // The same numbers on every architecture: include/uapi/asm-generic/unistd.h.
 const PIDFD_OPEN = 434;
