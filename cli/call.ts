@@ -13,9 +13,14 @@ import { parseTarget, requireKnown } from "./names.ts";
 import { printOutcome } from "./outcome.ts";
 
 interface CallFlags {
-  kwargs?: string;
   control?: string;
   json?: boolean;
+}
+
+/** The arguments of a call. */
+export interface Given {
+  positional: unknown[];
+  keywords: Record<string, unknown>;
 }
 
 /** A control that was killed is there again in a second or two. */
@@ -35,11 +40,15 @@ export function addCall(program: Command): void {
     .action(call);
 }
 
-async function call(text: string, rest: string[], flags: CallFlags): Promise<void> {
+async function call(text: string, rest: string[], flags: CallFlags & { kwargs?: string }): Promise<void> {
   const target = parseTarget(text);
   if (target.function === "")
     throw new HobError("usage", `"${text}" names an app and no function`, { remedy: "write APP/FUNCTION" });
-  const given = { positional: oneArray(rest), keywords: parseKeywords(flags.kwargs, "--kwargs") };
+  await callNow(target, { positional: oneArray(rest), keywords: parseKeywords(flags.kwargs, "--kwargs") }, flags);
+}
+
+/** Calls the function as the pool has it now, and prints its output and outcome; sets the exit code. */
+export async function callNow(target: { app: string; function: string }, given: Given, flags: CallFlags): Promise<void> {
   const address = await runningControl(flags.control);
   const [{ openPoolClient }, { silentLog }] = await Promise.all([import("./pool-client.ts"), import("../base/log.ts")]);
   using pool = openPoolClient(address);

@@ -5,7 +5,7 @@ import { release } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { installRoot } from "../base/install.ts";
-import { cacheFolder, configFile, inputsFile, poolPaths, runFolder, stateFolder } from "../base/paths.ts";
+import { cacheFolder, configFile, inputsFile, keptInputsFolder, poolPaths, runFolder, stateFolder } from "../base/paths.ts";
 import { buildId, packageVersion } from "./build.ts";
 import { formatTable } from "./format/table.ts";
 
@@ -24,7 +24,8 @@ function print(json: boolean): void {
   const paths = {
     ...{ install: installRoot, settings: configFile(), state: stateFolder(), cache: cacheFolder(), run: runFolder() },
     ...{ "pool's socket": pool.socket, "pool's state": pool.state, "pool's logs": join(pool.state, "logs"), blobs: pool.store },
-    ...{ "inputs of functions": inputsFile(), "faults of the screen": join(stateFolder(), "screen.log") },
+    ...{ "inputs of functions": inputsFile(), "kept inputs": keptInputsFolder() },
+    ...{ "faults of the screen": join(stateFolder(), "screen.log") },
   };
   const there = Object.entries(paths).map(([name, path]) => ({ name, path, exists: existsSync(path) }));
   if (json) {

@@ -12,6 +12,7 @@ const usageCode = 2;
 const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   dev: async () => (await import("./dev.ts")).addDev,
   replay: async () => (await import("./replay.ts")).addReplay,
+  "replay-input": async () => (await import("./replay-input.ts")).addReplayInput,
   demo: async () => (await import("./demo.ts")).addDemo,
   run: async () => (await import("./run.ts")).addRun,
   map: async () => (await import("./map.ts")).addMap,

@@ -40,6 +40,7 @@ const scenes: readonly Scene[] = [
   { name: "palette", when: answered("crawl", "succeeded"), laterMs: 300, keys: ": l o" },
   { name: "fleet", when: answered("crawl", "succeeded"), laterMs: 3_000, keys: "F z z z z" },
   { name: "images", when: answered("crawl", "succeeded"), laterMs: 300, keys: "I" },
+  { name: "compare", when: answered("thumbnail", "succeeded"), laterMs: 300, keys: "=" },
   { name: "help", when: saved, laterMs: 300, keys: "?" },
   { name: "filter", when: answered("thumbnail", "succeeded"), laterMs: 300, keys: "3 / e m b" },
 ];

@@ -28,11 +28,14 @@ import {
   runWith,
   shell,
   startFilter,
+  toggleDetails,
   toggleFollow,
   togglePause,
   togglePin,
   toggleWrap,
 } from "./model/actions.ts";
+import { keepShownInput, needsInput, needsInputAndPool, runShownAgain } from "./model/again.ts";
+import { compare, needsShownCall, needsTwoRuns, toggleMark } from "./model/compare.ts";
 import type { Step } from "./model/effects.ts";
 import { needsLogs, needsPattern, nextLevel, nextMatch, openLogs, toggleMarked } from "./model/logview.ts";
 import { editPlace, needsPlace, needsText, pageText, suspend } from "./model/outside.ts";
@@ -68,6 +71,14 @@ export const keyTable: readonly KeyBinding[] = [
   ...group("call", [
     ["r", "run", "run the function again with its last input", runAgain, needsPool],
     ["R", "run with…", "edit the input (JSON), then run", runWith, needsPool],
+    [
+      "a",
+      "run again",
+      "run the function of the run that is shown, as it is now, with that run's input",
+      runShownAgain,
+      needsInputAndPool,
+    ],
+    ["K", "keep input", "keep the input of the run that is shown: `hob replay-input` runs it again", keepShownInput, needsInput],
     ["p", "pin", "run on every save, with the last input; again: no longer", togglePin, needsLiveFunction],
     ["c", "cancel", "cancel the call that is shown", cancel, needsRunningCall],
     ["s", "shell", "a terminal in a container of the function; when it ends, this screen comes back", shell, needsPool],
@@ -89,6 +100,15 @@ export const keyTable: readonly KeyBinding[] = [
     ["N", "match before", "in the logs: the line before that matches", nextMatch(-1), needsPattern],
     ["F", "fleet", "the fleet in full: containers and latency over time, nodes, containers", openFleet],
     ["z", "span", "how far back the charts look: 1, 5, 15 or 60 minutes", nextSpan],
+    ["+", "mark", "mark the run that is shown, to compare it; again: no longer", toggleMark, needsShownCall],
+    [
+      "=",
+      "compare",
+      "two runs beside each other: the marked ones, or the one that is shown with the one before",
+      compare,
+      needsTwoRuns,
+    ],
+    ["D", "details", "of a traceback: the frames of others too; again: only the project's", toggleDetails],
     ["I", "images", "the images: what they hold, and how their builds went", openImages],
     ["esc", "back", "leave a view, a filter, the choice of a call", back],
     ["/", "filter", "show only what contains a text, in the pane that has the focus", startFilter],

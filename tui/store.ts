@@ -32,6 +32,7 @@ const persons: ReadonlySet<string> = new Set<PersonEvent["kind"]>([
   "accepted",
   "refused",
   "copied",
+  "kept",
   "inputs",
   "config",
 ]);

@@ -5,9 +5,9 @@ import { isFinished, stateOf } from "./calls.ts";
 import { type CallInput, inputText, openEditor } from "./editor.ts";
 import { type Purpose, type Step, step } from "./effects.ts";
 import { spans } from "./fleet.ts";
+import { listedRuns, rowOf } from "./runs.ts";
 import {
   keyOf,
-  listedCalls,
   listedFunctions,
   type Pane,
   panes,
@@ -79,14 +79,11 @@ function selectBy(state: State, lines: number): State {
     const next = listed[Math.min(listed.length - 1, Math.max(0, at + lines))];
     return next ? { ...state, selected: keyOf(next.spec), inspected: undefined, scroll: followRun(state) } : state;
   }
-  const listed = listedCalls(state);
-  const at = Math.max(
-    0,
-    listed.findIndex(({ info }) => info.id === state.inspected),
-  );
-  const next = listed[Math.min(listed.length - 1, Math.max(0, at + lines))];
+  const rows = listedRuns(state);
+  const at = Math.max(0, rowOf(rows, state.inspected));
+  const next = rows[Math.min(rows.length - 1, Math.max(0, at + lines))];
   // At the top the selection is on the newest call, whichever that is.
-  const inspected = next === undefined || next === listed[0] ? undefined : next.info.id;
+  const inspected = next === undefined || next === rows[0] ? undefined : next.record.info.id;
   return { ...state, inspected, scroll: followRun(state) };
 }
 
@@ -141,6 +138,7 @@ export function openImages(state: State): Step {
 /** Leaves what was entered last: a view, then a filter, then the choice of a call. */
 export function back(state: State): Step {
   if (state.view === "logs" && state.filters.logs !== "") return step({ ...state, filters: { ...state.filters, logs: "" } });
+  if (state.view === "compare") return step({ ...state, view: "main", marked: [] });
   if (state.view !== "main") return step({ ...state, view: "main" });
   if (state.filters[state.focus] !== "") return step({ ...state, filters: { ...state.filters, [state.focus]: "" } });
   return step({ ...state, inspected: undefined });
@@ -242,6 +240,10 @@ export function nextSpan(state: State): Step {
 
 export function openFleet(state: State): Step {
   return state.view === "fleet" ? back(state) : open({ ...state, focus: "fleet" });
+}
+
+export function toggleDetails(state: State): Step {
+  return step({ ...state, details: !state.details });
 }
 
 export function toggleWrap(state: State): Step {

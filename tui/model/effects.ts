@@ -1,5 +1,6 @@
 // ⑧ What the model asks of the world; terminal/effects.ts carries it out.
 
+import type { KeptInput } from "../../project/kept-input.ts";
 import type { CallInput, Editor } from "./editor.ts";
 import type { ReplayChange } from "./replay.ts";
 import type { State } from "./state.ts";
@@ -13,6 +14,7 @@ export type Effect =
   | { kind: "copy"; text: string; what: string }
   | { kind: "shell"; app: string; function: string }
   | { kind: "keep"; functionKey: string; inputs: readonly string[] }
+  | { kind: "keepInput"; input: KeptInput }
   | { kind: "edit"; file: string; line: number }
   | { kind: "page"; text: string; name: string }
   | { kind: "suspend" }

@@ -15,10 +15,10 @@ import type { ReplayState } from "./replay.ts";
 export const panes = ["functions", "run", "runs", "fleet"] as const;
 export type Pane = (typeof panes)[number];
 
-export type ViewName = "main" | "run" | "logs" | "fleet" | "images" | "help";
+export type ViewName = "main" | "run" | "logs" | "fleet" | "images" | "compare" | "help";
 
 /** What scrolls by lines: two panes and the full views. */
-export type Surface = "run" | "fleet" | "runView" | "logsView" | "fleetView" | "imagesView" | "helpView";
+export type Surface = "run" | "fleet" | "runView" | "logsView" | "fleetView" | "imagesView" | "compareView" | "helpView";
 
 /** What has a filter of its own. */
 export type Filtered = Pane | "logs";
@@ -64,10 +64,12 @@ export interface State {
   readonly view: ViewName;
   readonly focus: Pane;
   readonly selected: string | undefined; // function key
+  readonly marked: readonly string[]; // ids of calls to compare, at most two, the latest last
   readonly inspected: string | undefined; // id of a call that was chosen in Runs; undefined shows the latest of the function
   readonly scroll: Readonly<Record<Surface, Scroll>>;
   readonly viewports: Readonly<Partial<Record<Surface, Viewport>>>;
   readonly wrap: boolean;
+  readonly details: boolean; // of a traceback: the frames of others, and what variables held
   readonly filters: Readonly<Record<Filtered, string>>;
   readonly filtering: boolean; // keys go to the filter of what is in front
   readonly logView: LogView;
@@ -113,8 +115,19 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     view: "main",
     focus: "functions",
     selected: undefined,
+    marked: [],
     inspected: undefined,
-    scroll: { run: atEnd, fleet: atTop, runView: atTop, logsView: atEnd, fleetView: atTop, imagesView: atTop, helpView: atTop },
+    scroll: {
+      run: atEnd,
+      fleet: atTop,
+      runView: atTop,
+      logsView: atEnd,
+      fleetView: atTop,
+      imagesView: atTop,
+      compareView: atTop,
+      helpView: atTop,
+    },
+    details: false,
     viewports: {},
     wrap: false,
     filters: { functions: "", run: "", runs: "", fleet: "", logs: "" },
@@ -153,16 +166,6 @@ function latestSaved(state: State): string | undefined {
   return saved && functionKey(saved.info.app, saved.info.function);
 }
 
-/** The calls that pane 3 lists, newest first. */
-export function listedCalls(state: State): readonly CallRecord[] {
-  const all = newestFirst(state.calls);
-  const filter = state.filters.runs;
-  if (filter === "") return all;
-  return all.filter(({ info }) =>
-    matches(`#${info.number} ${info.function} ${info.state} ${info.failure?.type ?? ""} ${info.failure?.message ?? ""}`, filter),
-  );
-}
-
 /** The call that pane 2 shows: the one chosen in Runs, else the latest of the selected function. */
 export function shownCall(state: State): CallRecord | undefined {
   const chosen = state.inspected === undefined ? undefined : state.calls.byId.get(state.inspected);
@@ -182,6 +185,7 @@ export function surfaceOf(state: State): Surface | undefined {
   if (state.view === "logs") return "logsView";
   if (state.view === "fleet") return "fleetView";
   if (state.view === "images") return "imagesView";
+  if (state.view === "compare") return "compareView";
   if (state.view === "help") return "helpView";
   return state.focus === "run" || state.focus === "fleet" ? state.focus : undefined;
 }

@@ -22,6 +22,7 @@ export type PersonEvent =
   | { kind: "accepted"; app: string; function: string; input: CallInput }
   | { kind: "refused"; sentence: string; nowMs: number }
   | { kind: "copied"; what: string; nowMs: number }
+  | { kind: "kept"; name: string; nowMs: number }
   /** The person's settings, at the start and when their file has changed. */
   | { kind: "config"; config: Config }
   /** What functions were called with in earlier sessions, latest first. */
@@ -73,6 +74,7 @@ const handlers: Handlers = {
   },
   config: (state, { config }) => step({ ...state, config }),
   inputs: (state, { inputs }) => step({ ...state, inputs: new Map([...Object.entries(inputs), ...state.inputs]) }),
+  kept: (state, { name, nowMs }) => step(withNotice(state, "info", `kept: hob replay-input ${name}`, nowMs)),
   copied: (state, { what, nowMs }) => step(withNotice(state, "info", `copied ${what}`, nowMs)),
 };
 

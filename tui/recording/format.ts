@@ -82,6 +82,7 @@ const readers: Readers = {
   accepted: asItIs,
   refused: asItIs,
   copied: asItIs,
+  kept: asItIs,
   inputs: asItIs,
   config: asItIs,
 };

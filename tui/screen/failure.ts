@@ -1,6 +1,8 @@
-// ⑧ Why a call failed: its sentence, then the user's own frames with their source lines.
+// ⑧ Why a call failed: its sentence, how often it came, then the user's own frames with their source lines; those of others folded.
 
 import type { Failure, Frame } from "../../proto/gen/hob/v1/common.ts";
+import type { CallRecord } from "../model/calls.ts";
+import { counted, timeOfDay } from "../units.ts";
 import { type Line, line, span } from "./line.ts";
 
 /** "ValueError: bad shape", or the sentence alone where there is no type. */
@@ -16,12 +18,45 @@ function frameLines({ file, line: number, function: name, source, own }: Frame):
   ];
 }
 
-/** All frames with `all`, else the project's own where there are any. Innermost last, as the languages print them. */
-export function failureLines(failure: Failure, all: boolean): Line[] {
+/** Neighbours that are not the project's as one line. */
+function foldedLines(frames: readonly Frame[]): Line[] {
+  const lines: Line[] = [];
+  let others: Frame[] = [];
+  const tell = (): void => {
+    const [first] = others;
+    if (first && others.length === 1) lines.push(...frameLines(first));
+    else if (first) lines.push(line(`  … ${counted(others.length, "frame")} of others, from ${first.file} on`, "dim"));
+    others = [];
+  };
+  for (const frame of frames) {
+    if (frame.own) {
+      tell();
+      lines.push(...frameLines(frame));
+    } else others.push(frame);
+  }
+  tell();
+  return lines;
+}
+
+/** "own": the project's frames where there are any; "folded": all, neighbours of others as one line; "all". */
+export type FramesShown = "own" | "folded" | "all";
+
+/** Innermost last, as the languages print them. */
+export function failureLines(failure: Failure, frames: FramesShown): Line[] {
   const own = failure.frames.filter((frame) => frame.own);
-  const shown = all || own.length === 0 ? failure.frames : own;
+  const shown = frames === "own" && own.length > 0 ? own : failure.frames;
   const head = line(`✗ ${failureSentence(failure)}`, "bad");
-  if (shown.length > 0) return [head, ...shown.flatMap(frameLines)];
+  if (shown.length > 0)
+    return [head, ...(frames === "folded" && own.length > 0 ? foldedLines(shown) : shown.flatMap(frameLines))];
   const traceback = failure.traceback.trimEnd();
   return traceback === "" ? [head] : [head, ...traceback.split("\n").map((text) => line(`  ${text}`, "dim"))];
+}
+
+/** Where the same failure came several times in a row. */
+export function repeatLines(alike: readonly CallRecord[]): Line[] {
+  const first = alike.at(-1);
+  if (!first || alike.length < 2) return [];
+  return [
+    line(`  the same ${alike.length} times in a row, first #${first.info.number} at ${timeOfDay(first.info.queuedAtMs)}`, "warn"),
+  ];
 }

@@ -13,6 +13,7 @@ import { drawRun } from "./panes/run.ts";
 import { drawRuns } from "./panes/runs.ts";
 import { drawSave } from "./panes/save.ts";
 import type { Drawn, DrawSection, Widgets } from "./section.ts";
+import { drawCompareView } from "./views/compare.ts";
 import { drawFleetView } from "./views/fleet.ts";
 import { drawHelpView } from "./views/help.ts";
 import { drawImagesView } from "./views/images.ts";
@@ -32,6 +33,7 @@ const views: Record<Exclude<ViewName, "main">, { draw: DrawSection; surface: Sur
   logs: { draw: drawLogsView, surface: "logsView" },
   fleet: { draw: drawFleetView, surface: "fleetView" },
   images: { draw: drawImagesView, surface: "imagesView" },
+  compare: { draw: drawCompareView, surface: "compareView" },
   help: { draw: drawHelpView, surface: "helpView" },
 };
 

@@ -45,8 +45,8 @@ export function choosePalette(env: Readonly<Record<string, string | undefined>>,
 }
 
 // One for one, so that columns stay where they are.
-const ourGlyphs = "■╭╮╰╯├┤─│✓✗●○◌–−◆▸→↑↓…·▯▏‖▁▂▃▄▅▆▇█";
-const asciiTwins = "#++++++-|+x*o~--!>>^v~-?|=_.--==##";
+const ourGlyphs = "■╭╮╰╯├┤─│✓✗●○◌–−◆▸→↑↓…·▯▏‖▁▂▃▄▅▆▇█≠×";
+const asciiTwins = "#++++++-|+x*o~--!>>^v~-?|=_.--==##!x";
 
 const densities = " .:-=+*##";
 

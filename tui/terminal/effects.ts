@@ -2,6 +2,7 @@
 
 import { HobError, sentenceOf } from "../../base/errors.ts";
 import type { Workbench } from "../../project/events.ts";
+import { keepInput } from "../../project/kept-inputs.ts";
 import type { Effect } from "../model/effects.ts";
 import type { ReplayChange } from "../model/replay.ts";
 import type { ModelEvent } from "../model/update.ts";
@@ -53,6 +54,10 @@ const handlers: Handlers = {
   suspend: (_effect, { lend }) => lend(stopUntilContinued),
   shell: ({ app, function: name }, { shell }) => shell(app, name),
   keep: ({ functionKey, inputs }, world) => world.keepInputs(functionKey, inputs),
+  keepInput: ({ input }, { dispatch, nowMs }) => {
+    const name = keepInput(input);
+    dispatch({ kind: "kept", name, nowMs: nowMs() });
+  },
   replay: ({ change }, world) => world.replay(change),
   quit: (_effect, world) => world.quit(),
 };

@@ -9,10 +9,11 @@ const levels = { info: span("✓ ", "good"), warning: span("! ", "warn"), error:
 /** What is most wanted where, by the names of the keys' actions. */
 const wanted: Record<ViewName, readonly string[]> = {
   main: ["run", "run with…", "pin", "cancel", "open", "logs", "filter", "commands", "help"],
-  run: ["back", "follow", "wrap", "copy", "run", "run with…", "cancel", "logs", "help"],
+  run: ["back", "run again", "keep input", "details", "compare", "follow", "copy", "cancel", "logs", "help"],
   logs: ["back", "filter", "level", "next match", "matches", "all logs", "follow", "help"],
   fleet: ["back", "span", "images", "help"],
   images: ["back", "fleet", "help"],
+  compare: ["back", "compare", "help"],
   help: ["back"],
 };
 

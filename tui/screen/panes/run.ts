@@ -3,9 +3,10 @@
 import type { CallInfo } from "../../../proto/gen/hob/v1/calls.ts";
 import { isFinished } from "../../model/calls.ts";
 import { emptyLog } from "../../model/logs.ts";
+import { repeated } from "../../model/runs.ts";
 import { parsedJson, type State, shownCall } from "../../model/state.ts";
 import { short, size } from "../../units.ts";
-import { failureLines } from "../failure.ts";
+import { failureLines, repeatLines } from "../failure.ts";
 import { fitting, joined, type Line, line, span } from "../line.ts";
 import { callMark, callTime } from "../marks.ts";
 import { type Block, blockOf, outputBlocks } from "../output.ts";
@@ -50,8 +51,11 @@ function imageSpans(state: State, call: CallInfo): Line {
 const mostResultLines = 12;
 
 /** The result whole where it has a structure and fits, else on one line that says how much it leaves out; the full view has all of it. */
-function outcomeLines(call: CallInfo, width: number, height: number): Line[] {
-  if (call.failure) return failureLines(call.failure, false);
+function outcomeLines(state: State, call: CallInfo, width: number, height: number): Line[] {
+  if (call.failure) {
+    const [head = [], ...frames] = failureLines(call.failure, "own");
+    return [head, ...repeatLines(repeated(state, call.id)), ...frames];
+  }
   if (call.state !== "succeeded" || !call.result) return [];
   if (call.result.large) return [[span("→ ", "accent"), span(size(call.result.large.bytes), "strong")]];
   const value = parsedJson(call.result.json);
@@ -80,7 +84,7 @@ export function drawRun(context: DrawContext): Drawn {
     wrap: state.wrap,
     filter: state.filters.run,
   });
-  const blocks: Block[] = [...output, blockOf(outcomeLines(call, inner, height))];
+  const blocks: Block[] = [...output, blockOf(outcomeLines(state, call, inner, height))];
   const { lines, viewport } = windowOf(blocks, state.scroll.run, height - 1);
   const away = viewport.total - viewport.top - viewport.height;
   const title = [...titleOf(call, width), span(away > 0 ? `  ${away} lines below (f follows)` : "", "warn")];

@@ -2,8 +2,9 @@
 
 import type { MapInfo } from "../../../proto/gen/hob/v1/maps.ts";
 import { bar } from "../../charts/bars.ts";
-import { type CallRecord, stateOf } from "../../model/calls.ts";
-import { listedCalls, type State, shownCall } from "../../model/state.ts";
+import { stateOf } from "../../model/calls.ts";
+import { listedRuns, type RunRow, rowOf } from "../../model/runs.ts";
+import { type State, shownCall } from "../../model/state.ts";
 import { clean, cut, pad } from "../../text.ts";
 import { count, duration, timeOfDay } from "../../units.ts";
 import { failureSentence } from "../failure.ts";
@@ -19,16 +20,19 @@ interface Columns {
   width: number;
 }
 
-function runLine(state: State, { info }: CallRecord, columns: Columns, nowMs: number): Line {
-  const chosen = state.focus === "runs" && info.id === shownCall(state)?.info.id;
+function runLine(state: State, { record: { info }, calls }: RunRow, columns: Columns, nowMs: number): Line {
+  const shown = shownCall(state)?.info.id;
+  const chosen = state.focus === "runs" && calls.some((call) => call.info.id === shown);
+  const marked = calls.some((call) => state.marked.includes(call.info.id));
   const failure = stateOf(info) === "failed" ? info.failure : undefined;
   const time = callTime(info, nowMs);
   // Times stand below each other; words, which may be longer, follow the name.
-  const outcome = failure ? span(failureSentence(failure), "bad") : span(time.length > 9 ? time : pad(time, 9, "right"));
+  const times = calls.length > 1 ? `×${calls.length}  ` : "";
+  const outcome = failure ? span(times + failureSentence(failure), "bad") : span(time.length > 9 ? time : pad(time, 9, "right"));
   const left: Line = [
     span(chosen ? "▸" : " ", "accentStrong"),
     { text: pad(`#${info.number}`, columns.number), style: "dim" },
-    span(" "),
+    span(marked ? "+" : " ", "accentStrong"),
     callMark(info),
     { text: ` ${pad(clean(info.function), columns.name)} `, style: chosen ? "strong" : "plain" },
     outcome,
@@ -71,23 +75,20 @@ export function drawRuns(context: DrawContext): Drawn {
 }
 
 function drawCalls({ state, nowMs, width, height }: DrawContext): Drawn {
-  const listed = listedCalls(state);
+  const rows = listedRuns(state);
+  const listed = rows.reduce((sum, { calls }) => sum + calls.length, 0);
   const forgotten = state.calls.forgotten > 0 ? `, ${state.calls.forgotten} older forgotten` : "";
-  const title = [span("3 Runs"), span(listed.length > 0 ? `  ${listed.length}${forgotten}` : "", "dim")];
-  if (listed.length === 0) {
+  const title = [span("3 Runs"), span(listed > 0 ? `  ${listed}${forgotten}` : "", "dim")];
+  if (rows.length === 0) {
     const filter = state.filters.runs;
     return { title, lines: [line(filter === "" ? " no runs yet" : ` no run contains "${filter}" (esc shows all)`, "dim")] };
   }
-  const at = Math.max(
-    0,
-    listed.findIndex(({ info }) => info.id === state.inspected),
-  );
-  const top = listTop(at, listed.length, height);
-  const shown = listed.slice(top, top + height);
+  const top = listTop(Math.max(0, rowOf(rows, state.inspected)), rows.length, height);
+  const shown = rows.slice(top, top + height);
   const columns = {
-    number: Math.max(3, ...shown.map(({ info }) => `#${info.number}`.length)),
-    name: Math.min(longestName, Math.max(...shown.map(({ info }) => cut(clean(info.function), longestName).length))),
+    number: Math.max(3, ...shown.map(({ record }) => `#${record.info.number}`.length)),
+    name: Math.min(longestName, Math.max(...shown.map(({ record }) => cut(clean(record.info.function), longestName).length))),
     width,
   };
-  return { title, lines: shown.map((record) => runLine(state, record, columns, nowMs)) };
+  return { title, lines: shown.map((row) => runLine(state, row, columns, nowMs)) };
 }

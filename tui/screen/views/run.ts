@@ -4,10 +4,11 @@ import type { Receipt } from "../../../project/events.ts";
 import type { CallInfo } from "../../../proto/gen/hob/v1/calls.ts";
 import { isFinished } from "../../model/calls.ts";
 import { emptyLog } from "../../model/logs.ts";
+import { repeated } from "../../model/runs.ts";
 import { parsedJson, receiptOf, type State, shownCall } from "../../model/state.ts";
 import { pad } from "../../text.ts";
 import { count, duration, size, timeOfDayMs } from "../../units.ts";
-import { failureLines } from "../failure.ts";
+import { failureLines, repeatLines } from "../failure.ts";
 import { type Line, line, type Span, span } from "../line.ts";
 import { callMark, callTime } from "../marks.ts";
 import { type Block, blockOf, outputBlocks } from "../output.ts";
@@ -65,8 +66,12 @@ function resultLines(json: Buffer, width: number): readonly Line[] {
   return lines;
 }
 
-function outcome(call: CallInfo, width: number): Line[] {
-  if (call.failure) return [heading("Traceback"), ...failureLines(call.failure, true).map((spans) => [span("   "), ...spans])];
+function outcome(state: State, call: CallInfo, width: number): Line[] {
+  if (call.failure) {
+    const [head = [], ...frames] = failureLines(call.failure, state.details ? "all" : "folded");
+    const lines = [head, ...repeatLines(repeated(state, call.id)), ...frames];
+    return [heading("Traceback", state.details ? "" : "D shows all of it"), ...lines.map((spans) => [span("   "), ...spans])];
+  }
   if (call.state !== "succeeded" || !call.result) return [heading("Result", isFinished(call) ? "none" : "not yet")];
   const { json, large } = call.result;
   if (large) return [heading("Result", `${size(large.bytes)}, kept by the pool: hob calls ${call.number} --result`)];
@@ -129,7 +134,7 @@ export function drawRunView({ state, nowMs, width, height }: DrawContext): Drawn
       heading("Output", `${count(log.lines)} lines`),
     ]),
     ...indented,
-    blockOf([[], ...outcome(call, width)]),
+    blockOf([[], ...outcome(state, call, width)]),
   ];
   const { lines, viewport } = windowOf(blocks, state.scroll.runView, height);
   const name = callText(call.function, call.arguments, width - 30);
