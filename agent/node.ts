@@ -353,7 +353,10 @@ export async function openNode(host: NodeHost): Promise<Node> {
     },
     pools: ({ pools }) => keeper.set(pools),
     load: (order) => void dispatcher.load(order),
-    dispatch: (order) => void dispatcher.dispatch(order),
+    dispatch(order) {
+      keeper.called();
+      void dispatcher.dispatch(order);
+    },
     cancel: ({ call }) => dispatcher.cancel(call),
     childFinished: (finished) => dispatcher.childFinished(finished),
     stop({ container: id, reason, graceMs }) {

@@ -113,7 +113,10 @@ async function openHundred(agent: AgentUnderTest): Promise<Hundred> {
   const count = (state: string): number => [...states.values()].filter((other) => other === state).length;
   const isReserved = (): boolean => count("created") === crowd && count("stopping") + count("starting") + count("warm") === 0;
   const wish = (warm: number, reserve = crowd): void =>
-    agent.send({ $case: "pools", value: { pools: [{ image: image?.digest ?? "", resourceClass, warm, reserve }] } });
+    agent.send({
+      $case: "pools",
+      value: { pools: [{ image: image?.digest ?? "", resourceClass, warm, reserve, wanted: warm }] },
+    });
 
   function until(holds: () => boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -16,33 +16,39 @@ import type { MapResult } from "../proto/gen/hob/v1/maps.ts";
 
 const newline = 10;
 const pieceBytes = 1 << 20;
+const readBytes = 64 << 10;
 
 export interface InputLine {
   positional: Buffer;
   keywords?: Buffer;
 }
 
-/** A line is an input; empty ones are none. With `star` it is a list of arguments, or an object of them by name. Throws `usage` with the line's number. */
-export async function* inputLines(file: string, star: boolean): AsyncGenerator<InputLine> {
-  const source: Readable = file === "-" ? process.stdin : createReadStream(file, { highWaterMark: 256 << 10 });
-  let rest = "";
+/**
+ * The lines of a file, some at a time as it is read: each is made when it is asked for. A line is an input; empty ones are none. With `star` it is a
+ * list of arguments, or an object of them by name. Throws `usage` with the line's number.
+ */
+export async function* inputLines(file: string, star: boolean): AsyncGenerator<Iterable<InputLine>> {
+  const source: Readable = file === "-" ? process.stdin : createReadStream(file, { highWaterMark: readBytes });
+  let rest = ""; // of a line that is not all there
   let number = 0;
-  const parse = (line: string): InputLine | undefined => {
+  function* parse(line: string): Generator<InputLine> {
     number++;
-    return line.trim() === "" ? undefined : inputOf(line, star, `${file === "-" ? "stdin" : file}:${number}`);
-  };
+    if (line.trim() !== "") yield inputOf(line, star, `${file === "-" ? "stdin" : file}:${number}`);
+  }
+  function* linesOf(piece: string): Generator<InputLine> {
+    let from = 0;
+    for (let end = piece.indexOf("\n"); end >= 0; end = piece.indexOf("\n", from)) {
+      const line = rest + piece.slice(from, end);
+      rest = "";
+      from = end + 1;
+      yield* parse(line);
+    }
+    rest += piece.slice(from);
+  }
   try {
     source.setEncoding("utf8");
-    for await (const piece of source as AsyncIterable<string>) {
-      const lines = (rest + piece).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        const input = parse(line);
-        if (input) yield input;
-      }
-    }
-    const input = parse(rest);
-    if (input) yield input;
+    for await (const piece of source as AsyncIterable<string>) yield linesOf(piece);
+    yield parse(rest);
   } catch (error) {
     if (error instanceof HobError) throw error;
     throw new HobError("usage", `the inputs cannot be read: ${sentenceOf(error)}`, { cause: error });

@@ -119,25 +119,29 @@ function createSending({ inputs, star, counted }: MapWork): Sending {
       bytes = 0;
     };
     try {
-      for await (const line of inputLines(inputs, star)) {
-        if (stopped) return;
-        if (next < recorded) {
-          next++;
-          continue;
-        }
-        const size = line.positional.byteLength + (line.keywords?.byteLength ?? 0);
-        if (size > greatestValueBytes)
-          throw new HobError("usage", `input ${next} is more than ${greatestValueBytes >> 20} MiB`, { remedy: "pass its path" });
-        while (next >= until) {
-          if (chunk.length > 0) flush(false);
-          await room.promise;
+      for await (const lines of inputLines(inputs, star)) {
+        for (const line of lines) {
           if (stopped) return;
+          if (next < recorded) {
+            next++;
+            continue;
+          }
+          const size = line.positional.byteLength + (line.keywords?.byteLength ?? 0);
+          if (size > greatestValueBytes)
+            throw new HobError("usage", `input ${next} is more than ${greatestValueBytes >> 20} MiB`, {
+              remedy: "pass its path",
+            });
+          while (next >= until) {
+            if (chunk.length > 0) flush(false);
+            await room.promise;
+            if (stopped) return;
+          }
+          chunk.push(line);
+          next++;
+          bytes += size;
+          if (chunk.length >= chunkInputs || bytes >= chunkBytes) flush(false);
+          else timer ??= setTimeout(() => flush(false), chunkMs);
         }
-        chunk.push(line);
-        next++;
-        bytes += size;
-        if (chunk.length >= chunkInputs || bytes >= chunkBytes) flush(false);
-        else timer ??= setTimeout(() => flush(false), chunkMs);
       }
       counted(next);
       if (next < recorded) throw new HobError("usage", `the map has ${recorded} inputs and the file ${next}: it is another file`);

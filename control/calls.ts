@@ -40,6 +40,8 @@ interface CallsParts {
 export interface Calls extends Disposable {
   readonly queued: number;
   readonly running: number;
+  /** When a person has called last, by the clock. */
+  readonly personAtMs: number;
   active(id: string): Call | undefined;
   unfinished(): Iterable<Call>;
   /** Active or past. */
@@ -73,6 +75,7 @@ export function createCalls(parts: CallsParts): Calls {
   const waits = createWaits(clock, (call) => enqueue(call, lanes.again));
   let lastNumber = store.lastNumber();
   let running = 0;
+  let personAtMs = Number.NEGATIVE_INFINITY;
 
   function changed(call: Call): void {
     store.save(call);
@@ -155,7 +158,9 @@ export function createCalls(parts: CallsParts): Calls {
     call.info.version = call.version!.digest;
     call.snapshot = call.info.snapshot = call.version!.snapshot;
     changed(call);
-    enqueue(call, laneOf(call));
+    const lane = laneOf(call);
+    if (lane === lanes.person) personAtMs = clock.now();
+    enqueue(call, lane);
   }
 
   /** It is not accepted, and not recorded. */
@@ -341,6 +346,9 @@ export function createCalls(parts: CallsParts): Calls {
     },
     get running() {
       return running;
+    },
+    get personAtMs() {
+      return personAtMs;
     },
     active: (id) => active.get(id),
     unfinished: () => active.values(),

@@ -1,4 +1,4 @@
-// ⑦ What is old is forgotten a slice at a time, and the WAL is written back when nothing runs, so that nobody waits for it.
+// ⑦ What is old is forgotten a slice at a time, and the WAL is written back by a thread of its own.
 
 import { systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
@@ -12,14 +12,12 @@ const restMs = 2_000;
 interface HousekeepingParts {
   engine: Engine;
   values: Pick<Values, "dropAll">;
-  /** Nothing runs or waits. */
-  idle(): boolean;
   /** Where it is other than the standard. */
   retention?: Partial<Retention>;
   log: Log;
 }
 
-export function startHousekeeping({ engine, values, idle, log, ...wished }: HousekeepingParts): Disposable {
+export function startHousekeeping({ engine, values, log, ...wished }: HousekeepingParts): Disposable {
   const retention = { ...standardRetention, ...wished.retention };
   let timer: NodeJS.Timeout | undefined;
   const trim = () => {
@@ -35,7 +33,7 @@ export function startHousekeeping({ engine, values, idle, log, ...wished }: Hous
   timer = setTimeout(trim, trimMs);
   const resting = setInterval(() => {
     try {
-      engine.rest(idle());
+      engine.rest();
     } catch (error) {
       log.error(error, "writing the WAL back failed; trying again");
     }

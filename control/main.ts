@@ -324,8 +324,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   stack.use(plane.kept);
   stack.use(plane.maps);
   turn.settle();
-  const idle = () => plane.calls.queued + plane.calls.running + plane.maps.running.size === 0;
-  stack.use(startHousekeeping({ ...options, engine, idle, values: plane.values }));
+  stack.use(startHousekeeping({ ...options, engine, values: plane.values }));
   const services = servicesOf(plane, engine);
   const { agent, network } = options;
   if (network) stack.use(await reach.listen(network, services));

@@ -25,6 +25,7 @@ const result = await build({
   absWorkingDir: root,
   entryPoints: [
     "cli/main.ts",
+    "control/engine/write-back-worker.ts",
     "fusefs/daemon.ts",
     "fusefs/holder.ts",
     "fusefs/worker.ts",

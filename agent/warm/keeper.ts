@@ -4,7 +4,12 @@ import type { Clock } from "../../base/clock.ts";
 import { sentenceOf } from "../../base/errors.ts";
 import type { Pool } from "../../proto/gen/hob/v1/agents.ts";
 import type { Progress } from "../../proto/gen/hob/v1/calls.ts";
-import { type GenericContainer, kindOf, planWarm, retryAt, type Setback } from "./policy.ts";
+import { type GenericContainer, hushed, kindOf, planWarm, retryAt, type Setback } from "./policy.ts";
+
+/** After a call the node is busy for so long. */
+const busyMs = 250;
+/** A node that is never anything but busy makes up what it should keep ready so often, one at a time. */
+const trickleMs = 5_000;
 
 export interface KeeperHost {
   containers(): GenericContainer[];
@@ -25,6 +30,8 @@ export interface Keeper extends Disposable {
   set(pools: Pool[]): void;
   /** Something has changed. */
   look(): void;
+  /** A call has come: containers that nobody waits for are made later. */
+  called(): void;
   /** While held, nothing is started. */
   hold(held: boolean): void;
 }
@@ -38,6 +45,8 @@ export function createKeeper(host: KeeperHost): Keeper {
   let looking = false;
   let lookAgain = false;
   let alarm: NodeJS.Timeout | undefined;
+  let calledAtMs = Number.NEGATIVE_INFINITY;
+  let trickledAtMs = 0; // since when the node has been busy, or its last round while it was
 
   const ofKind = (kind: string) => host.containers().filter((container) => container.kind === kind);
 
@@ -114,11 +123,19 @@ export function createKeeper(host: KeeperHost): Keeper {
     if (held) return;
     const nowMs = host.clock.now();
     const containers = host.containers();
-    const { createsAtOnce, startsAtOnce } = host;
+    const busyUntilMs = calledAtMs + busyMs;
+    const until = Math.min(busyUntilMs, trickledAtMs + trickleMs);
+    const hush = until > nowMs;
+    const trickle = !hush && busyUntilMs > nowMs;
+    const createsAtOnce = trickle ? 1 : host.createsAtOnce;
+    const startsAtOnce = trickle ? 1 : host.startsAtOnce;
+    const wishes = pools.map(within);
     const plan = planWarm({
-      ...{ pools: pools.map(within), containers, setbacks, surplusSinceMs },
+      ...{ pools: hush ? wishes.map((pool) => hushed(pool, containers)) : wishes, containers, setbacks, surplusSinceMs },
       ...{ createsAtOnce, startsAtOnce, nowMs },
     });
+    if (hush) plan.again = Math.min(plan.again ?? until, until);
+    else trickledAtMs = nowMs;
     surplusSinceMs = new Map(plan.surplus.map((kind) => [kind, surplusSinceMs.get(kind) ?? nowMs]));
     for (const id of plan.stop) void host.stop(id, "the warm pool has more than it should");
     const begun = new Set(plan.start);
@@ -137,6 +154,11 @@ export function createKeeper(host: KeeperHost): Keeper {
       look();
     },
     look,
+    called() {
+      const nowMs = host.clock.now();
+      if (nowMs - calledAtMs > busyMs) trickledAtMs = nowMs;
+      calledAtMs = nowMs;
+    },
     hold(hold) {
       held = hold;
       look();

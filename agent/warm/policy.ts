@@ -52,6 +52,18 @@ const longestPauseMs = 30_000;
 /** A call may be on its way to a warm container that is one too many here: control's next wish, or the call, comes before this is over. */
 const settleMs = 1_000;
 
+/** While a node is busy with calls: of what it is to keep ready only what calls wait for, what is there already, and one of each kind. */
+export function hushed(pool: Pool, containers: readonly GenericContainer[]): Pool {
+  const kind = kindOf(pool.image, pool.resourceClass);
+  const count = (...states: GenericState[]): number =>
+    containers.filter((one) => one.kind === kind && states.includes(one.state)).length;
+  const ready = count("warm", "starting");
+  const warm = Math.min(pool.warm, Math.max(1, ready, pool.wanted));
+  const made = count("created", "creating");
+  const unstarted = Math.max(0, made - Math.max(0, warm - ready)); // and not to be started: they stay, as far as they are wished
+  return { ...pool, warm, reserve: Math.min(pool.reserve + pool.warm - warm, unstarted) };
+}
+
 /** When a kind that failed may be tried again. */
 export function retryAt({ failures, atMs }: Setback): number {
   return atMs + Math.min(firstPauseMs * 2 ** (failures - 1), longestPauseMs);

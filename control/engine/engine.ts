@@ -141,8 +141,8 @@ export interface Engine extends Disposable {
    * is lost then: the next commit tries all of it again.
    */
   commit(): void;
-  /** Housekeeping that may take milliseconds: done when `idle`, or when it cannot wait any longer. */
-  rest(idle: boolean): void;
+  /** Housekeeping of what has been committed. */
+  rest(): void;
   /** Forgets a slice of what is older than `retention` keeps; true when there is more to forget. */
   trim(retention: Retention, nowMs: number): boolean;
 }

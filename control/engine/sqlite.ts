@@ -1,6 +1,6 @@
 // ④⑦ The embedded engine: one SQLite file that this process alone holds, and a blob folder. Writes gather until commit().
 
-import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { openContentFolder } from "../../base/content-folder.ts";
@@ -12,16 +12,15 @@ import { openSqliteCalls } from "./sqlite-calls.ts";
 import { openSqliteLogs } from "./sqlite-logs.ts";
 import { openSqliteMaps } from "./sqlite-maps.ts";
 import { openSqliteRecords } from "./sqlite-records.ts";
+import { createWriteBack } from "./write-back.ts";
 
 // Primary result codes, https://sqlite.org/rescode.html
 const SQLITE_BUSY = 5;
 const SQLITE_READONLY = 8;
 const SQLITE_FULL = 13;
 
-// Commits after which the WAL is written back: when nothing runs, and in any case.
+/** Commits after which the WAL is written back. */
 const restCommits = 200;
-const mostCommits = 20_000;
-const largestWalBytes = 64 << 20;
 
 const primaryCode = (error: unknown): number | undefined =>
   error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
@@ -48,8 +47,8 @@ function holderOf(pidFile: string): string {
   }
 }
 
-/** Opens the database below `state`, exclusively for this process: two controls never share one state. */
-function openDatabase(state: string): DatabaseSync {
+/** The database below `state`, for this process alone while `lock` is open: two controls never share one state. */
+function openDatabase(state: string): { db: DatabaseSync; lock: DatabaseSync; file: string } {
   const file = join(state, "control.db");
   const pidFile = join(state, "control.pid");
   try {
@@ -57,19 +56,21 @@ function openDatabase(state: string): DatabaseSync {
   } catch (error) {
     throw systemError(`making the state folder ${state}`, error);
   }
+  let lock: DatabaseSync | undefined;
   let db: DatabaseSync | undefined;
   try {
+    // A database of its own, for the other has two connections: the thread that writes the WAL back has the second.
+    lock = new DatabaseSync(join(state, "control.lock"), { timeout: 0 });
+    lock.exec("pragma locking_mode = exclusive; begin exclusive; commit"); // kept for the connection's life
     db = new DatabaseSync(file, { timeout: 0 });
-    // locking_mode before the first access of the WAL: then SQLite keeps the lock for the connection's life and needs no shared memory.
-    db.exec("pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = normal");
-    db.exec(
-      "pragma wal_autocheckpoint = 0; pragma journal_size_limit = 67108864; pragma cache_size = -4096; begin exclusive; commit",
-    );
+    db.exec("pragma journal_mode = wal; pragma synchronous = normal");
+    db.exec("pragma wal_autocheckpoint = 0; pragma journal_size_limit = 67108864; pragma cache_size = -4096");
     migrate(db, file);
     writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
-    return db;
+    return { db, lock, file };
   } catch (error) {
     db?.close();
+    lock?.close();
     if (primaryCode(error) === SQLITE_BUSY) {
       throw new HobError("precondition", `opening ${file}: a control is running on this state already (${holderOf(pidFile)})`, {
         cause: error,
@@ -83,7 +84,8 @@ function openDatabase(state: string): DatabaseSync {
 export function openSqliteEngine(state: string, store: string): Engine {
   const blobs = openContentFolder(store, { durable: true });
   sweepWork(store);
-  const db = openDatabase(state);
+  const { db, lock, file } = openDatabase(state);
+  const writeBack = createWriteBack(db, file);
   const records = openSqliteRecords(db);
   const calls = openSqliteCalls(db, () => commit());
   const logs = openSqliteLogs(db, () => commit());
@@ -131,21 +133,19 @@ export function openSqliteEngine(state: string, store: string): Engine {
     maps: maps.store,
     blobs,
     commit,
-    rest(idle) {
-      // A checkpoint syncs two files: on the way of a call it would be felt. The WAL is reused from its start after one, so its
-      // size says only how large it has ever been.
+    rest() {
       if (commits < restCommits) return;
-      const bytes = statSync(join(state, "control.db-wal"), { throwIfNoEntry: false })?.size ?? 0;
-      if (!idle && commits < mostCommits && bytes < largestWalBytes) return;
-      db.exec("pragma wal_checkpoint(passive)");
       commits = 0;
+      writeBack.run();
     },
     trim,
     [Symbol.dispose]() {
       try {
         commit();
       } finally {
+        writeBack[Symbol.dispose]();
         db.close();
+        lock.close();
       }
     },
   };

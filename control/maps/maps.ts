@@ -35,7 +35,7 @@ const vanishedMs = 15_000;
 interface MapsParts {
   store: MapStore;
   turn: Turn;
-  calls: Pick<Calls, "active" | "cancel" | "unfinished">;
+  calls: Pick<Calls, "active" | "cancel" | "personAtMs" | "unfinished">;
   registry: Registry;
   groups: Groups<Work>;
   clock: Clock;
@@ -74,7 +74,7 @@ export function createMaps(parts: MapsParts): Maps {
   const batches = new Map<string, Batch>();
   let lastNumber = store.lastNumber();
   const progress = createProgress(running, clock, parts.announce);
-  const placing = createPlacing({ store, groups, calls, clock }, running, batches);
+  const placing = createPlacing({ store, groups, calls, clock, turn }, running, batches);
   const recording = createRecording({ store, turn, clock }, { running, batches, changed, end });
 
   function admit(info: MapInfo, recorded: number): RunningMap {
@@ -247,12 +247,16 @@ export function createMaps(parts: MapsParts): Maps {
     childStarted: (map, call) => void (calls.active(call) && running.get(map)?.children.add(call)),
     childFinished: (map, call) => void running.get(map)?.children.delete(call),
     ...placing,
+    get gentle() {
+      return placing.gentle;
+    },
     ...recording,
     impossible: ({ map }, message, kind) => end(map, "fail", Failure.fromPartial({ kind, message })),
     snapshotOf: (id) => batches.get(id)?.map.info.snapshot,
     functionOf: (id) => running.get(parseBatch(id)?.map ?? "")?.info.function,
     [Symbol.dispose]() {
       progress[Symbol.dispose]();
+      placing[Symbol.dispose]();
       for (const map of running.values()) {
         clearTimeout(map.vanished);
         for (const wait of map.waits) clearTimeout(wait);

@@ -7,15 +7,19 @@ import type { Calls } from "../calls.ts";
 import type { MapStore } from "../engine/engine.ts";
 import type { Container } from "../nodes.ts";
 import type { Group, Groups } from "../scheduler/groups.ts";
+import type { Turn } from "../turn.ts";
 import { sliceItems } from "./items.ts";
 import type { Range } from "./ledger.ts";
 import { type Batch, isChild, type RunningMap, type Ticket, type Work } from "./map.ts";
+import { createPace } from "./pace.ts";
 import { batchSize, blockInputs, ticketsWanted } from "./sizes.ts";
 
 /** Inputs of blocks that are being cut are at hand. */
 const cachedBlocks = 16;
 
-export interface Placing {
+export interface Placing extends Disposable {
+  /** A person calls: maps take little, and are told little. */
+  readonly gentle: boolean;
   /** Before each decision: what has come becomes blocks, and places in the lanes. */
   prepare(): void;
   /** Nothing of the map is to be placed any more. */
@@ -27,17 +31,21 @@ export interface Placing {
 interface PlacingParts {
   store: MapStore;
   groups: Groups<Work>;
-  calls: Pick<Calls, "active">;
+  calls: Pick<Calls, "active" | "personAtMs">;
   clock: Clock;
+  turn: Pick<Turn, "wake">;
 }
 
 const laneOf = (map: RunningMap): number => (isChild(map.info) ? lanes.child : lanes.other);
 
 export function createPlacing(
-  { store, groups, calls, clock }: PlacingParts,
+  { store, groups, calls, clock, turn }: PlacingParts,
   running: ReadonlyMap<string, RunningMap>,
   batches: Map<string, Batch>,
 ): Placing {
+  const pace = createPace(clock.now, () => calls.personAtMs);
+  let rest: NodeJS.Timeout | undefined;
+  let turns = 0; // whose batch is next, while they are few
   const blockCache = new Map<string, Uint8Array>();
   /** What has been added to groups' counts of calls that wait for others. */
   const blocked = new Map<Group<Work>, number>();
@@ -49,12 +57,16 @@ export function createPlacing(
   }
 
   const sizeFor = (map: RunningMap, waiting: number): number =>
-    batchSize({ inputMs: map.inputMs, former: map.largest, waiting, width: map.batches.size + map.tickets.length });
+    batchSize({
+      ...{ inputMs: map.inputMs, former: map.largest, waiting, width: map.batches.size + map.tickets.length },
+      brief: pace.gentle,
+    });
 
   function prepare(): void {
     if (running.size === 0 && blocked.size === 0) return;
     countBlocked();
     for (const { group } of running.values()) group.waitingInputs = 0;
+    const next = nextByTurns();
     for (const map of running.values()) {
       map.intake.flush();
       if (groups.all.get(map.group.key) !== map.group) {
@@ -63,7 +75,8 @@ export function createPlacing(
       }
       const { waiting } = map.ledger;
       map.group.waitingInputs += waiting;
-      const wanted = ticketsWanted(waiting, sizeFor(map, waiting), map.batches.size);
+      const most = next === undefined ? Number.POSITIVE_INFINITY : next === map ? 1 : 0;
+      const wanted = Math.min(most, ticketsWanted(waiting, sizeFor(map, waiting), map.batches.size));
       if (map.tickets.length > wanted) dropTickets(map, map.tickets.length - wanted);
       while (map.tickets.length < wanted) {
         const ticket: Ticket = { id: `${map.info.id}/`, snapshot: map.info.snapshot, map };
@@ -71,6 +84,23 @@ export function createPlacing(
         map.group.lanes[laneOf(map)]!.push(ticket);
       }
     }
+  }
+
+  /** While a person calls: the one map of which a batch may be cut now, or "none"; undefined: all may. */
+  function nextByTurns(): RunningMap | "none" | undefined {
+    if (!pace.gentle) return undefined;
+    const waitMs = pace.freeAtMs - clock.now();
+    if (waitMs > 0) {
+      rest ??= setTimeout(rested, waitMs).unref();
+      return "none";
+    }
+    const able = [...running.values()].filter(({ ledger }) => ledger.waiting > 0);
+    return able[turns++ % able.length] ?? "none";
+  }
+
+  function rested(): void {
+    rest = undefined;
+    turn.wake();
   }
 
   /** Containers that only wait for what they have made do not count against their group's limit: their children need room. */
@@ -112,6 +142,7 @@ export function createPlacing(
     map.largest = Math.min(blockInputs, Math.max(map.largest, count));
     const id = `${map.info.id}/${first}-${count}.${++lastBatch}`;
     const inputs = inputsOf(map, range);
+    pace.took(count, inputs.byteLength);
     const batch: Batch = { id, map, container, range, results: 0, again: new Map() };
     map.batches.set(id, batch);
     batches.set(id, batch);
@@ -130,5 +161,13 @@ export function createPlacing(
     };
   }
 
-  return { prepare, withdraw: (map) => dropTickets(map, map.tickets.length), cut };
+  return {
+    get gentle() {
+      return pace.gentle;
+    },
+    prepare,
+    withdraw: (map) => dropTickets(map, map.tickets.length),
+    cut,
+    [Symbol.dispose]: () => clearTimeout(rest),
+  };
 }

@@ -62,12 +62,10 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
     const write = (event: Event): boolean => stream.write({ events: [{ event }] });
 
     const untilOf = (map: RunningMap): number => {
+      const { detached, inputs, succeeded, failed } = map.info;
       const delivered = Math.max(...[...map.readers].map((one) => one.delivered));
-      return inputsUntil({
-        recorded: map.info.inputs,
-        recordedBytes: map.bytes,
-        delivered: map.info.detached ? undefined : delivered,
-      });
+      const used = detached ? (maps.gentle ? succeeded + failed : undefined) : delivered;
+      return inputsUntil({ recorded: inputs, recordedBytes: map.bytes, used });
     };
 
     /** What it was told once holds. */

@@ -16,6 +16,8 @@ export interface PoolWish {
   classKey: string;
   warm: number;
   reserve: number;
+  /** Of the warm ones, for calls that wait, and for what is to be kept: the others are ready for nobody yet. */
+  wanted: number;
 }
 
 /** Of one kind, how many generic containers were taken lately: each adds one, and quiet halves what there was. */
@@ -157,7 +159,8 @@ export function wishes(draft: Draft): Map<string, PoolWish[]> {
       const image = place.node.images.get(need.of.imageKey);
       if (!list || image === undefined || place.position < 0) return;
       const ready = readyOn(place.node, need, here);
-      list.push({ image, classKey: need.of.classKey, warm: ready.warm + (extra.get(place) ?? 0), reserve: ready.reserve });
+      const wanted = extra.get(place) ?? 0;
+      list.push({ image, classKey: need.of.classKey, warm: ready.warm + wanted, reserve: ready.reserve, wanted });
     };
     const isHome = ({ position }: NodePlace): boolean => (position - from + ring.length) % ring.length < size;
     if (need.of.standard) for (const place of lists.keys()) say(place, isHome(place) ? level : 0);
@@ -185,7 +188,7 @@ function readyOn(
   { memoryBytes, memoryUsedBytes }: NodeView,
   { of: { standard, light: isLight } }: Need,
   level: number,
-): Omit<PoolWish, "image" | "classKey"> {
+): Pick<PoolWish, "warm" | "reserve"> {
   if (level === away) return { warm: 0, reserve: 0 };
   const freeBytes = memoryBytes > 0 ? Math.max(0, memoryBytes - memoryUsedBytes) : Number.POSITIVE_INFINITY;
   if (freeBytes < memoryBytes * scarceShare) return { warm: 0, reserve: 0 };

@@ -87,7 +87,7 @@ describe.skipIf(!rootWithContainers() || !withDebianMirror())("images in code", 
     work: (container: string) => Parameters<AgentUnderTest["send"]>[0],
   ): Promise<unknown> {
     const resourceClass = { cpu: 0, memoryBytes: 256 << 20, language: "python", gpu: "", network: "none", ...kind };
-    agent.send({ $case: "pools", value: { pools: [{ image: digest, resourceClass, warm: 1, reserve: 0 }] } });
+    agent.send({ $case: "pools", value: { pools: [{ image: digest, resourceClass, warm: 1, reserve: 0, wanted: 0 }] } });
     const fits = ({
       image: own,
       state,

@@ -78,6 +78,7 @@ describe.skipIf(cannotRun)("the table of deaths", () => {
       resourceClass,
       warm: 1,
       reserve: 0,
+      wanted: 0,
     }));
     agent.send({ $case: "pools", value: { pools } });
   }, 60_000);

@@ -127,7 +127,7 @@ while :; do echo "$lines"; sleep 1; done
       $case: "pools",
       value: {
         pools: gpus.map((gpu) => ({
-          ...{ image, warm: 1, reserve: 0 },
+          ...{ image, warm: 1, reserve: 0, wanted: 0 },
           resourceClass: { cpu: 0, memoryBytes: 256 << 20, language: "python", gpu, network: "none" },
         })),
       },

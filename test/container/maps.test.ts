@@ -52,7 +52,7 @@ describe.skipIf(cannotRun)("maps in containers", () => {
   const warmOnes = (containers: ContainerInfo[]): ContainerInfo[] => containers.filter(({ state }) => state === "warm");
 
   async function takeContainer(): Promise<void> {
-    agent.send({ $case: "pools", value: { pools: [{ image, resourceClass, warm: 1, reserve: 0 }] } });
+    agent.send({ $case: "pools", value: { pools: [{ image, resourceClass, warm: 1, reserve: 0, wanted: 0 }] } });
     const [container] = warmOnes(await agent.containersFit((present) => warmOnes(present).length > 0));
     load = pythonLoad(container?.id ?? "", source, ["act"]);
     agent.send({ $case: "load", value: load });

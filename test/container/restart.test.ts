@@ -77,7 +77,7 @@ describe.skipIf(cannotRun)("agents that are killed, and two at once", () => {
     agent.send({ $case: "resolve", value: { image: hostImageRef, stepsDone: 0, from: "", credentials: [] } });
     const image = (await agent.heard("image")).image?.digest ?? "";
     goOn();
-    agent.send({ $case: "pools", value: { pools: [{ image, resourceClass, warm: 2, reserve: 0 }] } });
+    agent.send({ $case: "pools", value: { pools: [{ image, resourceClass, warm: 2, reserve: 0, wanted: 0 }] } });
     const [container] = warm(await agent.containersFit((present) => warm(present).length > 0));
     goOn();
     const load = pythonLoad(container?.id ?? "", source, ["hang"]);

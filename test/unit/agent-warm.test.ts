@@ -1,14 +1,14 @@
 // ⑤ The warm pool's policy: what it may never do, whatever the wishes and the state of the node; and a container's life, whatever befalls it.
 
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type ContainerState, type Move, transition } from "../../agent/container/state.ts";
 import { createKeeper } from "../../agent/warm/keeper.ts";
-import { type GenericContainer, kindOf, planWarm, retryAt, type WarmSnapshot } from "../../agent/warm/policy.ts";
+import { type GenericContainer, hushed, kindOf, planWarm, retryAt, type WarmSnapshot } from "../../agent/warm/policy.ts";
 import type { Pool } from "../../proto/gen/hob/v1/agents.ts";
 
 const resourceClass = { cpu: 0, memoryBytes: 0, language: "python", gpu: "", network: "internet" };
-const pool = (image: string, warm: number, reserve = 0): Pool => ({ image, resourceClass, warm, reserve });
+const pool = (image: string, warm: number, reserve = 0): Pool => ({ image, resourceClass, warm, reserve, wanted: 0 });
 const kind = (image: string): string => kindOf(image, resourceClass);
 const container = (id: string, image: string, state: GenericContainer["state"]): GenericContainer => ({
   ...{ id, state },
@@ -155,6 +155,29 @@ describe("the warm pool's policy", () => {
     expect(planWarm(later).stop).toEqual(["y"]);
   });
 
+  it("makes while the node is busy what calls wait for, and one of each kind, and leaves the rest as it is", () => {
+    const wish = (wanted: number): Pool => ({ ...pool("a", 8, 4), wanted });
+    const of = (...states: GenericContainer["state"][]) => states.map((state, index) => container(String(index), "a", state));
+    expect(hushed(wish(0), [])).toMatchObject({ warm: 1, reserve: 0 });
+    expect(hushed(wish(3), of("starting", "created"))).toMatchObject({ warm: 3, reserve: 0 });
+    expect(hushed(wish(1), of("warm", "warm", "created", "creating"))).toMatchObject({ warm: 2, reserve: 2 });
+    fc.assert(
+      fc.property(snapshots, fc.nat(6), (snapshot, wanted) => {
+        const pools = snapshot.pools.map((one) => hushed({ ...one, wanted }, snapshot.containers));
+        const { create, start, stop } = planWarm({ ...snapshot, pools, setbacks: new Map() });
+        for (const { image, warm } of snapshot.pools) {
+          const ready = present(snapshot, image, "warm", "starting").length;
+          const due = Math.max(0, Math.min(warm, Math.max(1, wanted)) - ready);
+          const begun = present(snapshot, image, "created").filter(({ id }) => start.includes(id)).length;
+          expect(begun).toBeLessThanOrEqual(due);
+          expect(create.filter((one) => one.image === image).length).toBeLessThanOrEqual(due);
+        }
+        const calm = new Set(planWarm({ ...snapshot, setbacks: new Map() }).stop);
+        for (const id of stop) expect(calm.has(id)).toBe(true);
+      }),
+    );
+  });
+
   it("waits after failures, longer each time, and says when it is time again", () => {
     const setbacks = new Map([[kind("a"), { failures: 3, atMs: 1_000 }]]);
     const snapshot: WarmSnapshot = {
@@ -189,6 +212,43 @@ describe("the warm pool's policy", () => {
 });
 
 describe("the warm pool's keeper", () => {
+  it("makes up what nobody waits for when no call has come for a quarter of a second, and after five seconds in any case", () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    let nowMs = 0;
+    const made: number[] = [];
+    const pass = (ms: number): void => {
+      nowMs += ms;
+      vi.advanceTimersByTime(ms);
+    };
+    using keeper = createKeeper({
+      containers: () => made.map((_, index) => container(String(index), "a", "warm")),
+      create: () => {
+        made.push(nowMs);
+        return new Promise(() => {});
+      },
+      start: () => Promise.resolve(),
+      stop: () => Promise.resolve(),
+      ...{ gpuRoom: () => 0, progress: () => {}, createsAtOnce: 8, startsAtOnce: 8, clock: { now: () => nowMs } },
+    });
+    keeper.called();
+    keeper.set([pool("a", 2)]);
+    expect(made).toEqual([0]); // one of each kind
+    pass(200);
+    keeper.called();
+    pass(200);
+    expect(made).toHaveLength(1);
+    pass(51);
+    expect(made).toEqual([0, 451]);
+    keeper.called();
+    keeper.set([pool("a", 4)]);
+    for (let ms = 0; ms < 5_200; ms += 100) {
+      keeper.called();
+      pass(100);
+    }
+    expect(made).toHaveLength(3);
+    vi.useRealTimers();
+  });
+
   // In the field: ending one container called back into the keeper, which started its replacement twice.
   it("makes once although ending a container makes it look again at once, and starts what was made", async () => {
     let nowMs = 0;

@@ -7,6 +7,7 @@ import { migrate } from "../../control/engine/migrations.ts";
 import { openSqliteMaps } from "../../control/engine/sqlite-maps.ts";
 import { createIntake } from "../../control/maps/intake.ts";
 import { eachItem, sliceItems } from "../../control/maps/items.ts";
+import { createPace } from "../../control/maps/pace.ts";
 import { batchSize, blockInputs, inputsUntil, ticketsWanted } from "../../control/maps/sizes.ts";
 import { MapInfo, MapInputs } from "../../proto/gen/hob/v1/maps.ts";
 import { encodeInputs } from "../control/map-client.ts";
@@ -27,6 +28,7 @@ const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("settle" as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("repeat" as const), which: small }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose" as const), which: small, silent: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("person" as const), calls: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const), linked: fc.boolean() }) },
 );
 
@@ -49,11 +51,13 @@ test("results in any order, twice, late or lost, and control killed at any momen
         else if (it.kind === "settle") world.settle();
         else if (it.kind === "repeat") world.repeat(it.which);
         else if (it.kind === "lose") world.lose(it.which, it.silent);
+        else if (it.kind === "person") world.person(it.calls);
         else world.restart(it.linked);
         const now = world.read(false);
         expect(now.slice(0, read.length)).toEqual(read);
         read = now;
       }
+      world.person(false);
       world.settle();
       const inputs = world.map.info.inputs;
       world.close();
@@ -161,8 +165,10 @@ test("an input out of its turn, one without credit, and bytes that are no list a
   );
 });
 
-test("batches take about 50 ms: slow inputs go one by one, quick ones in hundreds, and what is left is shared out", () => {
-  const many = { waiting: 1_000_000, width: 4, former: 512 };
+test("batches take about 50 ms, and 5 beside a person: slow inputs go one by one, quick ones in hundreds, and what is left is shared out", () => {
+  const many = { waiting: 1_000_000, width: 4, former: 512, brief: false };
+  expect(batchSize({ ...many, inputMs: 0.02, brief: true })).toBe(64);
+  expect(batchSize({ ...many, inputMs: 1, brief: true })).toBe(5);
   expect(batchSize({ ...many, inputMs: undefined })).toBe(1);
   expect(batchSize({ ...many, inputMs: 0.02 })).toBe(512);
   expect(batchSize({ ...many, inputMs: 0.02, former: 1 })).toBe(8);
@@ -173,10 +179,43 @@ test("batches take about 50 ms: slow inputs go one by one, quick ones in hundred
   expect(ticketsWanted(1_000_000, 512, 3)).toBe(7);
 });
 
+test("while a person calls, maps take ten inputs a millisecond, a small batch at a time; a second later all is theirs again", () => {
+  let nowMs = 10_000;
+  let personAtMs = 0;
+  const pace = createPace(
+    () => nowMs,
+    () => personAtMs,
+  );
+  pace.took(1_000_000, 1 << 30);
+  expect(pace.freeAtMs).toBe(0);
+  personAtMs = nowMs;
+  expect(pace).toMatchObject({ gentle: true, freeAtMs: 0 }); // what was before is not held against them
+  pace.took(50, 100);
+  expect(pace.freeAtMs).toBe(10_005);
+  pace.took(1, 1 << 20);
+  expect(pace.freeAtMs).toBeCloseTo(10_107.4);
+  nowMs += 1_000;
+  expect(pace).toMatchObject({ gentle: false, freeAtMs: 0 });
+
+  using world = createWorld(0, () => false);
+  world.feed(10_000, 0);
+  world.settle();
+  expect(world.sizes()).toHaveLength(4); // of as many containers
+  while (Math.max(...world.sizes()) <= 64) {
+    world.answer(0, 512, false);
+    world.settle();
+  }
+  world.person(true);
+  for (let turn = 0; turn < 4; turn++) world.answer(0, 512, false);
+  world.settle();
+  expect(world.sizes()).toHaveLength(1);
+  expect(world.sizes()[0]).toBeLessThanOrEqual(64);
+});
+
 test("a client may send what fits: by number, by bytes, and, where it takes the results itself, not far ahead of those", () => {
-  expect(inputsUntil({ recorded: 0, recordedBytes: 0, delivered: 0 })).toBe(65_536);
-  expect(inputsUntil({ recorded: 65_536, recordedBytes: 65_536, delivered: 0 })).toBe(65_536);
-  expect(inputsUntil({ recorded: 65_536, recordedBytes: 65_536, delivered: 1_000 })).toBe(66_536);
-  expect(inputsUntil({ recorded: 65_536, recordedBytes: 65_536, delivered: undefined })).toBe(131_072);
-  expect(inputsUntil({ recorded: 100, recordedBytes: 100 << 20, delivered: 100 })).toBe(164);
+  expect(inputsUntil({ recorded: 0, recordedBytes: 0, used: 0 })).toBe(16_384);
+  expect(inputsUntil({ recorded: 16_384, recordedBytes: 16_384, used: 0 })).toBe(16_384);
+  expect(inputsUntil({ recorded: 16_384, recordedBytes: 16_384, used: 1_000 })).toBe(17_384);
+  expect(inputsUntil({ recorded: 16_384, recordedBytes: 16_384, used: undefined })).toBe(32_768);
+  expect(inputsUntil({ recorded: 100, recordedBytes: 100 << 20, used: 100 })).toBe(164);
 });

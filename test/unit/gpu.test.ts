@@ -183,6 +183,7 @@ describe("devices", () => {
       classKey: classKeyOf(ResourceClass.fromPartial({ language: "python", gpu })),
       warm,
       reserve: 2,
+      wanted: 0,
     });
     const node = { info: { gpus: h100 } };
     const counts = (...wishes: ReturnType<typeof wish>[]) =>

@@ -48,6 +48,7 @@ export function createWorld(retries: number, fails: (index: number) => boolean, 
   const attempts: Attempt[] = []; // running ones, and those that control has given up
   const said: { node: Node; message: InputsFinished }[] = [];
   let answers = 0;
+  let personAtMs = Number.NEGATIVE_INFINITY;
   const turn: Turn = {
     stuck: undefined,
     begin() {},
@@ -76,7 +77,12 @@ export function createWorld(retries: number, fails: (index: number) => boolean, 
   }
 
   function start(): Maps {
-    const calls = { active: () => undefined, cancel() {}, unfinished: () => [] };
+    const calls = {
+      ...{ active: () => undefined, cancel() {}, unfinished: () => [] },
+      get personAtMs() {
+        return personAtMs;
+      },
+    };
     const clock = { now: () => performance.now() };
     const parts = { store: engine.store, turn, calls, registry, groups, clock, limits: withLimits(), log: silentLog };
     return createMaps({ ...parts, announce() {} });
@@ -112,6 +118,12 @@ export function createWorld(retries: number, fails: (index: number) => boolean, 
     },
     maps: () => maps,
     settle,
+    /** A person calls all the time, or not at all. */
+    person(calls: boolean) {
+      personAtMs = calls ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+    },
+    /** How many inputs each attempt has. */
+    sizes: () => attempts.map(({ dispatch }) => dispatch.count),
     ended: () => !maps.running.has(mapId),
     info: () => maps.find(mapId)!,
     /** Sends inputs from `overlap` before the wanted one on. */

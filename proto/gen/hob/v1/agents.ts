@@ -210,12 +210,16 @@ export interface SetPools {
   pools: Pool[];
 }
 
-/** `reserve` more are created but not started; one is started the moment that the warm ones are taken. */
+/**
+ * `reserve` more are created but not started; one is started the moment that the warm ones are taken. `wanted` of the warm ones are what calls wait
+ * for: the others may come later, when the node has less to do.
+ */
 export interface Pool {
   image: string;
   resourceClass: ResourceClass | undefined;
   warm: number;
   reserve: number;
+  wanted: number;
 }
 
 /** Answered by ImageResolved, after an ImageStepBuilt for each step that was run. */
@@ -2209,7 +2213,7 @@ export const SetPools: MessageFns<SetPools> = {
 };
 
 function createBasePool(): Pool {
-  return { image: "", resourceClass: undefined, warm: 0, reserve: 0 };
+  return { image: "", resourceClass: undefined, warm: 0, reserve: 0, wanted: 0 };
 }
 
 export const Pool: MessageFns<Pool> = {
@@ -2225,6 +2229,9 @@ export const Pool: MessageFns<Pool> = {
     }
     if (message.reserve !== 0) {
       writer.uint32(32).uint32(message.reserve);
+    }
+    if (message.wanted !== 0) {
+      writer.uint32(40).uint32(message.wanted);
     }
     return writer;
   },
@@ -2274,6 +2281,14 @@ export const Pool: MessageFns<Pool> = {
             message.reserve = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.wanted = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2297,6 +2312,7 @@ export const Pool: MessageFns<Pool> = {
       : undefined;
     message.warm = object.warm ?? 0;
     message.reserve = object.reserve ?? 0;
+    message.wanted = object.wanted ?? 0;
     return message;
   },
 };
