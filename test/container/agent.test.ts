@@ -216,7 +216,10 @@ describe.skipIf(cannotRun)("the agent", () => {
 
   it("runs a TypeScript bundle the same way", async () => {
     const typescript = { ...resourceClass, language: "typescript" };
-    agent.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass: typescript, warm: 1, reserve: 0, wanted: 0 }] } });
+    agent.send({
+      $case: "pools",
+      value: { pools: [{ image: image.digest, resourceClass: typescript, warm: 1, reserve: 0, wanted: 0 }] },
+    });
     const present = await agent.containersFit((containers) => warmOnes(containers, "typescript").length > 0);
     const bundle = 'exports.default = async (x) => { console.log("twice", x); return x * 2; };';
     const load = typescriptLoad(warmOnes(present, "typescript")[0]?.id ?? "", bundle, "twice");
@@ -325,7 +328,10 @@ describe.skipIf(cannotRun)("the agent", () => {
   it("leaves nothing when it ends while containers are starting", async () => {
     const neighbour = await startAgent(store);
     await neighbour.heard("hello");
-    neighbour.send({ $case: "pools", value: { pools: [{ image: image.digest, resourceClass, warm: 8, reserve: 0, wanted: 0 }] } });
+    neighbour.send({
+      $case: "pools",
+      value: { pools: [{ image: image.digest, resourceClass, warm: 8, reserve: 0, wanted: 0 }] },
+    });
     await neighbour.containersFit((containers) => warmOnes(containers).length === 2);
     await neighbour[Symbol.asyncDispose]();
     await expectNothingLeft(neighbour.options);
