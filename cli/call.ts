@@ -52,7 +52,9 @@ export async function callNow(target: { app: string; function: string }, given: 
   const address = await runningControl(flags.control);
   const [{ openPoolClient }, { silentLog }] = await Promise.all([import("./pool-client.ts"), import("../base/log.ts")]);
   using pool = openPoolClient(address);
-  checkArguments(await specOf(pool, target), given.positional, given.keywords);
+  const spec = await specOf(pool, target);
+  checkArguments(spec, given.positional, given.keywords);
+  const reference = target.app.includes("@") || spec.app === target.app ? target.app : `${target.app}@live`;
   using interrupt = interruptSignal();
   const lost = Promise.withResolvers<never>();
   lost.promise.catch(() => {}); // unless it is waited for
@@ -71,7 +73,7 @@ export async function callNow(target: { app: string; function: string }, given: 
     },
   });
   try {
-    const { id, finished } = caller.call(target.app, target.function, given);
+    const { id, finished } = caller.call(reference, target.function, given);
     interrupt.signal.addEventListener("abort", () => caller.cancel(id), { once: true });
     printOutcome(await Promise.race([finished, lost.promise]), flags.json ?? false);
   } finally {
@@ -84,11 +86,14 @@ async function specOf(
   target: { app: string; function: string },
 ): Promise<FunctionSpec> {
   const versions = await pool.functions("");
+  // What is live goes before what was published last; a deployment is an app called APP@3.
+  const live = target.app.includes("@") ? undefined : versions.find(({ spec }) => spec?.app.startsWith(`${target.app}@`))?.spec;
+  const app = live?.app ?? target.app;
   requireKnown(
-    target,
+    { ...target, app },
     versions.map((version) => ({ app: version.spec?.app ?? "", function: version.function })),
   );
-  const found = versions.find(({ spec, function: name }) => spec?.app === target.app && name === target.function)?.spec;
+  const found = versions.find(({ spec, function: name }) => spec?.app === app && name === target.function)?.spec;
   if (!found) throw new HobError("notFound", `${target.app}/${target.function} was removed a moment ago`);
   return found;
 }

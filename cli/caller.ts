@@ -18,6 +18,8 @@ export interface Caller extends AsyncDisposable {
     keywords: Record<string, unknown>,
   ): { id: string; finished: Promise<CallInfo> };
   cancel(call: string): void;
+  /** Resolves once control has the app's code, and rejects when that is refused. */
+  settled(app: string): Promise<void>;
   /** A stream for a map of this function, whose output is shown from now on. Unknown functions are a HobError of kind `usage`. */
   dialMap(app: string, name: string, map: string): ReturnType<Workbench["dialMap"]>;
 }
@@ -154,6 +156,7 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
       return { id, finished: finished.promise };
     },
     cancel: (call) => workbench.cancel(call),
+    settled: (app) => workbench.settled(app),
     async dialMap(app, name, map) {
       const { functions } = await project.promise;
       if (!functions.some(({ spec }) => spec.app === app && spec.name === name)) {

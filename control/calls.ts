@@ -9,6 +9,7 @@ import { createAdmission } from "./admission.ts";
 import { argumentsProblem, unknownSentence } from "./arguments.ts";
 import { type Call, endAttempt, laneOf, lanes, newCall, outlives, toCall } from "./call.ts";
 import { afterEvent, afterFailure, type CallEvent, type CallState, isFinished } from "./call-states.ts";
+import { type Resolve, resolveOrTell } from "./deployments/resolve.ts";
 import type { CallStore, StoredCall } from "./engine/engine.ts";
 import { attach, detach } from "./family.ts";
 import type { Limits } from "./limits.ts";
@@ -29,6 +30,9 @@ interface CallsParts {
   clock: Clock;
   limits: Limits;
   values: Values;
+  resolve: Resolve;
+  /** The app of a map; undefined when there is none of that id. */
+  appOfMap(id: string): string | undefined;
   /** Says what became of a call to whoever listens. */
   announce(info: CallInfo): void;
   /** Nobody waits any more for what this attempt has made. */
@@ -128,6 +132,8 @@ export function createCalls(parts: CallsParts): Calls {
     for (const lane of call.group?.lanes ?? []) if (lane.remove(call)) return;
   }
 
+  const appOf = (id: string): string => active.get(id)?.info.app ?? parts.appOfMap(id) ?? find(id)?.app ?? "";
+
   function start(request: StartCall, asker = ""): void {
     const known = find(request.id);
     if (known) {
@@ -135,8 +141,9 @@ export function createCalls(parts: CallsParts): Calls {
       return;
     }
     const parent = active.get(request.parent);
-    const app = request.app || parent?.info.app || "";
-    const call = newCall(request, { number: lastNumber + 1, app, atMs: clock.now() }, asker);
+    const named = resolveOrTell(parts.resolve, request, request.parent === "" ? "" : appOf(request.parent));
+    const accepted = { number: lastNumber + 1, app: named.app, atMs: clock.now() };
+    const call = newCall({ ...request, version: named.version }, accepted, asker);
     if (turn.stuck) {
       refuse(call, "infrastructure", `${call.info.function} was not called: ${turn.stuck.sentence}`);
       return;
@@ -150,7 +157,7 @@ export function createCalls(parts: CallsParts): Calls {
     active.set(call.id, call);
     admission.enter(call);
     if (!outlives(call)) attach(call, parent);
-    const problem = findProblem(call);
+    const problem = named.problem ?? findProblem(call);
     if (problem) {
       fail(call, "arguments", problem);
       return;

@@ -8,6 +8,7 @@ import { openRoots } from "../base/store-roots.ts";
 import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
 import { type CallsServer, CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
+import { type DeploymentsServer, DeploymentsService } from "../proto/gen/hob/v1/deployments.ts";
 import { FleetService, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { type ImagesServer, ImagesService } from "../proto/gen/hob/v1/images.ts";
 import { type MembersServer, MembersService } from "../proto/gen/hob/v1/members.ts";
@@ -23,6 +24,10 @@ import { withinBytes } from "./call.ts";
 import { type Calls, createCalls } from "./calls.ts";
 import { type Clients, createClients } from "./clients.ts";
 import { type ContentParts, createContent } from "./content.ts";
+import { createDeployments, forgetHalfDeployed } from "./deployments/deployments.ts";
+import { createDeploymentRecords } from "./deployments/records.ts";
+import { createResolve } from "./deployments/resolve.ts";
+import { createDeploymentsService } from "./deployments/service.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
@@ -88,6 +93,7 @@ interface Plane {
   secrets: Secrets;
   kept: Kept;
   shells: Shells;
+  deployments: DeploymentsServer;
   images: ImagesServer;
   content: ContentParts;
   values: Values;
@@ -108,6 +114,9 @@ function wire(
   const limits = withLimits(options.limits);
   const embedded = isEmbedded(options);
   const registry = createRegistry(engine.records);
+  const deployed = createDeploymentRecords(engine.records);
+  forgetHalfDeployed(registry, deployed);
+  const resolve = createResolve(deployed, registry);
   const groups = createGroups<Work>();
   for (const app of registry.apps()) groups.update(app, registry.current(app), []);
   const nodes = createNodes((info, node) => {
@@ -128,6 +137,8 @@ function wire(
     clock,
     limits,
     values,
+    resolve,
+    appOfMap: (id) => maps.running.get(id)?.info.app,
     announce: (info) => sessions.call(info),
     attemptEnded: (call) => turn.toClient(() => maps.parentEnded(call)), // later: calls begin before maps do
     finished(info) {
@@ -136,7 +147,7 @@ function wire(
     },
   });
   const maps = createMaps({
-    ...{ store: engine.maps, calls, turn, registry, groups, clock, limits, log },
+    ...{ store: engine.maps, calls, turn, registry, resolve, groups, clock, limits, log },
     announce: (info) => sessions.map(info),
   });
   const shutdown = embedded
@@ -170,6 +181,11 @@ function wire(
     },
   });
   const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes, builds });
+  const deployments = createDeployments({
+    ...{ records: deployed, registry, publishes, turn, now: clock.now },
+    imageDigest: (key) => images.image(key)?.digest ?? "",
+    switched() {},
+  });
   const secrets = createSecrets({
     ...{ records: engine.records, state: options.state, now: clock.now, recorded: turn.toClient },
     changed: (app, name) => scheduler.secretChanged(app, name),
@@ -248,6 +264,7 @@ function wire(
     registry,
     secrets,
     shells,
+    deployments: createDeploymentsService({ deployments, records: deployed, registry, clients, turn }),
     kept,
     images: service,
     content,
@@ -294,6 +311,7 @@ function servicesOf(plane: Plane, engine: Engine): Parameters<typeof listen>[1] 
     [RegistryService, registryService(plane.registry)],
     [ContentService, createContent(plane.content)],
     [FleetService, plane.fleet.service],
+    [DeploymentsService, plane.deployments],
     [SecretsService, plane.secrets.service],
     [AgentsService, { link: plane.agents.serve }],
     [ShellsService, plane.shells.service],

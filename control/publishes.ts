@@ -2,7 +2,7 @@
 
 import { HobError, sentenceOf } from "../base/errors.ts";
 import { Failure, type Patch, type Version } from "../proto/gen/hob/v1/common.ts";
-import { type Publish, type Published, Reloaded } from "../proto/gen/hob/v1/registry.ts";
+import { Publish, type Published, Reloaded } from "../proto/gen/hob/v1/registry.ts";
 import { hostImageRef, imageKey } from "../proto/image.ts";
 import { lossesAllowed } from "./call-states.ts";
 import type { Calls } from "./calls.ts";
@@ -44,6 +44,10 @@ export interface Way {
 
 export interface Publishes {
   take(message: Publish, publisher: Publisher): void;
+  /** Versions that were published before, as those of an app that has none yet: put in place before anybody calls them. */
+  promote(app: string, versions: Version[], publisher: Publisher): void;
+  /** An app has no functions any more; calls under way go on. */
+  withdraw(app: string): void;
   wayOf(app: string, snapshot: string, functions: string[]): Way;
   loaded(outcome: LoadOutcome): void;
   /** No container has been tried: what these versions need is not there. They stay current, and load once it is. */
@@ -96,6 +100,24 @@ export function createPublishes(parts: PublishesParts): Publishes {
     builds.retain(app, new Set(registry.current(app).map(({ spec }) => imageKey(spec?.image ?? hostImageRef))));
     groups.update(app, registry.current(app), fresh);
     return [];
+  }
+
+  function promote(app: string, versions: Version[], publisher: Publisher): void {
+    registry.publish(app, "", versions, []);
+    for (const { spec } of versions) if (spec?.image) builds.want(spec.image, { app, credentials: [] });
+    groups.update(app, registry.current(app), versions);
+    for (const [digest, own] of Map.groupBy(versions, ({ snapshot }) => snapshot)) {
+      const message = { id: 0, app, versions: own, changes: [], patches: [], snapshot: { digest } };
+      track(Publish.fromPartial(message), publisher);
+    }
+  }
+
+  function withdraw(app: string): void {
+    const names = registry.current(app).map((version) => version.function);
+    registry.publish(app, "", [], names);
+    builds.retain(app, new Set());
+    groups.update(app, [], []);
+    tracked.delete(app);
   }
 
   function track(message: Publish, publisher: Publisher): void {
@@ -204,6 +226,8 @@ export function createPublishes(parts: PublishesParts): Publishes {
 
   return {
     take,
+    promote,
+    withdraw,
     wayOf,
     loaded,
     unloadable,

@@ -22,6 +22,10 @@ export interface Registry {
   current(app: string): Version[];
   /** The version of that digest, or with "" the current one. */
   version(app: string, name: string, digest: Digest): Version | undefined;
+  /** The newest version of which the digest begins like that, current or not. */
+  versionLike(app: string, name: string, digest: string): Version | undefined;
+  /** Former versions of an app that has no functions any more. */
+  forget(app: string): void;
   /** Snapshots that a current version comes with, or the last good one of a version not loaded yet. */
   snapshotsInUse(app: string): Set<Digest>;
   /** Records new versions and removals. Returns what is current from now on because of it: the versions given, and refused ones that get another try. */
@@ -125,6 +129,16 @@ export function createRegistry(records: Records): Registry {
     version(app, name, digest) {
       const current = apps.get(app)?.get(name)?.current;
       return digest && current?.digest !== digest ? history.get(keyOf(app, name))?.get(digest) : current;
+    },
+    versionLike: (app, name, digest) =>
+      [...(history.get(keyOf(app, name))?.values() ?? [])].findLast((version) => version.digest.startsWith(digest)),
+    forget(app) {
+      for (const [key, versions] of history) {
+        if (!key.startsWith(`${app}\n`)) continue;
+        for (const digest of versions.keys()) records.remove("version", `${key}\n${digest}`);
+        history.delete(key);
+      }
+      apps.delete(app);
     },
     snapshotsInUse(app) {
       const used = new Set<Digest>();

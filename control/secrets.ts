@@ -4,6 +4,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, HobError, systemError } from "../base/errors.ts";
+import { baseOf } from "../proto/app-name.ts";
 import { SecretInfo, type SecretsServer } from "../proto/gen/hob/v1/secrets.ts";
 import { toServiceError } from "../proto/status.ts";
 import type { Records } from "./engine/engine.ts";
@@ -153,8 +154,9 @@ export function createSecrets({ records, state, now, recorded, changed }: Secret
   return {
     secretsFor(app, names) {
       const values: Record<string, string> = {};
+      const own = baseOf(app);
       for (const name of names) {
-        const found = [recordKey(app, name), recordKey("", name)].find((place) => records.get(kind, place));
+        const found = [recordKey(own, name), recordKey("", name)].find((place) => records.get(kind, place));
         const record = found && records.get(kind, found);
         if (!found || !record) throw missing(name, "");
         values[name] = unseal(record.value, found);

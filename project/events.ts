@@ -73,6 +73,8 @@ export interface Workbench extends AsyncDisposable {
   cancel(call: string): void;
   /** Opens a stream for a map of a function of that app, once control has the app's code; rejects when that is refused. */
   dialMap(app: string): Promise<ReturnType<CallsClient["map"]>>;
+  /** Resolves once control has the app's code; rejects when that is refused. */
+  settled(app: string): Promise<void>;
   /** A pinned function is called with these arguments after every save that changes it (and after every save at all with `always`). */
   pin(app: string, functionName: string, positional: unknown[], keywords: Record<string, unknown>): void;
   unpin(app: string, functionName: string): void;

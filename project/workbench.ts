@@ -15,7 +15,7 @@ import { changesBetween, type DescribedFunction } from "./describe/changes.ts";
 import { createDescriber, type Description } from "./describe/describe.ts";
 import type { Diagnostic, Receipt, Workbench, WorkbenchEvent } from "./events.ts";
 import { checkSize, createLargeArguments, fetchValue } from "./large-values.ts";
-import { createMapDialling } from "./map-dialling.ts";
+import { createOnceSettled } from "./once-settled.ts";
 import { createPins } from "./pins.ts";
 import { describedReceipt, failed, loaded, ran, shipped } from "./receipt.ts";
 import { type LinkState, openSession } from "./session.ts";
@@ -92,7 +92,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
         endHere(call, "failed", Failure.fromPartial({ kind: "infrastructure", message: error.sentence }));
     },
   });
-  const maps = createMapDialling((app) => (shipping.isSettled(app) ? session.map() : undefined));
+  const maps = createOnceSettled((app) => (shipping.isSettled(app) ? session.map() : undefined));
+  const settled = createOnceSettled((app) => shipping.isSettled(app) || undefined);
   const shipping = createShipping({
     clock,
     send: (value) => session.send({ $case: "publish", value }),
@@ -101,15 +102,16 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     pinnedCall,
     settled() {
       calls.release(sendCall);
-      maps.release();
+      for (const each of [maps, settled]) each.release();
     },
     shipped: ({ receipt, sentAtMs, bytes }) => grow(receipt, (known) => shipped(known, sentAtMs, clock.now(), bytes)),
     loaded: ({ receipt, sentAtMs, reloaded }) => grow(receipt, (known) => loaded(known, sentAtMs, reloaded, clock.now())),
     refused({ receipt, app, functions, failure, recorded }) {
-      if (!recorded) maps.refuse(app, `${app}: ${functions.join(", ")} could not be put in place: ${failure.message}`);
+      const refused = `${app}: ${functions.join(", ")} could not be put in place: ${failure.message}`;
+      if (!recorded) for (const each of [maps, settled]) each.refuse(app, refused);
       if (!recorded) for (const call of calls.giveUp(app, receipt)) endHere(call, "failed", failure);
       const known = grow(receipt, (last) => failed(last, failure, clock.now()));
-      if (!known) notice("error", `${app}: ${functions.join(", ")} could not be put in place: ${failure.message}`);
+      if (!known) notice("error", refused);
       showProject();
     },
   });
@@ -364,7 +366,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
         });
       } else session.send({ $case: "cancel", value: { call: id } });
     },
-    dialMap: maps.dial,
+    dialMap: maps.of,
+    settled: async (app) => void (await settled.of(app)),
     pin(app, name, positional, keywords) {
       pins.set(functionNamed(app, name), positional, keywords);
       showProject();
@@ -384,7 +387,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     async [Symbol.asyncDispose]() {
       if (closed) return;
       closed = true;
-      maps.close();
+      for (const each of [maps, settled]) each.close();
       rest[Symbol.dispose]();
       await watcher[Symbol.asyncDispose]();
       await session[Symbol.asyncDispose]();

@@ -3,6 +3,7 @@
 import type { AgentMessages, AgentsService } from "../../proto/gen/hob/v1/agents.ts";
 import type { CallsService, ClientMessage } from "../../proto/gen/hob/v1/calls.ts";
 import type { ContentService } from "../../proto/gen/hob/v1/content.ts";
+import type { DeploymentsService } from "../../proto/gen/hob/v1/deployments.ts";
 import type { FleetService } from "../../proto/gen/hob/v1/fleet.ts";
 import type { ImagesService } from "../../proto/gen/hob/v1/images.ts";
 import type { MembersService, TokenInfo } from "../../proto/gen/hob/v1/members.ts";
@@ -24,6 +25,7 @@ type Path =
   | PathsOf<typeof CallsService>
   | PathsOf<typeof RegistryService>
   | PathsOf<typeof ContentService>
+  | PathsOf<typeof DeploymentsService>
   | PathsOf<typeof FleetService>
   | PathsOf<typeof SecretsService>
   | PathsOf<typeof AgentsService>
@@ -70,6 +72,10 @@ export const rights: Record<Path, Right> = {
   "/hob.v1.Fleet/WatchFleet": reading,
   "/hob.v1.Fleet/ListImages": reading,
   "/hob.v1.Fleet/Shutdown": owner,
+  "/hob.v1.Deployments/Deploy": client,
+  "/hob.v1.Deployments/ListApps": reading,
+  "/hob.v1.Deployments/History": reading,
+  "/hob.v1.Deployments/Retire": client,
   "/hob.v1.Secrets/SetSecret": client,
   "/hob.v1.Secrets/ListSecrets": reading,
   "/hob.v1.Secrets/RemoveSecret": client,

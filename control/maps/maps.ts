@@ -7,6 +7,7 @@ import { Failure } from "../../proto/gen/hob/v1/common.ts";
 import { MapInfo, type OpenMap } from "../../proto/gen/hob/v1/maps.ts";
 import { unknownSentence } from "../arguments.ts";
 import type { Calls } from "../calls.ts";
+import type { Resolve } from "../deployments/resolve.ts";
 import type { MapStore } from "../engine/engine.ts";
 import { beyond, type Limits } from "../limits.ts";
 import type { Registry } from "../registry.ts";
@@ -37,6 +38,7 @@ interface MapsParts {
   turn: Turn;
   calls: Pick<Calls, "active" | "cancel" | "personAtMs" | "unfinished">;
   registry: Registry;
+  resolve: Resolve;
   groups: Groups<Work>;
   clock: Clock;
   limits: Limits;
@@ -120,15 +122,18 @@ export function createMaps(parts: MapsParts): Maps {
   }
 
   function open(request: OpenMap): RunningMap {
-    const { id, app, function: name, parent, origin, detached } = request;
+    const { id, function: name, parent, origin, detached } = request;
     if (turn.stuck) throw new HobError("unavailable", `${name} was not mapped: ${turn.stuck.sentence}`);
     if (running.size >= limits.maps) throw beyond(limits, "maps", `${name} was not mapped`);
     if (isChild(request) && !calls.active(parent) && !running.has(parent)) {
       throw new HobError("cancelled", `${name} was not mapped: what asked for it has ended`);
     }
-    const problem = findProblem(app, name, request.version);
+    const from = calls.active(parent)?.info.app ?? running.get(parent)?.info.app ?? "";
+    const named = parts.resolve({ app: request.app, function: name, version: request.version }, from);
+    const { app } = named;
+    const problem = findProblem(app, name, named.version);
     if (problem) throw new HobError("notFound", problem);
-    const { digest: version, snapshot } = registry.version(app, name, request.version)!;
+    const { digest: version, snapshot } = registry.version(app, name, named.version)!;
     const number = ++lastNumber;
     const startedAtMs = clock.now();
     const more = { parent, origin, detached, startedAtMs };

@@ -3,6 +3,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { HobError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { baseOf } from "../../proto/app-name.ts";
 import type { Load, LoadFinished } from "../../proto/gen/hob/v1/agents.ts";
 import type { Failure, Version } from "../../proto/gen/hob/v1/common.ts";
 import type { Call } from "../call.ts";
@@ -291,7 +292,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
   function secretChanged(app: string, name: string): number {
     let replaced = 0;
     for (const group of groups.all.values()) {
-      if (app !== "" && group.app !== app) continue;
+      if (app !== "" && baseOf(group.app) !== app) continue;
       if (!group.versions.some(({ spec }) => spec?.secrets.includes(name))) continue;
       if (group.newest) group.eager.add(group.newest);
       for (const container of nodes.containers()) {

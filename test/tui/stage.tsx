@@ -36,6 +36,7 @@ const workbench: Workbench = {
     play("cancel");
   },
   dialMap: (app) => Promise.reject(new HobError("unavailable", `${app}: there is no pool here`)),
+  settled: () => Promise.resolve(),
   pin(app, name, positional, keywords) {
     record("pin", app, name, positional, keywords);
     play("pin");

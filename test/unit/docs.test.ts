@@ -18,6 +18,7 @@ const documents = [
   "docs/cli.md",
   "docs/maps.md",
   "docs/images.md",
+  "docs/deploy.md",
   "docs/pool.md",
   "docs/security.md",
   "docs/scheduling.md",

@@ -85,7 +85,7 @@ export function createWorld(retries: number, fails: (index: number) => boolean, 
     };
     const clock = { now: () => performance.now() };
     const parts = { store: engine.store, turn, calls, registry, groups, clock, limits: withLimits(), log: silentLog };
-    return createMaps({ ...parts, announce() {} });
+    return createMaps({ ...parts, resolve: ({ app, version }) => ({ app, version }), announce() {} });
   }
 
   function settle(): void {

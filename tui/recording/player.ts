@@ -128,6 +128,7 @@ export function createPlayer({ header, events, speed, step, clockMs }: PlayerOpt
       value: (value) => (value.json.length > 0 ? Promise.resolve(value.json) : refuse()),
       cancel: refuse,
       dialMap: refuse,
+      settled: refuse,
       pin: refuse,
       unpin: refuse,
       pause: () => {}, // the screen pauses the replay instead

@@ -83,6 +83,7 @@ export interface OpenMap {
   id: string;
   /** one that control does not know is NOT_FOUND */
   resume: boolean;
+  /** as StartCall.app */
   app: string;
   function: string;
   /** "": the current one */

@@ -95,6 +95,7 @@ export interface Reloaded {
 export interface StartCall {
   /** chosen by the caller: 16 lower-case hex digits */
   id: string;
+  /** APP: as published last, or, of a deployed parent, its own deployment | APP@live: the live deployment, else as published | APP@3: that deployment | APP@DIGEST */
   app: string;
   function: string;
   /** digest; "" means the current one when the call is accepted */
