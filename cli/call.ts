@@ -4,12 +4,13 @@ import type { Command } from "commander";
 import { HobError } from "../base/errors.ts";
 import { checkArguments } from "../project/arguments.ts";
 import { openPoolCaller, type PoolCaller } from "../project/pool-caller.ts";
+import { isDeployment } from "../proto/app-name.ts";
 import type { FunctionSpec } from "../proto/gen/hob/v1/common.ts";
 import { buildId } from "./build.ts";
 import { runningControl } from "./control-address.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { oneArray, parseKeywords } from "./json-argument.ts";
-import { parseTarget, requireKnown } from "./names.ts";
+import { parseTarget, requireKnown, type Target } from "./names.ts";
 import { printOutcome } from "./outcome.ts";
 
 interface CallFlags {
@@ -52,9 +53,7 @@ export async function callNow(target: { app: string; function: string }, given: 
   const address = await runningControl(flags.control);
   const [{ openPoolClient }, { silentLog }] = await Promise.all([import("./pool-client.ts"), import("../base/log.ts")]);
   using pool = openPoolClient(address);
-  const spec = await specOf(pool, target);
-  checkArguments(spec, given.positional, given.keywords);
-  const reference = target.app.includes("@") || spec.app === target.app ? target.app : `${target.app}@live`;
+  const reference = isDeployment(target.app) ? target.app : await checkedReference(pool, target, given);
   using interrupt = interruptSignal();
   const lost = Promise.withResolvers<never>();
   lost.promise.catch(() => {}); // unless it is waited for
@@ -81,13 +80,23 @@ export async function callNow(target: { app: string; function: string }, given: 
   }
 }
 
+/** What is live goes before what was published last. */
+async function checkedReference(
+  pool: Parameters<typeof specOf>[0],
+  target: Target,
+  given: { positional: unknown[]; keywords: Record<string, unknown> },
+): Promise<string> {
+  const spec = await specOf(pool, target);
+  checkArguments(spec, given.positional, given.keywords);
+  return spec.app === target.app ? target.app : `${target.app}@live`;
+}
+
 async function specOf(
   pool: { functions(app: string): Promise<{ function: string; spec: FunctionSpec | undefined }[]> },
   target: { app: string; function: string },
 ): Promise<FunctionSpec> {
   const versions = await pool.functions("");
-  // What is live goes before what was published last; a deployment is an app called APP@3.
-  const live = target.app.includes("@") ? undefined : versions.find(({ spec }) => spec?.app.startsWith(`${target.app}@`))?.spec;
+  const live = versions.find(({ spec }) => spec?.app.startsWith(`${target.app}@`))?.spec; // listed as APP@3
   const app = live?.app ?? target.app;
   requireKnown(
     { ...target, app },
