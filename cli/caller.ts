@@ -2,6 +2,7 @@
 
 import { HobError } from "../base/errors.ts";
 import type { Diagnostic, FunctionView, Workbench, WorkbenchEvent } from "../project/events.ts";
+import { isDeployment } from "../proto/app-name.ts";
 import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
 import type { BuildLine, ImageBuild } from "../proto/gen/hob/v1/images.ts";
 import { buildPlace, imageLabel } from "../proto/image.ts";
@@ -159,7 +160,7 @@ export function startCaller(workbench: Workbench, write: (text: string) => void)
     settled: (app) => workbench.settled(app),
     async dialMap(app, name, map) {
       const { functions } = await project.promise;
-      if (!functions.some(({ spec }) => spec.app === app && spec.name === name)) {
+      if (!isDeployment(app) && !functions.some(({ spec }) => spec.app === app && spec.name === name)) {
         const names = functions.map(({ spec }) => (spec.app === app ? spec.name : `${spec.app}/${spec.name}`));
         throw unknownName(`function in ${app} called`, name, names);
       }

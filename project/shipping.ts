@@ -1,6 +1,7 @@
 // ③ What control has of the project: which versions were published, which of them serve, and what is under way.
 
 import type { Clock } from "../base/clock.ts";
+import { isDeployment } from "../proto/app-name.ts";
 import type { AppState } from "../proto/gen/hob/v1/calls.ts";
 import { type Failure, FunctionSpec, type Version } from "../proto/gen/hob/v1/common.ts";
 import type { Reloaded, StartCall } from "../proto/gen/hob/v1/registry.ts";
@@ -208,7 +209,7 @@ export function createShipping(options: ShippingOptions): Shipping {
   return {
     published,
     serving: (key) => serving.get(key),
-    isSettled: (app) => settledApps.has(app),
+    isSettled: (app) => settledApps.has(app) || (isDeployment(app) && settledApps.size > 0),
     ship,
     hold(contents) {
       for (const [digest, data] of contents) held.set(digest, data);

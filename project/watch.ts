@@ -22,6 +22,8 @@ export interface ProjectChange {
   noticedAtMs: number;
 }
 
+export const pathsOf = (change: ProjectChange): string[] => [...change.changed.map((file) => file.entry.path), ...change.removed];
+
 export interface ProjectListener {
   /** Something is being saved: what came of it follows once it has been read. */
   stirred(): void;

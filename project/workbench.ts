@@ -6,6 +6,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
+import { isDeployment } from "../proto/app-name.ts";
 import { type AppState, CallInfo, type SessionEvent } from "../proto/gen/hob/v1/calls.ts";
 import { Failure } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
@@ -21,7 +22,7 @@ import { describedReceipt, failed, loaded, ran, shipped } from "./receipt.ts";
 import { type LinkState, openSession } from "./session.ts";
 import { createShipping } from "./shipping.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { type ProjectChange, watchProject } from "./watch.ts";
+import { type ProjectChange, pathsOf, watchProject } from "./watch.ts";
 
 export interface WorkbenchOptions {
   root: string;
@@ -345,7 +346,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   return {
     events,
     call(app, name, positional, keywords, origin) {
-      checkArguments(functionNamed(app, name).spec, positional, keywords);
+      if (!isDeployment(app)) checkArguments(functionNamed(app, name).spec, positional, keywords);
       const given = encodeArguments(positional, keywords);
       checkSize(name, given);
       const call = { id: newCallId(), app, function: name, version: "", arguments: given, parent: "", origin };
@@ -396,5 +397,3 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     },
   };
 }
-
-const pathsOf = (change: ProjectChange): string[] => [...change.changed.map((file) => file.entry.path), ...change.removed];

@@ -54,11 +54,3 @@ export class App {
     return { name: this.name, functions: this.functions.map((made) => made.describe()) };
   }
 }
-
-/** A function that some other program deployed. */
-export function functionFromName<A extends unknown[] = unknown[], R = unknown>(
-  app: string,
-  name: string,
-): RemoteFunction<A, Promise<R>> {
-  return makeFunction<A, Promise<R>>(app, makeSpec(name, {}), undefined);
-}

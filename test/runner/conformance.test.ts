@@ -174,7 +174,7 @@ const cases: Case[] = [
         );
       };
       expect((await harness.call(snapshot, "ask", ["tea"], { id: "asks" })).value).toBe("tea gave tea");
-      expect(harness.childCalls.at(-1)).toMatchObject({ parent: "asks", app: "elsewhere", function: "far" });
+      expect(harness.childCalls.at(-1)).toMatchObject({ parent: "asks", app: "elsewhere@live", function: "far" });
       expect(harness.childCalls.at(-1)?.id).toMatch(/^[0-9a-f]{16}$/);
       const refused = await harness.call(snapshot, "ask", ["bad"]);
       expect(refused.failure).toMatchObject({ kind: "exception", type: expect.stringContaining("RemoteError") });

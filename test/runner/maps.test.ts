@@ -249,7 +249,13 @@ describe.each(languages)("maps in the %s runner", (language) => {
     const all = [...Array(1000).keys()];
     expect((await harness.call(snapshot, "ask_all", [1000], { id: "asks" })).value).toEqual(all);
     expect(pool.most).toBeLessThanOrEqual(64);
-    expect(pool.opened[0]).toMatchObject({ parent: "asks", app: "elsewhere", function: "far", ordered: true, spawned: false });
+    expect(pool.opened[0]).toMatchObject({
+      parent: "asks",
+      app: "elsewhere@live",
+      function: "far",
+      ordered: true,
+      spawned: false,
+    });
     expect((await harness.call(snapshot, "ask_all", [0])).value).toEqual([]);
     const some = all.slice(0, 300).map((number) => (number === 7 ? "too slow" : number));
     expect((await harness.call(snapshot, "ask_each", ["ordered"])).value).toEqual(some);

@@ -132,6 +132,13 @@ model = Model()`;
       /^RuntimeError: f: a remote call needs hob; run this program with `hob run/,
     );
     expect(evaluate("far = hob.Function.from_name('other', 'far')", "far(1)")).toMatch(/its code is not here; call far.remote/);
+    const versions = "[None, 3, 'd2f06a']";
+    expect(evaluate("", `[hob.Function.from_name('other', 'far', version).app for version in ${versions}]`)).toEqual([
+      ...["other@live", "other@3", "other@d2f06a"],
+    ]);
+    expect(evaluate("", "hob.Function.from_name('other', 'far', version='new')")).toMatch(
+      /version='new' is no version; write a deployment/,
+    );
   });
 
   it.each([

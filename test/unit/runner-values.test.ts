@@ -117,5 +117,11 @@ describe("app.function", () => {
     expect([add(1, 2), add.local(3, 4), add.name, add.length]).toEqual([3, 7, "add", 2]);
     expect(() => add.spawn(1, 2)).toThrow("add: a remote call needs hob; run it with `hob run FILE::add`");
     expect(() => functionFromName("other", "far").local()).toThrow(/its code is not here/);
+    const named = [undefined, 3, "d2f06a"].map((version) => functionFromName("other", "far", version ? { version } : {}).app);
+    expect(named).toEqual(["other@live", "other@3", "other@d2f06a"]);
+    expect(() => functionFromName("other", "far", { version: "new" })).toThrow(
+      "version new is no version; write a deployment's number",
+    );
+    expect(() => functionFromName("other@3", "far")).toThrow("an app's name has no @");
   });
 });

@@ -68,9 +68,12 @@ class Function(Generic[P, R]):
             functools.update_wrapper(self, function)
 
     @staticmethod
-    def from_name(app: str, name: str) -> Function[..., Any]:
-        """A function that some other program deployed."""
-        return Function(app, {"name": name}, None)
+    def from_name(app: str, name: str, version: int | str | None = None) -> Function[..., Any]:
+        """
+        A function that was deployed: what is live when it is called (before the app's first deployment, what was published last); with a
+        number that deployment's; with a digest, of which six digits do, that version. `hob stubs APP` writes a module with the types.
+        """
+        return Function(_reference(app, version), {"name": name}, None)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.local(*args, **kwargs)
@@ -119,6 +122,19 @@ class Function(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<hob function {self.app}/{self.name}>"
+
+
+def _reference(app: str, version: int | str | None) -> str:
+    """As StartCall.app has it."""
+    if "@" in app:
+        raise ValueError(f"Function.from_name({app!r}): an app's name has no @; write from_name({app.partition('@')[0]!r}, …, version=3)")
+    if version is None:
+        return f"{app}@live"
+    digits = isinstance(version, str) and len(version) >= 6 and all(digit in "0123456789abcdef" for digit in version)
+    number = isinstance(version, int) and not isinstance(version, bool) and 0 < version < 100_000
+    if not digits and not number:
+        raise ValueError(f'version={version!r} is no version; write a deployment\'s number (version=3) or a digest (version="d2f06a")')
+    return f"{app}@{version}"
 
 
 def _outcome(channel: channels.Channel, call: str) -> Any:
