@@ -1,7 +1,6 @@
 // ⑧ What commands ask of control about deployments.
 
 import { hostname, userInfo } from "node:os";
-import { Metadata, type ServiceError } from "@grpc/grpc-js";
 import { HobError } from "../base/errors.ts";
 import {
   type AppInfo,
@@ -16,6 +15,7 @@ import {
 } from "../proto/gen/hob/v1/deployments.ts";
 import { fromServiceError } from "../proto/status.ts";
 import { channelOptionsOf, clientCredentials } from "../proto/transport.ts";
+import { answered, soon } from "./answered.ts";
 
 interface Deployed {
   deployment: Deployment;
@@ -33,7 +33,6 @@ export interface DeploymentsPool extends Disposable {
 
 export function openDeploymentsPool(address: string): DeploymentsPool {
   const client = new DeploymentsClient(address, clientCredentials(address), channelOptionsOf(address));
-  const deadline = (): { deadline: number } => ({ deadline: Date.now() + 10_000 });
 
   async function deploy(
     request: Partial<DeployRequest>,
@@ -60,17 +59,9 @@ export function openDeploymentsPool(address: string): DeploymentsPool {
 
   return {
     deploy,
-    apps: async () => (await answered<ListAppsResponse>((done) => client.listApps({}, new Metadata(), deadline(), done))).apps,
-    history: async (app) =>
-      (await answered<HistoryResponse>((done) => client.history({ app }, new Metadata(), deadline(), done))).deployments,
-    retire: async (app) =>
-      (await answered<RetireResponse>((done) => client.retire({ app }, new Metadata(), deadline(), done))).number,
+    apps: async () => (await answered<ListAppsResponse>((done) => client.listApps({}, ...soon(), done))).apps,
+    history: async (app) => (await answered<HistoryResponse>((done) => client.history({ app }, ...soon(), done))).deployments,
+    retire: async (app) => (await answered<RetireResponse>((done) => client.retire({ app }, ...soon(), done))).number,
     [Symbol.dispose]: () => client.close(),
   };
-}
-
-function answered<Answer>(send: (done: (error: ServiceError | null, answer: Answer) => void) => unknown): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    send((error, answer) => (error ? reject(fromServiceError(error)) : resolve(answer)));
-  });
 }

@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   deploy: async () => (await import("./deploy.ts")).addDeploy,
   rollback: async () => (await import("./deploy.ts")).addRollback,
   apps: async () => (await import("./apps.ts")).addApps,
+  schedules: async () => (await import("./schedules.ts")).addSchedules,
   stubs: async () => (await import("./stubs.ts")).addStubs,
   ps: async () => (await import("./ps.ts")).addPs,
   call: async () => (await import("./call.ts")).addCall,

@@ -13,6 +13,7 @@ import { FleetService, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet
 import { type ImagesServer, ImagesService } from "../proto/gen/hob/v1/images.ts";
 import { type MembersServer, MembersService } from "../proto/gen/hob/v1/members.ts";
 import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
+import { type SchedulesServer, SchedulesService } from "../proto/gen/hob/v1/schedules.ts";
 import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
 import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
 import { hostImageRef, imageKey } from "../proto/image.ts";
@@ -47,6 +48,8 @@ import { createPublishes } from "./publishes.ts";
 import { createRegistry, type Registry } from "./registry.ts";
 import { createGroups } from "./scheduler/groups.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
+import { createSchedules, type Schedules } from "./schedules/schedules.ts";
+import { createSchedulesService } from "./schedules/service.ts";
 import { createSecrets, type Secrets } from "./secrets.ts";
 import { listen } from "./server.ts";
 import { createSessions, type Sessions } from "./sessions.ts";
@@ -94,6 +97,8 @@ interface Plane {
   kept: Kept;
   shells: Shells;
   deployments: DeploymentsServer;
+  schedules: Schedules;
+  schedulesService: SchedulesServer;
   images: ImagesServer;
   content: ContentParts;
   values: Values;
@@ -184,8 +189,9 @@ function wire(
   const deployments = createDeployments({
     ...{ records: deployed, registry, publishes, turn, now: clock.now },
     imageDigest: (key) => images.image(key)?.digest ?? "",
-    switched() {},
+    switched: (app) => schedules.changed(app),
   });
+  const schedules = createSchedules({ records: engine.records, deployments: deployed, registry, calls, turn, clock });
   const secrets = createSecrets({
     ...{ records: engine.records, state: options.state, now: clock.now, recorded: turn.toClient },
     changed: (app, name) => scheduler.secretChanged(app, name),
@@ -264,6 +270,8 @@ function wire(
     registry,
     secrets,
     shells,
+    schedules,
+    schedulesService: createSchedulesService(schedules, turn),
     deployments: createDeploymentsService({ deployments, records: deployed, registry, clients, turn }),
     kept,
     images: service,
@@ -312,6 +320,7 @@ function servicesOf(plane: Plane, engine: Engine): Parameters<typeof listen>[1] 
     [ContentService, createContent(plane.content)],
     [FleetService, plane.fleet.service],
     [DeploymentsService, plane.deployments],
+    [SchedulesService, plane.schedulesService],
     [SecretsService, plane.secrets.service],
     [AgentsService, { link: plane.agents.serve }],
     [ShellsService, plane.shells.service],
@@ -340,6 +349,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   stack.use(plane.fleet);
   stack.use(plane.calls);
   stack.use(plane.kept);
+  stack.use(plane.schedules);
   stack.use(plane.maps);
   turn.settle();
   stack.use(startHousekeeping({ ...options, engine, values: plane.values }));

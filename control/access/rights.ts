@@ -8,6 +8,7 @@ import type { FleetService } from "../../proto/gen/hob/v1/fleet.ts";
 import type { ImagesService } from "../../proto/gen/hob/v1/images.ts";
 import type { MembersService, TokenInfo } from "../../proto/gen/hob/v1/members.ts";
 import type { RegistryService } from "../../proto/gen/hob/v1/registry.ts";
+import type { SchedulesService } from "../../proto/gen/hob/v1/schedules.ts";
 import type { SecretsService } from "../../proto/gen/hob/v1/secrets.ts";
 import type { ShellsService } from "../../proto/gen/hob/v1/shell.ts";
 import type { Scope } from "./tokens.ts";
@@ -27,6 +28,7 @@ type Path =
   | PathsOf<typeof ContentService>
   | PathsOf<typeof DeploymentsService>
   | PathsOf<typeof FleetService>
+  | PathsOf<typeof SchedulesService>
   | PathsOf<typeof SecretsService>
   | PathsOf<typeof AgentsService>
   | PathsOf<typeof ShellsService>
@@ -76,6 +78,9 @@ export const rights: Record<Path, Right> = {
   "/hob.v1.Deployments/ListApps": reading,
   "/hob.v1.Deployments/History": reading,
   "/hob.v1.Deployments/Retire": client,
+  "/hob.v1.Schedules/ListSchedules": reading,
+  "/hob.v1.Schedules/RunSchedule": client,
+  "/hob.v1.Schedules/PauseSchedule": client,
   "/hob.v1.Secrets/SetSecret": client,
   "/hob.v1.Secrets/ListSecrets": reading,
   "/hob.v1.Secrets/RemoveSecret": client,

@@ -2,6 +2,7 @@
 
 import type { FunctionSpec, PatchedUnit } from "../../proto/gen/hob/v1/common.ts";
 import { hostImageRef, imageKey } from "../../proto/image.ts";
+import { scheduleText } from "../../proto/schedule.ts";
 import type { Tier } from "../events.ts";
 import { imageReason } from "./image.ts";
 import { type LoadedCode, type PatchPlan, patchBetween, type Unit } from "./patches.ts";
@@ -125,6 +126,7 @@ const specFields: readonly { name: string; tier: Tier; value(spec: FunctionSpec)
     tier: "patch",
     value: ({ retries, backoff }) => (backoff ? `${retries} ${Object.values(backoff)}` : retries),
   },
+  { name: "schedule", tier: "patch", value: ({ schedule }) => (schedule ? `${scheduleText(schedule)} ${schedule.missed}` : "") },
   { name: "min_containers", tier: "patch", value: (spec) => spec.minContainers },
   { name: "max_containers", tier: "patch", value: (spec) => spec.maxContainers },
   { name: "module", tier: "fork", value: (spec) => `${spec.module} ${spec.qualname}` },

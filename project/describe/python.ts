@@ -13,6 +13,7 @@ import { dataDigest, type Snapshot } from "../snapshot.ts";
 import { type DescribedFunction, specText } from "./changes.ts";
 import { type EvaluatedImage, imageOf } from "./image.ts";
 import type { LoadedCode, ModuleTexts, Unit } from "./patches.ts";
+import { checkSchedule, type EvaluatedSchedule, scheduleOf } from "./schedule.ts";
 
 export interface SourceChanges {
   changed: { path: string; source: string }[];
@@ -83,6 +84,7 @@ export interface EvaluatedSpec {
   idle_timeout_ms?: number | null;
   network?: string | null;
   secrets?: string[] | null;
+  schedule?: EvaluatedSchedule | null;
 }
 
 interface Answer {
@@ -280,7 +282,9 @@ export function toFunctionSpec(spec: EvaluatedSpec, declared: Partial<FunctionSp
     idleTimeoutMs: spec.idle_timeout_ms ?? 0,
     network: spec.network ?? "internet",
     secrets: spec.secrets ?? [],
+    ...(spec.schedule ? { schedule: scheduleOf(spec.schedule) } : {}),
   });
+  checkSchedule(made);
   return { ...made, image }; // not a copy of it
 }
 

@@ -8,6 +8,7 @@ export type { Call, RemoteFunction } from "./function.ts";
 export { Image } from "./image.ts";
 export type { MapCall, MapOptions } from "./map.ts";
 export type { Retries } from "./retries.ts";
+export { Cron, type Missed, Period, type PeriodOptions } from "./schedule.ts";
 export type { FunctionOptions, FunctionSpec } from "./spec.ts";
 
 /** Apps whose functions have types: `hob stubs APP` writes what adds to it. */

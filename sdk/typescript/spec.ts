@@ -2,6 +2,7 @@
 
 import { Image, type ImageDefinition } from "./image.ts";
 import { type BackoffSpec, type Retries, retryPolicy } from "./retries.ts";
+import type { Cron, Period, ScheduleDefinition } from "./schedule.ts";
 
 export interface FunctionOptions {
   /** The name under which it is called; by default that of the constant it is assigned to. */
@@ -28,6 +29,8 @@ export interface FunctionOptions {
   network?: "internet" | "none";
   /** Names, found in the environment. */
   secrets?: readonly string[];
+  /** When the live deployment calls it by itself: `new Cron("0 3 * * *")`, `new Period({ minutes: 5 })`. */
+  schedule?: Cron | Period;
 }
 
 /** Names as in the Python SDK and on the wire. */
@@ -47,6 +50,7 @@ export interface FunctionSpec {
   idle_timeout_ms: number;
   network: string;
   secrets: string[];
+  schedule: ScheduleDefinition | null;
 }
 
 const known: Record<keyof FunctionOptions, true> = {
@@ -64,6 +68,7 @@ const known: Record<keyof FunctionOptions, true> = {
   idleTimeout: true,
   network: true,
   secrets: true,
+  schedule: true,
 };
 
 /** Throws TypeError or RangeError, with one sentence that quotes the option as it was written. */
@@ -82,6 +87,8 @@ export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
     throw new TypeError(`network "${network}" is not a network; there are "internet" and "none"`);
   if (!Array.isArray(secrets) || !secrets.every((secret) => typeof secret === "string" && secretName.test(secret)))
     throw new TypeError(`secrets is not a list of names; write for example ["API_KEY"]`);
+  if (options.schedule !== undefined && typeof options.schedule?.definition?.period_ms !== "number")
+    throw new TypeError('schedule is no schedule; write for example new Cron("0 3 * * *") or new Period({ minutes: 5 })');
   const least = count("minContainers", minContainers);
   const most = count("maxContainers", maxContainers);
   if (most > 0 && least > most)
@@ -104,6 +111,7 @@ export function makeSpec(name: string, options: FunctionOptions): FunctionSpec {
     idle_timeout_ms: Math.round(number("idleTimeout", options.idleTimeout, "seconds", 300) * 1000),
     network,
     secrets: [...new Set(secrets)].sort(),
+    schedule: options.schedule?.definition ?? null,
   };
 }
 

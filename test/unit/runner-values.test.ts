@@ -78,6 +78,7 @@ describe("app.function", () => {
       idle_timeout_ms: 0,
       network: "internet",
       secrets: [],
+      schedule: null,
     });
     expect(app.describe().functions.map((spec) => spec.name)).toContain("made");
   });

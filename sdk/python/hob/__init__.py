@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .image import Image
     from .maps import MapCall
     from .retries import Retries
+    from .schedule import Cron, Period
 
 __all__ = [
     "App",
@@ -18,10 +19,12 @@ __all__ = [
     "Call",
     "CallCancelled",
     "CallTimeout",
+    "Cron",
     "Function",
     "Image",
     "MapCall",
     "OutOfMemory",
+    "Period",
     "ProcessEnded",
     "RemoteError",
     "Retries",
@@ -33,9 +36,11 @@ __all__ = [
 _homes = {
     "App": "app",
     "Call": "function",
+    "Cron": "schedule",
     "Function": "function",
     "Image": "image",
     "MapCall": "maps",
+    "Period": "schedule",
     "Retries": "retries",
     "enter": "classes",
     "exit": "classes",

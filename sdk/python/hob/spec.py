@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from .image import Image
 from .retries import Retries, policy
+from .schedule import Cron, Period
 
 _size = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B|B)\s*", re.IGNORECASE)
 _factors = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
@@ -34,6 +35,7 @@ class Options(TypedDict, total=False):
     idle_timeout: float | None  # a container with nothing to do for so long ends
     network: str  # "internet" or "none"
     secrets: Sequence[str]  # names, found in the environment
+    schedule: Cron | Period | None  # when the live deployment calls it by itself
 
 
 def make_spec(name: str, options: Options) -> dict[str, Any]:
@@ -51,6 +53,9 @@ def make_spec(name: str, options: Options) -> dict[str, Any]:
         raise ValueError(f'network={network!r} is not a network; there are "internet" and "none"')
     if isinstance(secrets, str) or not all(isinstance(secret, str) and _secret.fullmatch(secret) for secret in secrets):
         raise TypeError(f'secrets={secrets!r} is not a list of names; write for example ["API_KEY"]')
+    schedule = options.get("schedule")
+    if schedule is not None and not isinstance(schedule, (Cron, Period)):
+        raise TypeError(f'schedule={schedule!r} is no schedule; write hob.Cron("0 3 * * *") or hob.Period(minutes=5)')
     least, most = _count("min_containers", options.get("min_containers", 0)), _count("max_containers", options.get("max_containers") or 0)
     if most and least > most:
         raise ValueError(f"min_containers={least} is more than max_containers={most}; lower the one or raise the other")
@@ -74,6 +79,7 @@ def make_spec(name: str, options: Options) -> dict[str, Any]:
         "idle_timeout_ms": round(_number("idle_timeout", options.get("idle_timeout"), "seconds", 300) * 1000),
         "network": network,
         "secrets": sorted(set(secrets)),
+        "schedule": schedule.definition if schedule else None,
     }
 
 

@@ -95,7 +95,23 @@ export interface FunctionSpec {
   /** the class of which this is a method; "" for a plain function */
   className: string;
   /** what a retry waits; without it none waits */
-  backoff: Backoff | undefined;
+  backoff:
+    | Backoff
+    | undefined;
+  /** when the live deployment calls it by itself, if ever */
+  schedule: Schedule | undefined;
+}
+
+/** One of cron and period_ms. */
+export interface Schedule {
+  /** five fields, or six with seconds first */
+  cron: string;
+  /** of the fields: a name of the IANA database; "" is UTC */
+  timeZone: string;
+  /** counted from the deployment that first had it */
+  periodMs: number;
+  /** what becomes of firings that nobody could make: "skip" | "once" | "all"; "" is "skip" */
+  missed: string;
 }
 
 /** The first retry waits `delay_ms`, each further one `factor` times as long as the one before, none longer than `max_delay_ms`. */
@@ -634,6 +650,7 @@ function createBaseFunctionSpec(): FunctionSpec {
     secrets: [],
     className: "",
     backoff: undefined,
+    schedule: undefined,
   };
 }
 
@@ -710,6 +727,9 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
     }
     if (message.backoff !== undefined) {
       Backoff.encode(message.backoff, writer.uint32(194).fork()).join();
+    }
+    if (message.schedule !== undefined) {
+      Schedule.encode(message.schedule, writer.uint32(202).fork()).join();
     }
     return writer;
   },
@@ -919,6 +939,14 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
             message.backoff = Backoff.decode(reader, reader.uint32());
             continue;
           }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.schedule = Schedule.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -964,6 +992,100 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
     message.backoff = (object.backoff !== undefined && object.backoff !== null)
       ? Backoff.fromPartial(object.backoff)
       : undefined;
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? Schedule.fromPartial(object.schedule)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSchedule(): Schedule {
+  return { cron: "", timeZone: "", periodMs: 0, missed: "" };
+}
+
+export const Schedule: MessageFns<Schedule> = {
+  encode(message: Schedule, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cron !== "") {
+      writer.uint32(10).string(message.cron);
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(18).string(message.timeZone);
+    }
+    if (message.periodMs !== 0) {
+      writer.uint32(24).uint64(message.periodMs);
+    }
+    if (message.missed !== "") {
+      writer.uint32(34).string(message.missed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Schedule {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSchedule();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cron = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.periodMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.missed = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Schedule>): Schedule {
+    return Schedule.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Schedule>): Schedule {
+    const message = createBaseSchedule();
+    message.cron = object.cron ?? "";
+    message.timeZone = object.timeZone ?? "";
+    message.periodMs = object.periodMs ?? 0;
+    message.missed = object.missed ?? "";
     return message;
   },
 };

@@ -105,7 +105,7 @@ export interface StartCall {
     | undefined;
   /** id of the calling call, "" from outside */
   parent: string;
-  /** "key" | "save" | "cli" | "function" | "map" | "spawn": what was spawned outlives its caller */
+  /** "key" | "save" | "cli" | "function" | "map" | "schedule" | "spawn": what was spawned outlives its caller */
   origin: string;
 }
 
