@@ -1,6 +1,7 @@
 // ④ Whether a call names a function that exists and arguments that fit it, before anything is placed. Pure.
 
 import type { Arguments, FunctionSpec } from "../proto/gen/hob/v1/common.ts";
+import type { Registry } from "./registry.ts";
 
 const checkedBytes = 64 << 10; // larger arguments are left to the runner: parsing them here would hold up others
 
@@ -78,4 +79,15 @@ function fitPython(spec: FunctionSpec, count: number, named: string[]): string |
       !hasDefault && kind !== "variadic" && kind !== "keywords" && !filled.has(parameter),
   );
   return lacking.length > 0 ? `${signature} needs ${lacking.map((parameter) => `"${parameter.name}"`).join(" and ")}` : undefined;
+}
+
+/** Why there is no such version: what is not known, and what is near it. */
+export function missingSentence(
+  registry: Pick<Registry, "apps" | "current">,
+  { app, function: name, version }: { app: string; function: string; version: string },
+): string {
+  const functions = registry.current(app).map((current) => current.function);
+  if (functions.length === 0) return unknownSentence("app", app, registry.apps(), "");
+  if (!functions.includes(name)) return unknownSentence("function", name, functions, ` in the app "${app}"`);
+  return `${name} has no version ${version.slice(0, 12)} any more: call the current one`;
 }

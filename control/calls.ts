@@ -6,7 +6,7 @@ import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
 import { Failure, Value } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { createAdmission } from "./admission.ts";
-import { argumentsProblem, unknownSentence } from "./arguments.ts";
+import { argumentsProblem, missingSentence } from "./arguments.ts";
 import { type Call, endAttempt, laneOf, lanes, newCall, outlives, toCall } from "./call.ts";
 import { afterEvent, afterFailure, type CallEvent, type CallState, isFinished } from "./call-states.ts";
 import { type Resolve, resolveOrTell } from "./deployments/resolve.ts";
@@ -110,10 +110,7 @@ export function createCalls(parts: CallsParts): Calls {
       const gone = parts.values.problem(call.id, call.info.arguments?.large, `${name}: what it is given`);
       return gone ?? argumentsProblem(call.version.spec!, call.info.arguments);
     }
-    const functions = registry.current(app).map((current) => current.function);
-    if (functions.length === 0) return unknownSentence("app", app, registry.apps(), "");
-    if (!functions.includes(name)) return unknownSentence("function", name, functions, ` in the app "${app}"`);
-    return `${name} has no version ${version.slice(0, 12)} any more: call the current one`;
+    return missingSentence(registry, { app, function: name, version });
   }
 
   function enqueue(call: Call, lane: number): void {

@@ -5,7 +5,7 @@ import { HobError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { Failure } from "../../proto/gen/hob/v1/common.ts";
 import { MapInfo, type OpenMap } from "../../proto/gen/hob/v1/maps.ts";
-import { unknownSentence } from "../arguments.ts";
+import { missingSentence } from "../arguments.ts";
 import type { Calls } from "../calls.ts";
 import type { Resolve } from "../deployments/resolve.ts";
 import type { MapStore } from "../engine/engine.ts";
@@ -113,14 +113,6 @@ export function createMaps(parts: MapsParts): Maps {
     return map;
   }
 
-  function findProblem(app: string, name: string, version: string): string | undefined {
-    if (registry.version(app, name, version)) return undefined;
-    const functions = registry.current(app).map((current) => current.function);
-    if (functions.length === 0) return unknownSentence("app", app, registry.apps(), "");
-    if (!functions.includes(name)) return unknownSentence("function", name, functions, ` in the app "${app}"`);
-    return `${name} has no version ${version.slice(0, 12)} any more: call the current one`;
-  }
-
   function open(request: OpenMap): RunningMap {
     const { id, function: name, parent, origin, detached } = request;
     if (turn.stuck) throw new HobError("unavailable", `${name} was not mapped: ${turn.stuck.sentence}`);
@@ -131,9 +123,9 @@ export function createMaps(parts: MapsParts): Maps {
     const from = calls.active(parent)?.info.app ?? running.get(parent)?.info.app ?? "";
     const named = parts.resolve({ app: request.app, function: name, version: request.version }, from);
     const { app } = named;
-    const problem = findProblem(app, name, named.version);
-    if (problem) throw new HobError("notFound", problem);
-    const { digest: version, snapshot } = registry.version(app, name, named.version)!;
+    const called = registry.version(app, name, named.version);
+    if (!called) throw new HobError("notFound", missingSentence(registry, { ...named, function: name }));
+    const { digest: version, snapshot } = called;
     const number = ++lastNumber;
     const startedAtMs = clock.now();
     const more = { parent, origin, detached, startedAtMs };
