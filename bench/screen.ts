@@ -180,8 +180,10 @@ async function soak(): Promise<{ growth: number; endMb: number }> {
       ...{ columns, rows, environment: { HOB_NO_SETUP: "1" } },
     });
     await shown.waitFor("the first frame", (text) => text.includes("1 Functions"));
+    // The launcher's only child.
+    const screen = Number(readFileSync(`/proc/${shown.pty.pid}/task/${shown.pty.pid}/children`, "utf8"));
     const samples: number[] = [];
-    const sampler = setInterval(() => samples.push(residentMb(shown.pty.pid)), 250);
+    const sampler = setInterval(() => samples.push(residentMb(screen)), 250);
     await shown.waitFor("the end", (text) => text.includes("end of the recording"), (hourMs / hourSpeed) * 3);
     clearInterval(sampler);
     shown.press("q");

@@ -15,6 +15,8 @@ export interface Screen extends AsyncDisposable {
   resize(columns: number, rows: number): Promise<void>;
   /** True while the program shows the alternate screen. */
   alternate(): boolean;
+  /** What the program has set the terminal to. */
+  modes(): { cursor: boolean; focusReports: boolean };
   readonly ended: Promise<{ exitCode: number; signal: number | undefined }>;
 }
 
@@ -66,6 +68,16 @@ export function openScreen(file: string, argv: string[], options: ScreenOptions)
     );
   }
   const text = () => lines().join("\n");
+  let cursor = true;
+  for (const [final, shown] of [
+    ["h", true],
+    ["l", false],
+  ] as const) {
+    terminal.parser.registerCsiHandler({ prefix: "?", final }, ([mode]) => {
+      if (mode === 25) cursor = shown;
+      return false;
+    });
+  }
 
   function waitFor(what: string, accept: (text: string) => boolean, limitMs = 60_000): Promise<string> {
     return new Promise((resolve, reject) => {
@@ -100,6 +112,7 @@ export function openScreen(file: string, argv: string[], options: ScreenOptions)
       return Promise.resolve();
     },
     alternate: () => terminal.buffer.active.type === "alternate",
+    modes: () => ({ cursor, focusReports: terminal.modes.sendFocusMode }),
     ended,
     async [Symbol.asyncDispose]() {
       if (!over) pty.kill("SIGTERM");

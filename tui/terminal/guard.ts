@@ -6,8 +6,10 @@ import { stateFolder } from "../../base/paths.ts";
 
 const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-// Bracketed paste off, attributes off, alternate screen left, cursor shown: harmless when it was already so.
-const restore = "\x1b[?2004l\x1b[0m\x1b[?1049l\x1b[?25h";
+// Reports of the focus and bracketed paste off, attributes off, alternate screen left, cursor shown: harmless when it was already so.
+const restore = "\x1b[?1004l\x1b[?2004l\x1b[0m\x1b[?1049l\x1b[?25h";
+
+const parentEveryMs = 500;
 
 export interface Ending {
   readonly code: number;
@@ -27,6 +29,13 @@ export function guardTerminal(onEnd: (ending: Ending) => void): Disposable {
   for (const [signal, code] of Object.entries(signals)) {
     listen(signal, () => onEnd({ code, sentence: `hob was ended by ${signal}` }));
   }
+  // The launcher (bin/hob) restores what this process no longer can; who kills the launcher leaves the screen to a shell that reads beside it.
+  const launcher = process.ppid;
+  const looking = setInterval(() => {
+    if (process.ppid !== launcher) onEnd({ code: 129, sentence: "hob's launcher was killed" });
+  }, parentEveryMs);
+  looking.unref();
+  stack.defer(() => clearInterval(looking));
   listen("uncaughtException", (error) => onEnd(crashed(error)));
   listen("unhandledRejection", (error) => onEnd(crashed(error)));
   listen("exit", () => restoreTerminal());
@@ -63,9 +72,10 @@ function note(error: unknown): string {
 /** Past Ink, for the case that Ink is what failed. */
 export function restoreTerminal(): void {
   try {
-    if (process.stdin.isTTY) process.stdin.setRawMode(false);
     if (process.stdout.isTTY) writeSync(1, restore);
+    // Last: where the shell has taken the terminal back, it has set its own modes, and the kernel lets no other do so.
+    if (process.stdin.isTTY) process.stdin.setRawMode(false);
   } catch {
-    // The terminal itself is gone: there is nothing left to restore.
+    // The terminal itself is gone, or somebody else's: there is nothing left to restore.
   }
 }

@@ -65,10 +65,10 @@ export async function page(text: string, name: string, env: NodeJS.ProcessEnv): 
   }
 }
 
-/** Stops this process as ctrl-z stops others; resolves when the shell lets it go on. */
+/** Stops this process and its launcher, the whole of the shell's job, as ctrl-z stops others; resolves when the shell lets it go on. */
 export function stopUntilContinued(): Promise<void> {
   return new Promise((resolve) => {
     process.once("SIGCONT", () => resolve());
-    process.kill(process.pid, "SIGSTOP");
+    process.kill(0, "SIGSTOP");
   });
 }
