@@ -16,6 +16,8 @@ export interface Config {
   readonly accent: (typeof accents)[number];
   /** How long the screen may lag behind, in milliseconds. */
   readonly rates: { readonly outputMs: number; readonly chartsMs: number };
+  /** A run that took so long is notified of when the terminal has not the focus, in milliseconds. */
+  readonly notifyAfterMs: number;
   /** Keys of actions that are not the usual ones. */
   readonly keys: Readonly<Record<string, readonly string[]>>;
 }
@@ -26,6 +28,7 @@ export const defaultConfig: Config = {
   glyphs: "auto",
   accent: "cyan",
   rates: { outputMs: 100, chartsMs: 250 },
+  notifyAfterMs: 10_000,
   keys: {},
 };
 
@@ -56,6 +59,7 @@ function fieldsOf(table: readonly KeyBinding[]): Fields {
     glyphs: oneOf(glyphModes),
     accent: oneOf(accents),
     rates: { outputMs: between(16, 5_000), chartsMs: between(50, 10_000) },
+    notifyAfterMs: between(0, 86_400_000),
     keys: Object.fromEntries(table.map((binding) => [settingName(binding), isKeys])),
   };
 }
@@ -142,6 +146,13 @@ export function configSchema(): object {
         outputMs: { type: "number", minimum: 16, maximum: 5_000, default: defaultConfig.rates.outputMs },
         chartsMs: { type: "number", minimum: 50, maximum: 10_000, default: defaultConfig.rates.chartsMs },
       },
+    },
+    notifyAfterMs: {
+      type: "number",
+      minimum: 0,
+      maximum: 86_400_000,
+      default: defaultConfig.notifyAfterMs,
+      description: "A run that took so long is notified of (OSC 9 or 777) when it ends while the terminal has not the focus",
     },
     keys: {
       type: "object",

@@ -6,6 +6,7 @@ import { systemClock } from "../base/clock.ts";
 import { exitCode, HobError, sentenceOf } from "../base/errors.ts";
 import type { Workbench } from "../project/events.ts";
 import { type Config, defaultConfig } from "./config.ts";
+import { titleOf } from "./model/attention.ts";
 import type { ReplayState } from "./model/replay.ts";
 import { initialState, type State } from "./model/state.ts";
 import type { Player } from "./recording/player.ts";
@@ -15,6 +16,7 @@ import { choosePalette } from "./screen/palette.ts";
 import type { LendTerminal, ScreenProps } from "./screen/screen.tsx";
 import type { Widgets } from "./screen/section.ts";
 import { createStore, type Store } from "./store.ts";
+import { beginAttention, endAttention, titleSequence } from "./terminal/attention.ts";
 import { watchConfig } from "./terminal/config-file.ts";
 import { perform } from "./terminal/effects.ts";
 import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal/guard.ts";
@@ -68,6 +70,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
       if (state.view === "fleet" && !loading) loadWidgets();
       const { rows, viewports } = picture(state);
       show(rows);
+      entitle(state);
       return viewports;
     } catch (error) {
       ended.resolve(crashed(error));
@@ -82,6 +85,14 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   function show(rows: readonly string[]): void {
     if (aloud) tellReader(rows);
     else if (!lent) painter.paint(rows);
+  }
+
+  let title = "";
+  function entitle(state: State): void {
+    const wanted = titleOf(state);
+    if (aloud || lent || wanted === title) return;
+    title = wanted;
+    stdout.write(titleSequence(title));
   }
 
   function loadWidgets(): void {
@@ -114,6 +125,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
     nowMs,
   });
   const onKey = (key: string): void => store.dispatch({ kind: "key", key, nowMs: nowMs() });
+  const onFocus = (focused: boolean): void => store.dispatch({ kind: "focus", focused });
   const onPaste = (text: string): void => store.dispatch({ kind: "paste", text });
 
   let lend: LendTerminal | undefined;
@@ -124,12 +136,15 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   /** Gives the terminal away; what went wrong meanwhile is told when it is back. */
   async function lendFor(work: () => Promise<void>): Promise<void> {
     lent = true;
+    if (!aloud) stdout.write(endAttention);
     try {
       await lend?.(work);
     } catch (error) {
       tell("error", sentenceOf(error));
     }
     lent = false;
+    title = "";
+    if (!aloud) stdout.write(beginAttention);
     painter.forget();
     store.repaint();
   }
@@ -151,9 +166,12 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
 
   // The frame comes before what reads the keys, which takes as long again to load; what is typed meanwhile waits in the terminal.
   const first = picture(store.state);
-  if (!aloud) enterScreen(process.stdin, stdout);
+  if (!aloud) {
+    enterScreen(stdin, stdout);
+    stdout.write(beginAttention);
+  }
   show(first.rows);
-  const ink = await mountInk({ rows: first.rows, onKey, onPaste, onLend }, aloud ? stdout : modesOnly(stdout));
+  const ink = await mountInk({ rows: first.rows, onKey, onPaste, onFocus, onLend }, aloud ? stdout : modesOnly(stdout));
   const { instance } = ink;
   tellReader = ink.tell;
   stdout.on("resize", onResize);
@@ -180,6 +198,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
 
   const { code, sentence } = await ended.promise;
   stdout.off("resize", onResize);
+  if (!aloud) stdout.write(endAttention);
   await leave(instance);
   stdout.off("error", onLost);
   if (sentence !== undefined) process.stderr.write(`${sentence}\n`);

@@ -58,7 +58,7 @@ const hostile = fc
   )
   .map((parts) => parts.join(""));
 
-const views = ["", "2 enter", "3 enter", "l", "L", "L w", "F", "I", "?", "R", ":", "/", "w"];
+const views = ["", "2 enter", "2 enter D", "=", "3 enter", "l", "L", "L w", "F", "I", "?", "R", ":", "/", "w"];
 
 function stateOf(texts: readonly string[], size: { columns: number; rows: number }): State {
   let next = 0;
@@ -150,7 +150,7 @@ describe("hostile text", () => {
           const drawn = drawScreen(state, { palette, widgets: undefined, nowMs: 5 }).rows;
           expect(drawn).toHaveLength(rows);
           for (const row of drawn) {
-            const plain = row.replace(/\x1b\[[\d;]*m/g, "");
+            const plain = row.replace(/\x1b\[[\d;]*m|\x1b\]8;;(?:file:\/\/[\x21-\x7e]*)?\x1b\\/g, "");
             if (plain.length !== columns || /[\p{Cc}\p{Cf}\p{Cs}\p{M}]/u.test(plain))
               expect.fail(`${keys || "main"}: ${JSON.stringify(row)}`);
           }

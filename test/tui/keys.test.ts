@@ -234,6 +234,31 @@ describe("keys", () => {
     await shown.until("the end of the long line", has("a little off"));
   });
 
+  test("a run that ends while the terminal has not the focus is notified of; what is typed is no report of the focus", async () => {
+    const config = mkdtempSync(join(tmpdir(), "hob-config-"));
+    using _ = { [Symbol.dispose]: () => rmSync(config, { recursive: true, force: true }) };
+    mkdirSync(join(config, "hob"));
+    writeFileSync(join(config, "hob/config.jsonc"), '{ "notifyAfterMs": 0 }');
+    using shown = await openWorking({ env: { XDG_CONFIG_HOME: config } });
+    shown.press(`r${esc}[O`);
+    await shown.until("the running call", has("Run #43", "● running"));
+    shown.press("c");
+    await shown.until("the notification", () => shown.raw().includes("\x1b]9;hob: done: #43 embed – cancelled, "));
+    shown.press(`${esc}[I/`);
+    await shown.until("the filter", has("enter keep"));
+    shown.press("[I");
+    await shown.until("what was typed", has(" / [I "));
+    shown.press(`${esc}${esc}q`);
+    expect(await shown.exited).toBe(0);
+    expect(shown.raw()).toMatch(/\x1b\[22;2t.*\x1b\]2;hob images ● embed\x1b\\.*\x1b\[23;2t/s);
+  });
+
+  test("places in tracebacks are links to the project's files", async () => {
+    using shown = await openWorking();
+    shown.press("3j");
+    await shown.until("the link", () => /\x1b\]8;;file:\/\/[^/]+\/project\/images\/app\.py#12\x1b\\/.test(shown.raw()));
+  });
+
   test("y copies the result through the terminal", async () => {
     using shown = await openWorking();
     shown.press("y");

@@ -212,7 +212,7 @@ describe("keys", () => {
     send(call(1, "running"), { kind: "logs", lines: Array.from({ length: 100 }, (_, index) => line(`${index}`)) });
     const draw = (): void => {
       const { viewports } = drawScreen(state, {
-        palette: { colours: false, ascii: false, accent: 36 },
+        palette: { colours: false, ascii: false, accent: 36, links: true },
         widgets: undefined,
         nowMs: 0,
       });
@@ -236,7 +236,7 @@ describe("keys", () => {
         send(call(1, "succeeded"), { kind: "logs", lines: [line("one")] });
         press(...pressed);
         const { rows } = drawScreen(state, {
-          palette: { colours: false, ascii: false, accent: 36 },
+          palette: { colours: false, ascii: false, accent: 36, links: true },
           widgets: undefined,
           nowMs: 0,
         });

@@ -9,15 +9,22 @@ import { createPainter, modesOnly } from "../../tui/terminal/painter.ts";
 
 const columns = 12;
 const rows = 3;
-const palette = { colours: true, ascii: false, accent: 36 };
+const palette = { colours: true, ascii: false, accent: 36, links: true };
 
 const styles: Style[] = ["plain", "dim", "strong", "accent", "bad", "inverse"];
 const span = fc.record({
   text: fc.string({ unit: fc.constantFrom("a", "b", "│", " ", "⣿"), maxLength: 6 }),
   style: fc.constantFrom(...styles),
+  link: fc.option(fc.constant({ file: "/p/a b.py", line: 3 }), { nil: undefined, freq: 4 }),
 });
 const frame = fc.array(
-  fc.array(span, { maxLength: 4 }).map((spans) => paint(spans, columns, palette)),
+  fc.array(span, { maxLength: 4 }).map((spans) =>
+    paint(
+      spans.map(({ link, ...rest }) => (link ? { ...rest, link } : rest)),
+      columns,
+      palette,
+    ),
+  ),
   { minLength: rows, maxLength: rows },
 );
 

@@ -115,7 +115,7 @@ describe("what becomes of it", () => {
     fc.assert(
       fc.property(spans, fc.integer({ min: 0, max: 120 }), fc.boolean(), (parts, width, ascii) => {
         const line = parts.map(({ text, style: name }) => span(text, name));
-        const painted = paint(line, width, { colours: true, ascii, accent: 36 });
+        const painted = paint(line, width, { colours: true, ascii, accent: 36, links: true });
         return painted.replace(/\x1b\[[\d;]*m/g, "").length === width;
       }),
     );

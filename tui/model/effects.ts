@@ -17,6 +17,7 @@ export type Effect =
   | { kind: "keepInput"; input: KeptInput }
   | { kind: "edit"; file: string; line: number }
   | { kind: "page"; text: string; name: string }
+  | { kind: "notify"; title: string; text: string }
   | { kind: "suspend" }
   | { kind: "replay"; change: ReplayChange }
   | { kind: "quit" };

@@ -47,6 +47,7 @@ export interface State {
   readonly build: string;
   readonly columns: number;
   readonly rows: number;
+  readonly focused: boolean; // the terminal has the keyboard; true where it does not tell
   readonly link: Link;
   readonly project: { root: string; apps: string[]; functions: FunctionView[] } | undefined;
   readonly diagnostics: readonly Diagnostic[];
@@ -98,6 +99,7 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     build,
     columns,
     rows,
+    focused: true,
     link: { state: "connecting", sinceMs: nowMs, detail: "" },
     project: undefined,
     diagnostics: [],
@@ -194,6 +196,11 @@ export function surfaceOf(state: State): Surface | undefined {
 export function receiptOf(state: State, call: CallRecord): Receipt | undefined {
   if (call.info.snapshot === "" || call.info.origin !== "save") return undefined;
   return state.receipts.find(({ snapshot }) => snapshot === call.info.snapshot);
+}
+
+/** The folder that the paths of the project lie in; undefined where they are not on this machine. */
+export function filesRoot({ project, replay }: State): string | undefined {
+  return replay ? undefined : project?.root;
 }
 
 /** True while something on the screen counts seconds. */

@@ -4,6 +4,7 @@ import type { Receipt, WorkbenchEvent } from "../../project/events.ts";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
 import type { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
 import type { Config } from "../config.ts";
+import { callNotices, mapNotices } from "./attention.ts";
 import { recordBuild } from "./builds.ts";
 import { type CallChange, functionKey, recordCalls } from "./calls.ts";
 import { type CallInput, inputText, remember } from "./editor.ts";
@@ -33,6 +34,7 @@ type ScreenEvent =
   | { kind: "tick"; nowMs: number }
   | { kind: "drawn"; viewports: Partial<Record<Surface, Viewport>> }
   | { kind: "replay"; replay: ReplayState }
+  | { kind: "focus"; focused: boolean }
   | { kind: "calls"; changes: CallChange[] };
 
 export type ModelEvent = WorkbenchEvent | PersonEvent | ScreenEvent;
@@ -48,9 +50,9 @@ const handlers: Handlers = {
   project: (state, { root, apps, functions }) => step({ ...state, project: { root, apps, functions } }),
   diagnostics: (state, { diagnostics }) => step({ ...state, diagnostics }),
   receipt: (state, { receipt }) => step({ ...state, receipts: withReceipt(state.receipts, receipt) }),
-  call: (state, { kind: _, ...change }) => step(withCalls(state, [change])),
-  calls: (state, { changes }) => step(withCalls(state, changes)),
-  map: (state, { map }) => step({ ...state, maps: withMap(state.maps, map) }),
+  call: (state, { kind: _, ...change }) => step(withCalls(state, [change]), ...callNotices(state, [change])),
+  calls: (state, { changes }) => step(withCalls(state, changes), ...callNotices(state, changes)),
+  map: (state, { map }) => step({ ...state, maps: withMap(state.maps, map) }, ...mapNotices(state, map)),
   logs: (state, { lines }) => step({ ...state, logs: recordLogs(state.logs, lines) }),
   fleet: (state, { sample }) => step({ ...state, fleet: recordSample(state.fleet, sample) }),
   progress: (state, { kind: _, ...progress }) => step({ ...state, progress: withProgress(state.progress, progress) }),
@@ -61,6 +63,7 @@ const handlers: Handlers = {
   paste: (state, { text }) => paste(state, text),
   resize: (state, { columns, rows }) => step({ ...state, columns, rows }),
   tick: (state, { nowMs }) => step(withoutOldNotice(state, nowMs)),
+  focus: (state, { focused }) => step({ ...state, focused }),
   replay: (state, { replay }) => step({ ...state, replay }),
   drawn: (state, { viewports }) => step({ ...state, viewports }),
   accepted: (state, { app, function: name, input }) => {

@@ -3,35 +3,45 @@
 import type { Failure, Frame } from "../../proto/gen/hob/v1/common.ts";
 import type { CallRecord } from "../model/calls.ts";
 import { counted, timeOfDay } from "../units.ts";
-import { type Line, line, span } from "./line.ts";
+import { type FileLink, type Line, line, type Span, span } from "./line.ts";
 
 /** "ValueError: bad shape", or the sentence alone where there is no type. */
 export function failureSentence({ type, message }: Failure): string {
   return type === "" || message.startsWith(`${type}:`) ? message : `${type}: ${message}`;
 }
 
-function frameLines({ file, line: number, function: name, source, own }: Frame): Line[] {
+/** "app.py:12" as a link to that line of the project; plain where the project's files are elsewhere (a recorded session). */
+export function placeSpan(text: string, root: string | undefined, { file, line: number }: FileLink): Span {
+  const place = span(text, "strong");
+  return root === undefined ? place : { ...place, link: { file: `${root}/${file}`, line: number } };
+}
+
+function frameLines({ file, line: number, function: name, source, own }: Frame, root: string | undefined): Line[] {
   const where = `${file}:${number}`;
   return [
-    [span("  "), span(where, own ? "strong" : "dim"), span(name === "" ? "" : `  in ${name}`, "dim")],
+    [
+      span("  "),
+      own ? placeSpan(where, root, { file, line: number }) : span(where, "dim"),
+      span(name === "" ? "" : `  in ${name}`, "dim"),
+    ],
     ...(source === "" ? [] : [[span("    "), span(source, own ? "plain" : "dim")]]),
   ];
 }
 
 /** Neighbours that are not the project's as one line. */
-function foldedLines(frames: readonly Frame[]): Line[] {
+function foldedLines(frames: readonly Frame[], root: string | undefined): Line[] {
   const lines: Line[] = [];
   let others: Frame[] = [];
   const tell = (): void => {
     const [first] = others;
-    if (first && others.length === 1) lines.push(...frameLines(first));
+    if (first && others.length === 1) lines.push(...frameLines(first, root));
     else if (first) lines.push(line(`  … ${counted(others.length, "frame")} of others, from ${first.file} on`, "dim"));
     others = [];
   };
   for (const frame of frames) {
     if (frame.own) {
       tell();
-      lines.push(...frameLines(frame));
+      lines.push(...frameLines(frame, root));
     } else others.push(frame);
   }
   tell();
@@ -41,13 +51,16 @@ function foldedLines(frames: readonly Frame[]): Line[] {
 /** "own": the project's frames where there are any; "folded": all, neighbours of others as one line; "all". */
 export type FramesShown = "own" | "folded" | "all";
 
-/** Innermost last, as the languages print them. */
-export function failureLines(failure: Failure, frames: FramesShown): Line[] {
+/** Innermost last, as the languages print them. `root` is where the project's files lie, if they are here. */
+export function failureLines(failure: Failure, frames: FramesShown, root: string | undefined): Line[] {
   const own = failure.frames.filter((frame) => frame.own);
   const shown = frames === "own" && own.length > 0 ? own : failure.frames;
   const head = line(`✗ ${failureSentence(failure)}`, "bad");
   if (shown.length > 0)
-    return [head, ...(frames === "folded" && own.length > 0 ? foldedLines(shown) : shown.flatMap(frameLines))];
+    return [
+      head,
+      ...(frames === "folded" && own.length > 0 ? foldedLines(shown, root) : shown.flatMap((frame) => frameLines(frame, root))),
+    ];
   const traceback = failure.traceback.trimEnd();
   return traceback === "" ? [head] : [head, ...traceback.split("\n").map((text) => line(`  ${text}`, "dim"))];
 }

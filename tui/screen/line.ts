@@ -8,6 +8,14 @@ export type Style = "plain" | "dim" | "strong" | "accent" | "accentStrong" | "go
 export interface Span {
   readonly text: string;
   readonly style: Style;
+  /** Where the text leads, in terminals that follow links. */
+  readonly link?: FileLink;
+}
+
+/** A line of one of the person's files, by its absolute path. */
+export interface FileLink {
+  readonly file: string;
+  readonly line: number;
 }
 
 export type Line = readonly Span[];
@@ -42,7 +50,7 @@ export function cutLine(spans: Line, width: number): Line {
       left -= part.text.length;
       continue;
     }
-    if (left > 0) kept.push({ text: cut(`${part.text} `, left), style: part.style });
+    if (left > 0) kept.push({ ...part, text: cut(`${part.text} `, left) });
     break;
   }
   return kept;

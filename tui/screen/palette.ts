@@ -1,13 +1,16 @@
 // ⑧ Styles as terminal attributes, and glyphs for terminals whose font lacks ours. Quiet: the terminal's own colours, one accent.
 
+import { hostname } from "node:os";
 import type { Config } from "../config.ts";
-import type { Line, Style } from "./line.ts";
+import type { FileLink, Line, Style } from "./line.ts";
 import { cutLine, widthOf } from "./line.ts";
 
 export interface Palette {
   readonly colours: boolean;
   readonly ascii: boolean;
   readonly accent: number; // SGR
+  /** Links as OSC 8. */
+  readonly links: boolean;
 }
 
 // SGR: attributes alone say enough where there are no colours; the sixteen-colour codes follow the terminal's light or dark theme.
@@ -41,6 +44,7 @@ export function choosePalette(env: Readonly<Record<string, string | undefined>>,
     colours: config.colours === "auto" ? colours : config.colours === "always",
     ascii: config.glyphs === "ascii" || terminal === "linux" || terminal === "dumb",
     accent: accentCodes[config.accent],
+    links: terminal !== "linux" && terminal !== "dumb",
   };
 }
 
@@ -60,15 +64,24 @@ function asciiOf(character: string): string {
 
 const beyondLatin = /[^\x20-\x7e\xa0-\xff]/g;
 
+const host = hostname();
+
+/** OSC 8 around the text: a file of this host (the specification wants it named), its line as the fragment. */
+function linked(text: string, { file, line }: FileLink): string {
+  const path = encodeURI(file.toWellFormed()).replace(/[?#]/g, encodeURIComponent);
+  return `\x1b]8;;file://${host}${path}#${line}\x1b\\${text}\x1b]8;;\x1b\\`;
+}
+
 /** A line as a string of exactly `width` cells, with SGR sequences closed within it. */
 export function paint(spans: Line, width: number, palette: Palette): string {
   const shown = cutLine(spans, width);
   const table = palette.colours ? { ...coloured, accent: `${palette.accent}`, accentStrong: `${palette.accent};1` } : attributes;
   let out = "";
-  for (const { text, style } of shown) {
+  for (const { text, style, link } of shown) {
     const glyphs = palette.ascii ? text.replace(beyondLatin, asciiOf) : text;
     const code = table[style];
-    out += code === "" || text === "" ? glyphs : `\x1b[${code}m${glyphs}\x1b[0m`;
+    const styled = code === "" || text === "" ? glyphs : `\x1b[${code}m${glyphs}\x1b[0m`;
+    out += link && palette.links && text !== "" ? linked(styled, link) : styled;
   }
   return out + " ".repeat(Math.max(0, width - widthOf(shown)));
 }

@@ -8,6 +8,7 @@ import type { ReplayChange } from "../model/replay.ts";
 import type { ModelEvent } from "../model/update.ts";
 import { clean } from "../text.ts";
 import { size } from "../units.ts";
+import { notification } from "./attention.ts";
 import { edit, page, stopUntilContinued } from "./programs.ts";
 
 // Terminals refuse longer OSC 52 sequences: xterm's limit, which others copied, is about 100,000 bytes of base64.
@@ -54,6 +55,7 @@ const handlers: Handlers = {
   suspend: (_effect, { lend }) => lend(stopUntilContinued),
   shell: ({ app, function: name }, { shell }) => shell(app, name),
   keep: ({ functionKey, inputs }, world) => world.keepInputs(functionKey, inputs),
+  notify: ({ title, text }, { writeTerminal }) => writeTerminal(notification(title, text, process.env)),
   keepInput: ({ input }, { dispatch, nowMs }) => {
     const name = keepInput(input);
     dispatch({ kind: "kept", name, nowMs: nowMs() });

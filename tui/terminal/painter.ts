@@ -5,10 +5,12 @@ const begin = "\x1b[?2026h";
 const end = "\x1b[?2026l";
 const reset = "\x1b[0m";
 
+const link = "\x1b]8;";
+
 const sgr = /\x1b\[[\d;]*m/g;
 
 export interface Painter {
-  /** Rows of exactly the terminal's width, one cell a UTF-16 unit between their SGR sequences, each sequence closed within its row. */
+  /** Rows of exactly the terminal's width, one cell a UTF-16 unit between their SGR sequences and links, each closed within its row. */
   paint(rows: readonly string[]): void;
   /** The terminal no longer shows what was painted last: the next frame is written whole. */
   forget(): void;
@@ -17,7 +19,8 @@ export interface Painter {
 /** The part of a row that changed, with where to put it; empty when nothing did. */
 function rowUpdate(before: string | undefined, after: string, row: number): string {
   if (before === after) return "";
-  if (before === undefined) return `\x1b[${row + 1};1H${after}`;
+  // A row with a link is rare, and its sequences are of another kind.
+  if (before === undefined || before.includes(link) || after.includes(link)) return `\x1b[${row + 1};1H${after}`;
   const { from, column, style } = commonStart(before, after);
   return `\x1b[${row + 1};${column + 1}H${style}${after.slice(from, commonEnd(before, after, from))}`;
 }

@@ -1,10 +1,11 @@
 // ⑧ Last save: what it changed and why, what each step cost; or the fault in the text, and that the version before keeps serving.
 
 import type { Diagnostic, Receipt, Tier } from "../../../project/events.ts";
+import { filesRoot } from "../../model/state.ts";
 import { clean } from "../../text.ts";
 import { count, duration, size, timeOfDay } from "../../units.ts";
-import { failureSentence } from "../failure.ts";
-import { fitting, joined, type Line, line, span, spread, widthOf, wrapped } from "../line.ts";
+import { failureSentence, placeSpan } from "../failure.ts";
+import { fitting, joined, type Line, line, type Span, span, spread, widthOf, wrapped } from "../line.ts";
 import type { DrawContext, Drawn } from "../section.ts";
 
 const tiers: Record<Tier, string> = { patch: "patch, state kept", fork: "fork", container: "new container" };
@@ -66,20 +67,20 @@ function costLines(receipt: Receipt, width: number): Line[] {
   return lines;
 }
 
-function receiptLines(receipt: Receipt, width: number): Line[] {
+function receiptLines(receipt: Receipt, width: number, root: string | undefined): Line[] {
   const lines = [headline(receipt, width), ...costLines(receipt, width)];
   if (!receipt.failure) return lines;
   const at = receipt.failure.frames.findLast(({ own }) => own);
   return [
     lines[0] ?? [],
     line(`  ${failureSentence(receipt.failure)}`, "bad"),
-    ...(at ? [[span(`  ${at.file}:${at.line}`, "strong"), span(`  ${clean(at.source)}`)]] : []),
+    ...(at ? [[span("  "), placeSpan(`${at.file}:${at.line}`, root, at), span(`  ${clean(at.source)}`)]] : []),
     line("  the versions before keep serving", "dim"),
     ...lines.slice(1),
   ];
 }
 
-function diagnosticLines(diagnostics: readonly Diagnostic[], width: number, height: number): Line[] {
+function diagnosticLines(diagnostics: readonly Diagnostic[], width: number, height: number, root: string | undefined): Line[] {
   const [first, ...others] = diagnostics;
   if (!first) return [];
   const where =
@@ -91,16 +92,16 @@ function diagnosticLines(diagnostics: readonly Diagnostic[], width: number, heig
   const more = others.length > 0 ? ` and ${count(others.length)} more` : "";
   const serving = line(`  the versions before keep serving${more === "" ? "" : `;${more}`}`, "dim");
   const source = first.sourceLine.trim() === "" ? [] : pointed(first, width);
-  const lines = [...faultLines(where, first.message, width, height - source.length - 1), ...source];
+  const lines = [...faultLines(placeSpan(where, root, first), first.message, width, height - source.length - 1), ...source];
   // On a low pane the caret's own line has room for the sentence.
   if (lines.length + 1 > height) return [...lines.slice(0, -1), [...(lines.at(-1) ?? []), ...serving]];
   return [...lines, serving];
 }
 
 /** Place and message on one line where they fit, else the message over as many lines below as there is room for. */
-function faultLines(where: string, message: string, width: number, room: number): Line[] {
-  const head: Line = [span("✗ ", "bad"), span(where, "strong")];
-  if (room < 2 || where.length + message.length + 4 <= width) return [[...head, span(`  ${message}`, "bad")]];
+function faultLines(where: Span, message: string, width: number, room: number): Line[] {
+  const head: Line = [span("✗ ", "bad"), where];
+  if (room < 2 || where.text.length + message.length + 4 <= width) return [[...head, span(`  ${message}`, "bad")]];
   return [
     head,
     ...wrapped(message, width - 2, "bad")
@@ -123,6 +124,7 @@ function pointed({ sourceLine, column }: Diagnostic, width: number): Line[] {
 
 export function drawSave({ state, width, height }: DrawContext): Drawn {
   const receipt = state.receipts[0];
+  const root = filesRoot(state);
   const title = [
     span("Last save"),
     span(receipt ? `  ${timeOfDay(receipt.savedAtMs)}` : "", "dim"),
@@ -131,16 +133,16 @@ export function drawSave({ state, width, height }: DrawContext): Drawn {
   const inner = width - 2;
   const edge = (lines: Line[]): Line[] => lines.map((spans) => [span(" "), ...spans]);
   if (state.diagnostics.length > 0) {
-    const faults = diagnosticLines(state.diagnostics, inner, height);
+    const faults = diagnosticLines(state.diagnostics, inner, height, root);
     // What other files did goes on below the fault, where there is room for it.
-    const others = receipt && !receipt.files.includes(state.diagnostics[0]?.file ?? "") ? receiptLines(receipt, inner) : [];
+    const others = receipt && !receipt.files.includes(state.diagnostics[0]?.file ?? "") ? receiptLines(receipt, inner, root) : [];
     return { title, lines: edge([...faults, ...others].slice(0, height)) };
   }
   if (receipt) {
     // A save that reloads nothing does not hide what the one before it did.
     const effective = receipt.nothing === undefined ? undefined : state.receipts.find(({ nothing }) => nothing === undefined);
-    const lines = [...receiptLines(receipt, inner).slice(0, 1), ...(effective ? receiptLines(effective, inner) : [])];
-    return { title, lines: edge((effective ? lines : receiptLines(receipt, inner)).slice(0, height)) };
+    const lines = [...receiptLines(receipt, inner, root).slice(0, 1), ...(effective ? receiptLines(effective, inner, root) : [])];
+    return { title, lines: edge((effective ? lines : receiptLines(receipt, inner, root)).slice(0, height)) };
   }
   return { title, lines: edge(wrapped("no save yet: change a function in your editor and save", inner, "dim")) };
 }

@@ -5,7 +5,7 @@ import type { CallInfo } from "../../../proto/gen/hob/v1/calls.ts";
 import { isFinished } from "../../model/calls.ts";
 import { emptyLog } from "../../model/logs.ts";
 import { repeated } from "../../model/runs.ts";
-import { parsedJson, receiptOf, type State, shownCall } from "../../model/state.ts";
+import { filesRoot, parsedJson, receiptOf, type State, shownCall } from "../../model/state.ts";
 import { pad } from "../../text.ts";
 import { count, duration, size, timeOfDayMs } from "../../units.ts";
 import { failureLines, repeatLines } from "../failure.ts";
@@ -68,7 +68,7 @@ function resultLines(json: Buffer, width: number): readonly Line[] {
 
 function outcome(state: State, call: CallInfo, width: number): Line[] {
   if (call.failure) {
-    const [head = [], ...frames] = failureLines(call.failure, state.details ? "all" : "folded");
+    const [head = [], ...frames] = failureLines(call.failure, state.details ? "all" : "folded", filesRoot(state));
     const lines = [head, ...repeatLines(repeated(state, call.id)), ...frames];
     return [heading("Traceback", state.details ? "" : "D shows all of it"), ...lines.map((spans) => [span("   "), ...spans])];
   }
