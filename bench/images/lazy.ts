@@ -20,6 +20,7 @@ import { ContentClient } from "../../proto/gen/hob/v1/content.ts";
 import { clientCredentials, contentChannelOptions } from "../../proto/transport.ts";
 import { makeRow, quantile, type Row } from "../report.ts";
 import { type Debian, makeDebian } from "./debian.ts";
+import { firstCalls } from "./first-call.ts";
 import { farAddress, type Link, openLink } from "./link.ts";
 import { startRival } from "./rival.ts";
 
@@ -27,10 +28,14 @@ const megabits = 100;
 const oneWayMs = 10;
 const rounds = 3;
 const port = 7000;
+const poolPort = 7001;
 
 const programs = [
-  { of: "python", text: "print(42)" },
-  { of: "python with numpy", text: "import numpy; print(numpy.arange(10).sum())" },
+  { of: "python", text: "print(42)", imports: "", result: "42", expected: "42" },
+  {
+    ...{ of: "python with numpy", text: "import numpy; print(numpy.arange(10).sum())" },
+    ...{ imports: "import numpy", result: "int(numpy.arange(10).sum())", expected: "45" },
+  },
 ];
 
 interface Start {
@@ -124,11 +129,15 @@ export async function lazyImages(options: { say(text: string): void }): Promise<
   await once(server.stdout, "data");
   await link.relay("far", `${farAddress}:${port}`, join(work, "control.sock"), oneWayMs);
   await link.relay("near", join(work, "near.sock"), `${farAddress}:${port}`, 0);
+  const sockets = { socket: join(work, "pool.sock"), near: join(work, "pool-near.sock") };
+  await link.relay("far", `${farAddress}:${poolPort}`, sockets.socket, oneWayMs);
+  await link.relay("near", sockets.near, `${farAddress}:${poolPort}`, 0);
   const rival = stack.use(await startRival(debian, link, work, oneWayMs));
 
   const rows: Row[] = [];
   const size = `${Math.round(debian.storedBytes / 1e6)} MB behind ${megabits} Mbit/s and ${2 * oneWayMs} ms`;
-  for (const { of, text } of programs) {
+  for (const program of programs) {
+    const { of, text } = program;
     options.say(`images: ${of}, ${size}, ${rounds} rounds`);
     const [lazy, traced, shares]: number[][] = [[], [], []];
     for (let round = 0; round < rounds; round++) {
@@ -151,6 +160,7 @@ export async function lazyImages(options: { say(text: string): void }): Promise<
         { times: 2 },
       ),
       makeRow({ ...base, row: "bytes-fetched-share", value: share!, unit: "%" }, { atMost: 10 }),
+      ...(await firstCalls({ debian, link, work, sockets, say: options.say }, program, whole)),
     );
   }
   return rows;
