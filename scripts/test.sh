@@ -6,8 +6,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
 PATH="$root/node_modules/node/bin:$PATH"
 export PATH
-peers="skopeo umoci docker-registry erofs-utils uidmap attr openssl iproute2"
-programs="skopeo umoci docker-registry fsck.erofs newuidmap setfattr openssl tc"
+peers="skopeo umoci docker-registry erofs-utils uidmap attr openssl iproute2 openssh-server openssh-client"
+programs="skopeo umoci docker-registry fsck.erofs newuidmap setfattr openssl tc sshd ssh"
 if [ -z "${HOB_NO_SETUP:-}" ] && [ "$(id -u)" = 0 ] && has apt-get; then
   for program in $programs; do
     has "$program" && continue
