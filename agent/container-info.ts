@@ -7,7 +7,7 @@ import type { Gpus } from "./gpu/gpus.ts";
 
 /** Who knows what the container itself does not. */
 interface Reporters {
-  dispatcher: Pick<Dispatcher, "snapshotsOf" | "callsOf">;
+  dispatcher: Pick<Dispatcher, "snapshotsOf" | "callsOf" | "functionsOf">;
   gpus: Pick<Gpus, "of">;
   now(): number;
 }
@@ -21,12 +21,13 @@ export function containerInfo(container: Container, { dispatcher, gpus, now }: R
     app: container.state.name === "specialised" ? container.state.app : "",
     snapshots: dispatcher.snapshotsOf(id),
     calls: dispatcher.callsOf(id),
+    functions: dispatcher.functionsOf(id),
     gpus: gpus.of(id),
   };
 }
 
 /** One that is being made. */
 export function creatingInfo(id: string, image: string, resourceClass: ResourceClass, startedAtMs: number): ContainerInfo {
-  const nothing = { app: "", snapshots: [], calls: [], memoryBytes: 0, cpuCores: 0, pids: 0, gpus: [] };
+  const nothing = { app: "", snapshots: [], calls: [], memoryBytes: 0, cpuCores: 0, pids: 0, gpus: [], functions: [] };
   return { ...{ id, image, resourceClass, startedAtMs }, ...nothing, state: "starting" };
 }

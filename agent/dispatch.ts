@@ -5,8 +5,16 @@ import type { ContentFolder } from "../base/content-folder.ts";
 import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { FuseServer } from "../fusefs/server.ts";
-import type { AgentMessage, CancelInputs, ChildFinished, Dispatch, DispatchInputs, Load } from "../proto/gen/hob/v1/agents.ts";
-import type { LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
+import type {
+  AgentMessage,
+  CancelInputs,
+  ChildFinished,
+  Dispatch,
+  DispatchInputs,
+  Load,
+  PartsTaken,
+} from "../proto/gen/hob/v1/agents.ts";
+import type { Arguments, LogLine, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
 import { greatestCallValueBytes, inlineValueBytes, oversized } from "../proto/large-value.ts";
 import type { MapStreamOptions } from "../proto/map-stream.ts";
 import type { UploadClient } from "./build/upload.ts";
@@ -18,6 +26,7 @@ import { type Call, explainIn, gone, hurtsOf, type Inside, memoryOf, openInside,
 import { createLargeValues } from "./large-values.ts";
 import { createLoads } from "./loads.ts";
 import { createMapInputs } from "./map-inputs.ts";
+import { requestHead } from "./runner/heard.ts";
 import type { Runner, RunnerEvents } from "./runner/runner.ts";
 import { createShown } from "./shown.ts";
 import { createSnapshotLists } from "./snapshots.ts";
@@ -55,6 +64,7 @@ export interface Dispatcher {
   dispatchInputs(order: DispatchInputs): Promise<void>;
   cancel(call: string): void;
   cancelInputs(order: CancelInputs): void;
+  partsTaken(taken: PartsTaken): void;
   childFinished(finished: ChildFinished): void;
   /** Nothing new begins in it; resolves when its calls are done, for which they have `patienceMs`, and its exit hooks have run. */
   drain(container: string, patienceMs: number): Promise<void>;
@@ -73,7 +83,7 @@ export interface Dispatcher {
   forgetMounted(): void;
 }
 
-const noArguments = { positional: Buffer.from("[]"), keywords: new Uint8Array() };
+const noArguments: Arguments = { positional: Buffer.from("[]"), keywords: Buffer.alloc(0), large: undefined };
 
 export function createDispatcher(host: DispatchHost): Dispatcher {
   const { content, clock } = host;
@@ -142,6 +152,10 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     started(call, timeMs) {
       const attempt = insides.get(id)?.calls.get(call)?.attempt ?? 0;
       sendStep({ $case: "started", value: { call, container: id, attempt, timeMs } });
+    },
+    part(part) {
+      const attempt = insides.get(id)?.calls.get(part.call)?.attempt;
+      if (attempt !== undefined) send({ $case: "part", value: { ...part, container: id, attempt } });
     },
     childCall(child) {
       const app = child.app || appOf(id, child.parent);
@@ -221,14 +235,16 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         await inside.sending; // a load that came before this call goes before it
       else if (!(await load.sent)) return finish({ failure: (await load.done).failure });
       if (state.cancelled) return finish({ failure: failure("cancelled", "the call was cancelled before it began") });
-      const given = order.arguments?.large ? await large.given(order.arguments) : (order.arguments ?? noArguments);
+      const { request, arguments: args = noArguments } = order;
+      const given = request ? await large.body(request) : args.large ? await large.given(args) : args;
       const { runner, meter } = inside.container;
       const before = hurtsOf(inside.container);
       const outcome = await runner.call({
         ...{ call, snapshot: version.snapshot, version: version.digest, function: version.function, timeoutMs: order.timeoutMs },
         ...given,
+        ...(request && { request: requestHead(request) }),
       });
-      const { runMs, droppedBytes } = outcome;
+      const { runMs, droppedBytes, response } = outcome;
       if (droppedBytes > state.dropped) sayInLog(id, call, "", Math.min(droppedBytes - state.dropped, 2 ** 32 - 1)); // with no line after it
       const bytes = outcome.result?.json.byteLength ?? 0;
       const fits = outcome.result !== undefined && bytes <= greatestCallValueBytes;
@@ -237,7 +253,8 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       const failed = seen && explainIn(inside, seen, before);
       if (!failed && meter.oomKills() > before.kills) sayInLog(id, call, memoryNote(memoryOf(inside.container)));
       const loadMs = load ? (await load.done).ms : 0;
-      finish({ result, failure: failed, loadMs, runMs, droppedBytes, peakMemoryBytes: meter.peakMemoryBytes() });
+      const peakMemoryBytes = meter.peakMemoryBytes();
+      finish({ result, failure: failed, loadMs, runMs, droppedBytes, peakMemoryBytes, ...(response && { response }) });
       if (failed?.kind === "memory") endIfFull(inside.container);
     } catch (error) {
       host.log.error({ call, error: sentenceOf(error) }, "a call");
@@ -274,6 +291,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
         inside.container.runner.cancel(call);
       }
     },
+    partsTaken: ({ call, container, bytes, gone }) => insides.get(container)?.container.runner.partsTaken(call, bytes, gone),
     childFinished({ call }) {
       if (!call) return;
       const { id, result, failure: failed } = call;

@@ -4,7 +4,7 @@ import { setTimeout as after } from "node:timers/promises";
 import type { ContentFolder } from "../base/content-folder.ts";
 import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { type Arguments, type LargeValue, Value } from "../proto/gen/hob/v1/common.ts";
+import { type Arguments, type HttpRequest, type LargeValue, Value } from "../proto/gen/hob/v1/common.ts";
 import { argumentsFrom, headOf, inlineValueBytes, jsonOf } from "../proto/large-value.ts";
 import { type UploadClient, upload } from "./build/upload.ts";
 import type { Content } from "./content.ts";
@@ -12,6 +12,8 @@ import type { Content } from "./content.ts";
 export interface LargeValues {
   /** As the runner wants them. */
   given(given: Arguments | undefined): Promise<Arguments>;
+  /** A request's body, where a call has its arguments. */
+  body(request: HttpRequest): Promise<Pick<Arguments, "positional" | "keywords">>;
   /** As the runner wants it. */
   json(value: Value | undefined): Promise<Buffer | undefined>;
   /** A result of that call, as control wants it. */
@@ -60,6 +62,7 @@ export function createLargeValues({ store, content, client, log }: LargeValuesPa
       if (given?.large) return argumentsFrom(await fetched(given.large), given.large);
       return given ?? { positional: Buffer.from("[]"), keywords: none, large: undefined };
     },
+    body: async ({ body, large }) => ({ positional: large ? await fetched(large) : body, keywords: none }),
     json: async (value) => (value?.large ? await fetched(value.large) : value?.json),
     async result(call, json) {
       if (json.byteLength <= inlineValueBytes) return { json, large: undefined };

@@ -374,6 +374,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     resolve: (order) => void (order.image && resolveImage(order)),
     inputs: (order) => void dispatcher.dispatchInputs(order),
     cancelInputs: (order) => dispatcher.cancelInputs(order),
+    partsTaken: (taken) => dispatcher.partsTaken(taken),
     giveUpImage: ({ image }) => image && images.giveUpImage(image),
   };
 

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { HobError } from "../base/errors.ts";
 import { runFolder } from "../base/paths.ts";
 import type { NetworkOptions } from "../control/access/reach.ts";
+import type { GatewayPlace } from "../control/gateway/server.ts";
 import { type NetworkAddress, parseHostPort } from "../proto/address.ts";
 import { socketPath } from "./control-address.ts";
 
@@ -14,11 +15,13 @@ export interface ListenFlags {
   advertise?: string;
   tlsCert?: string;
   tlsKey?: string;
+  http?: string;
 }
 
 export interface Places {
   socket: string;
   network?: NetworkOptions;
+  http?: GatewayPlace;
 }
 
 /** HOST:PORT, [HOST]:PORT, or :PORT for all addresses. */
@@ -44,7 +47,15 @@ function advertisedFor(at: Pick<NetworkAddress, "host" | "port">, flag: string |
   return everywhere.has(at.host) ? { host: ownAddress(), port: at.port } : at;
 }
 
-export function listenPlaces({ listen = [], socket, advertise, tlsCert, tlsKey }: ListenFlags): Places {
+/** Certificates are for both doors of the network. */
+function webPlace({ http, tlsCert, tlsKey }: ListenFlags): { http?: GatewayPlace } {
+  if (http === undefined) return {};
+  const given = tlsCert !== undefined && tlsKey !== undefined;
+  return { http: { ...place(http), ...(given ? { given: { certificate: resolve(tlsCert), key: resolve(tlsKey) } } : {}) } };
+}
+
+export function listenPlaces(flags: ListenFlags): Places {
+  const { listen = [], socket, advertise, tlsCert, tlsKey } = flags;
   const network = listen.filter((text) => networkShape.test(text));
   const sockets = [...listen.filter((text) => !networkShape.test(text)), ...(socket === undefined ? [] : [socket])];
   if (network.length > 1 || sockets.length > 1) {
@@ -56,12 +67,12 @@ export function listenPlaces({ listen = [], socket, advertise, tlsCert, tlsKey }
   const path = named === undefined ? join(runFolder(), "control.sock") : socketPath(named.includes("/") ? named : `./${named}`);
   const [text] = network;
   if (text === undefined) {
-    if (advertise ?? tlsCert ?? tlsKey) {
+    if (advertise ?? (flags.http === undefined ? (tlsCert ?? tlsKey) : undefined)) {
       throw new HobError("usage", "--advertise, --tls-cert and --tls-key are for a control on the network", {
         remedy: "add --listen HOST:PORT",
       });
     }
-    return { socket: path };
+    return { socket: path, ...webPlace(flags) };
   }
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new HobError("usage", "a certificate and its key belong together", { remedy: "give both --tls-cert and --tls-key" });
@@ -69,5 +80,5 @@ export function listenPlaces({ listen = [], socket, advertise, tlsCert, tlsKey }
   const at = place(text);
   const given = tlsCert === undefined ? {} : { given: { certificate: resolve(tlsCert), key: resolve(tlsKey!) } };
   const advertised = at.port === 0 && advertise === undefined ? undefined : advertisedFor(at, advertise);
-  return { socket: path, network: { ...at, ...(advertised ? { advertised } : {}), ...given } };
+  return { socket: path, ...webPlace(flags), network: { ...at, ...(advertised ? { advertised } : {}), ...given } };
 }

@@ -26,6 +26,10 @@ export function addControl(program: Command): void {
     .option("--listen <address...>", "where to listen: unix:PATH, and HOST:PORT for machines elsewhere, with TLS and tokens")
     .option("--socket <path>", "the same, as a path")
     .option("--advertise <host:port>", "how machines elsewhere reach it, where that is not what it listens on")
+    .option(
+      "--http <address>",
+      "where endpoints and REST are served besides the socket for it: HOST:PORT; with TLS where others reach it",
+    )
     .option("--tls-cert <file>", "a certificate with those that vouch for it, PEM, instead of one of the pool's own authority")
     .option("--tls-key <file>", "its key")
     .option("--state <folder>", "folder of its database, blobs and logs")
@@ -71,6 +75,7 @@ async function serveEmbedded(flags: ControlFlags, ready: () => void): Promise<vo
       build: buildId(),
       lingerMs: lingerMs(flags.linger),
       agent: { argv: embeddedAgent() },
+      http: "own",
       ...limitsOf(flags),
       log: openLog("control", join(state, "logs", "control.log")),
     },
@@ -81,16 +86,19 @@ async function serveEmbedded(flags: ControlFlags, ready: () => void): Promise<vo
 async function serveByHand(flags: ControlFlags): Promise<void> {
   const [{ runControl }, { openLog }] = await Promise.all([import("../control/main.ts"), import("../base/log.ts")]);
   const state = resolve(flags.state ?? join(stateFolder(), "control"));
-  const { socket, network } = listenPlaces(flags);
-  let elsewhere = "";
+  const { socket, network, http } = listenPlaces(flags);
+  const others: { network?: string; http?: string } = {};
   const ready = (address: string): void => {
-    elsewhere = address;
+    others.network = address;
+  };
+  const web = (url: string): void => {
+    others.http = url;
   };
   using interrupt = interruptSignal();
   using _listening = whenListening(socket, () => {
     const text = flags.json
-      ? JSON.stringify({ kind: "listening", address: `unix:${socket}`, state, ...(elsewhere ? { network: elsewhere } : {}) })
-      : `control listens at unix:${socket}${elsewhere ? ` and ${elsewhere}` : ""}`;
+      ? JSON.stringify({ kind: "listening", address: `unix:${socket}`, state, ...others })
+      : `control listens at ${[`unix:${socket}`, ...Object.values(others)].join(" and ")}`;
     process.stdout.write(`${text}\n`);
   });
   await runControl(
@@ -101,6 +109,7 @@ async function serveByHand(flags: ControlFlags): Promise<void> {
       build: buildId(),
       lingerMs: Number.POSITIVE_INFINITY,
       ...(network ? { network: { ...network, ready } } : {}),
+      ...(http ? { http: { ...http, ready: web } } : {}),
       ...limitsOf(flags),
       log: openLog("control", "-"),
     },

@@ -32,7 +32,9 @@ export function addPoolMembers(pool: Command): void {
   const token = pool.command("token").description("tokens: who may enter a pool that listens on the network");
   options(token.command("create"))
     .description("make a token, and print the URL that it is part of, once")
-    .addOption(new Option("--scope <scope>", "what it is good for").choices(["join", "client", "read-only"]).default("join"))
+    .addOption(
+      new Option("--scope <scope>", "what it is good for").choices(["join", "client", "read-only", "call"]).default("join"),
+    )
     .option("--expires <time>", "when it ends: 30m, 12h, 90d, never (default: join 1h, others never)", durationOf)
     .option("--note <text>", "whose it is", "")
     .addHelpText("after", "\nExample:\n  hob pool token create --scope client --note anna --expires 90d\n")

@@ -108,6 +108,11 @@ export function createAgents(parts: AgentsParts): Agents {
       impliedLoad(node, maps.snapshotOf(batch), { container, loadMs, failure: failure?.kind });
       maps.finished(node, message);
     },
+    part(node, message) {
+      const call = calls.active(message.call);
+      if (call?.exchange && call.info.attempt === message.attempt) call.exchange.part(message);
+      else node.send({ $case: "partsTaken", value: { call: message.call, container: message.container, bytes: 0, gone: true } });
+    },
     image(node, message) {
       if (message.requested && imageKey(message.requested) !== hostImageKey) builds.resolved(node, message);
       else hostResolved(node, message);

@@ -1,9 +1,11 @@
 // ⑦ One call as control holds it in memory, from its acceptance to its outcome.
 
+import type { CallFinished } from "../proto/gen/hob/v1/agents.ts";
 import { Attempt, CallInfo } from "../proto/gen/hob/v1/calls.ts";
 import type { Arguments, Failure, Version } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import type { StoredCall } from "./engine/engine.ts";
+import type { Exchange } from "./gateway/exchange.ts";
 import type { Work } from "./maps/map.ts";
 import type { Container } from "./nodes.ts";
 import type { QueuedCall } from "./scheduler/decide.ts";
@@ -23,10 +25,12 @@ export interface Call extends QueuedCall, StoredCall {
   /** Running before this control began; the node has not said yet whether it still is. */
   orphan: boolean;
   announced: boolean;
+  /** The HTTP request that it answers. Such a call is recorded only when it fails: nobody could be given a late answer. */
+  exchange: Exchange | undefined;
 }
 
 export const lanes = { again: 0, person: 1, child: 2, other: 3 } as const;
-const personal = new Set(["key", "save", "cli"]);
+const personal = new Set(["key", "save", "cli", "http"]);
 export const laneOf = (call: Call): number =>
   call.parent || (call.info.parent && !outlives(call))
     ? lanes.child
@@ -67,6 +71,7 @@ export function toCall(stored: StoredCall, asker: string): Call {
     dispatchedAtMs: 0,
     orphan: false,
     announced: false,
+    exchange: undefined,
   };
 }
 
@@ -85,6 +90,19 @@ export function withinBytes(calls: readonly CallInfo[], mostBytes: number): Call
     left -= valueBytes(call);
     return left >= 0 ? call : { ...call, arguments: undefined, result: undefined };
   });
+}
+
+/** What an attempt that has ended says of itself. */
+export function noteRun(call: Call, { container, loadMs, runMs }: CallFinished, node: string): void {
+  const { info, dispatchedAtMs } = call;
+  info.steps = [
+    { name: "queue", ms: Math.max(0, dispatchedAtMs - info.queuedAtMs) },
+    { name: "load", ms: loadMs },
+    { name: "run", ms: runMs },
+  ];
+  info.startedAtMs ||= dispatchedAtMs;
+  info.container = container;
+  info.node = node;
 }
 
 const attemptsKept = 10;

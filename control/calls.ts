@@ -7,11 +7,12 @@ import { Failure, Value } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { createAdmission } from "./admission.ts";
 import { argumentsProblem, missingSentence } from "./arguments.ts";
-import { type Call, endAttempt, laneOf, lanes, newCall, outlives, toCall } from "./call.ts";
+import { type Call, endAttempt, laneOf, lanes, newCall, noteRun, outlives, toCall } from "./call.ts";
 import { afterEvent, afterFailure, type CallEvent, type CallState, isFinished } from "./call-states.ts";
 import { type Resolve, resolveOrTell } from "./deployments/resolve.ts";
 import type { CallStore, StoredCall } from "./engine/engine.ts";
 import { attach, detach } from "./family.ts";
+import type { Exchange } from "./gateway/exchange.ts";
 import type { Limits } from "./limits.ts";
 import type { Work } from "./maps/map.ts";
 import type { Container, Node, Nodes } from "./nodes.ts";
@@ -52,7 +53,7 @@ export interface Calls extends Disposable {
   find(id: string): CallInfo | undefined;
   numbered(number: number): CallInfo | undefined;
   /** Accepts a call; the same id again changes nothing and says again what became of it. */
-  start(request: StartCall, asker?: string): void;
+  start(request: StartCall, asker?: string, exchange?: Exchange): void;
   cancel(id: string): void;
   /** The function that has spawned it waits for it from now on. */
   awaited(id: string): void;
@@ -82,7 +83,9 @@ export function createCalls(parts: CallsParts): Calls {
   let personAtMs = Number.NEGATIVE_INFINITY;
 
   function changed(call: Call): void {
-    store.save(call);
+    if (call.exchange && !isFinished(call.info.state)) return;
+    if (!call.exchange || call.info.state === "failed") store.save(call);
+    call.exchange?.ended(call.info);
     if (call.announced) return;
     call.announced = true;
     const announce = (): void => {
@@ -106,11 +109,10 @@ export function createCalls(parts: CallsParts): Calls {
   function findProblem(call: Call): string | undefined {
     const { app, function: name, version } = call.info;
     call.version = registry.version(app, name, version);
-    if (call.version) {
-      const gone = parts.values.problem(call.id, call.info.arguments?.large, `${name}: what it is given`);
-      return gone ?? argumentsProblem(call.version.spec!, call.info.arguments);
-    }
-    return missingSentence(registry, { app, function: name, version });
+    if (call.version && call.exchange) return undefined; // its parameters are the runner's to read
+    if (!call.version) return missingSentence(registry, { app, function: name, version });
+    const gone = parts.values.problem(call.id, call.info.arguments?.large, `${name}: what it is given`);
+    return gone ?? argumentsProblem(call.version.spec!, call.info.arguments);
   }
 
   function enqueue(call: Call, lane: number): void {
@@ -131,7 +133,7 @@ export function createCalls(parts: CallsParts): Calls {
 
   const appOf = (id: string): string => active.get(id)?.info.app ?? parts.appOfMap(id) ?? find(id)?.app ?? "";
 
-  function start(request: StartCall, asker = ""): void {
+  function start(request: StartCall, asker = "", exchange?: Exchange): void {
     const known = find(request.id);
     if (known) {
       turn.toClient(() => parts.announce({ ...known }));
@@ -141,6 +143,7 @@ export function createCalls(parts: CallsParts): Calls {
     const named = resolveOrTell(parts.resolve, request, request.parent === "" ? "" : appOf(request.parent));
     const accepted = { number: lastNumber + 1, app: named.app, atMs: clock.now() };
     const call = newCall({ ...request, version: named.version }, accepted, asker);
+    call.exchange = exchange;
     if (turn.stuck) {
       refuse(call, "infrastructure", `${call.info.function} was not called: ${turn.stuck.sentence}`);
       return;
@@ -155,10 +158,7 @@ export function createCalls(parts: CallsParts): Calls {
     admission.enter(call);
     if (!outlives(call)) attach(call, parent);
     const problem = named.problem ?? findProblem(call);
-    if (problem) {
-      fail(call, "arguments", problem);
-      return;
-    }
+    if (problem) return fail(call, "arguments", problem);
     call.info.version = call.version!.digest;
     call.snapshot = call.info.snapshot = call.version!.snapshot;
     changed(call);
@@ -172,6 +172,7 @@ export function createCalls(parts: CallsParts): Calls {
     const failure = Failure.fromPartial({ kind, message });
     const refused = { ...call.info, state: "failed", failure, finishedAtMs: clock.now() };
     parts.values.drop(call.id, call.info.arguments?.large);
+    call.exchange?.ended(refused);
     parts.announce(refused);
     nodes.all.get(call.asker)?.send({ $case: "childFinished", value: { call: refused } });
   }
@@ -231,6 +232,10 @@ export function createCalls(parts: CallsParts): Calls {
 
   /** The attempt ended without a result: what follows is the policy's to say. */
   function attemptFailed(call: Call, failure: Failure): void {
+    if (call.exchange?.begun) {
+      finish(call, "fail", { failure }); // the beginning of its answer has been sent
+      return;
+    }
     const next = afterFailure(failure, call, call.version?.spec ?? noRetries);
     Object.assign(call, next.spent);
     if (next.event !== "again") {
@@ -260,28 +265,21 @@ export function createCalls(parts: CallsParts): Calls {
       turn.wake();
     }
     const call = active.get(message.call);
-    if (!call) {
-      dropUnwanted(message);
-      return;
-    }
+    if (!call) return dropUnwanted(message);
     const stale = message.attempt !== call.info.attempt || call.info.state !== "running";
     // A late failure of an attempt that was given up says nothing new; a late result is as good as any, and the first wins.
     if (stale && message.failure) return;
     if (stale && call.container) stopAttempt(call, call.container);
     if (call.group && !message.failure) ranFor(call.group, message.runMs);
     const { info } = call;
-    info.steps = [
-      { name: "queue", ms: Math.max(0, call.dispatchedAtMs - info.queuedAtMs) },
-      { name: "load", ms: message.loadMs },
-      { name: "run", ms: message.runMs },
-    ];
-    info.startedAtMs ||= call.dispatchedAtMs;
-    info.container = message.container;
-    info.node = node.name;
+    noteRun(call, message, node.name);
     const lost = parts.values.problem(call.id, message.result?.large, `${info.function}: the result`);
     if (lost) lose(call, lost);
     else if (message.failure) attemptFailed(call, message.failure);
-    else finish(call, "succeed", { result: message.result ?? Value.create({ json: Buffer.from("null") }) });
+    else {
+      const result = message.result ?? Value.create({ json: Buffer.from("null") });
+      finish(call, "succeed", { result: call.exchange?.answered(message.response, result) ?? result });
+    }
   }
 
   /** A late result: the first stays, and what this one has put into the store goes, unless they are the same. */

@@ -32,6 +32,8 @@ import { createDeploymentsService } from "./deployments/service.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
+import { createFront, type Front } from "./gateway/gateway.ts";
+import type { GatewayPlace } from "./gateway/server.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { createBuilds } from "./images/builds.ts";
 import { createKept, type Kept } from "./images/kept.ts";
@@ -80,6 +82,8 @@ export interface ControlOptions {
   limits?: Partial<Limits>;
   /** Besides the socket; with tokens and TLS only. */
   network?: NetworkOptions;
+  /** Where endpoints are served by HTTP, besides the socket for it; "own": at a loopback port that this state keeps. */
+  http?: GatewayPlace | "own";
   log: Log;
 }
 
@@ -103,6 +107,7 @@ interface Plane {
   content: ContentParts;
   values: Values;
   members: MembersServer;
+  front: Front;
 }
 
 /** Wires the parts. Everything happens in this one thread; `turn` ends each event-loop turn with one transaction. */
@@ -125,11 +130,12 @@ function wire(
   const groups = createGroups<Work>();
   for (const app of registry.apps()) groups.update(app, registry.current(app), []);
   const nodes = createNodes((info, node) => {
+    const running = info.calls.flatMap((id) => calls.active(id)?.info.function ?? maps.functionOf(id) ?? []);
     return groups.adopt({
       app: info.app,
       resourceClass: info.resourceClass ?? ResourceClass.create(),
       fits: (imageKey) => node.images.get(imageKey) === info.image,
-      functions: info.calls.flatMap((id) => calls.active(id)?.info.function ?? maps.functionOf(id) ?? []),
+      functions: running.length > 0 ? running : info.functions,
     });
   });
   const values = createValues(engine.blobs, log);
@@ -148,6 +154,7 @@ function wire(
     attemptEnded: (call) => turn.toClient(() => maps.parentEnded(call)), // later: calls begin before maps do
     finished(info) {
       turn.toClient(() => maps.childFinished(info.parent, info.id));
+      front.ended(info);
       if (info.attempt > 0) fleet.callFinished(info.finishedAtMs - info.queuedAtMs);
     },
   });
@@ -257,6 +264,10 @@ function wire(
   });
   const spread = createSpread(nodes.spread, clock.now);
   const content: ContentParts = { blobs: engine.blobs, snapshots, spread, limits, trace: images.trace };
+  const front = createFront({
+    ...{ calls, maps, nodes, registry, deployments: deployed, clients, values, turn, log, blobs, tokens: reach.tokens },
+    ...{ records: engine.records, state: options.state },
+  });
   const mapStreams = createMapStreams({ maps, store: engine.maps, turn, clients, log });
   return {
     turn,
@@ -278,6 +289,7 @@ function wire(
     content,
     values,
     members,
+    front,
   };
 }
 
@@ -356,6 +368,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   const services = servicesOf(plane, engine);
   const { agent, network } = options;
   if (network) stack.use(await reach.listen(network, services));
+  stack.use(await plane.front.open(options));
   stack.use(await listen(options.socket, services, log)); // last: whoever waits for control waits for its socket
   const child = agent && stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.trouble(sentence), log));
   const tick = setInterval(() => turn.wake(), tickMs);

@@ -6,6 +6,7 @@ import { Publish, type Published, Reloaded } from "../proto/gen/hob/v1/registry.
 import { hostImageRef, imageKey } from "../proto/image.ts";
 import { lossesAllowed } from "./call-states.ts";
 import type { Calls } from "./calls.ts";
+import { conflictOf } from "./gateway/routes.ts";
 import type { Builds } from "./images/builds.ts";
 import type { Work } from "./maps/map.ts";
 import type { Nodes } from "./nodes.ts";
@@ -92,6 +93,7 @@ export function createPublishes(parts: PublishesParts): Publishes {
     const { app, snapshot, versions, bundles, removed } = message;
     if (!app || !snapshot) throw new HobError("usage", "a publish names no app or no snapshot");
     for (const version of versions) checkVersion(app, snapshot.digest, version);
+    checkPaths(message);
     const needed = [...versions, ...message.patches].flatMap(({ bundle }) => (bundle ? [bundle] : []));
     const missing = snapshots.accept(snapshot, bundles, needed);
     if (missing.length > 0) return missing;
@@ -118,6 +120,17 @@ export function createPublishes(parts: PublishesParts): Publishes {
     builds.retain(app, new Set());
     groups.update(app, [], []);
     tracked.delete(app);
+  }
+
+  function checkPaths({ app, versions, removed }: Publish): void {
+    if (!versions.some(({ spec }) => spec?.endpoint)) return;
+    const replaced = new Set([...removed, ...versions.map((version) => version.function)]);
+    const others = registry.current(app).filter((version) => !replaced.has(version.function));
+    const conflict = conflictOf(
+      app,
+      [...others, ...versions].flatMap(({ spec }) => spec ?? []),
+    );
+    if (conflict) throw new HobError("usage", conflict);
   }
 
   function track(message: Publish, publisher: Publisher): void {

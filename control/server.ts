@@ -28,7 +28,7 @@ async function somebodyListens(socket: string): Promise<boolean> {
 }
 
 /** Makes the socket file. Bound in a folder of its own and moved into place once its mode is right, it appears whole and is never open to others. */
-async function bind(listener: NetServer, socket: string): Promise<void> {
+export async function bindSocket(listener: NetServer, socket: string): Promise<void> {
   const folder = dirname(socket);
   const birth = join(folder, `.${basename(socket)}.${process.pid}`);
   const born = join(birth, "s");
@@ -67,7 +67,7 @@ export async function listen(
     injector.injectConnection(connection);
   });
   try {
-    await bind(listener, socket);
+    await bindSocket(listener, socket);
   } catch (error) {
     listener.close();
     throw systemError(`listening on ${socket}`, error);

@@ -22,6 +22,7 @@ const counts: Record<Kind, boolean> = {
   buildLog: true,
   trace: true,
   inputs: true,
+  part: true,
 };
 
 export const isKept = (message: { $case: Kind }): boolean => counts[message.$case];

@@ -6,7 +6,7 @@ import { HobError, sentenceOf } from "../../base/errors.ts";
 import type { Failure } from "../../proto/gen/hob/v1/common.ts";
 import { answerLimitMs, createBatches } from "./batches.ts";
 import { createFrameDecoder, encodeFrame, type Frame, type FrameHeads, protocolVersion } from "./frames.ts";
-import { alone, childOf, completed, died, failure, linesOf, measure, text, whole } from "./heard.ts";
+import { alone, childOf, completed, died, failure, linesOf, measure, responseOf, text, whole } from "./heard.ts";
 import type { CallOutcome, CallRequest, LoadRequest, Runner, RunnerEvents } from "./runner.ts";
 
 const readyLimitMs = 30_000;
@@ -126,8 +126,14 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
       case "result": {
         const { call, runMs, droppedBytes = 0 } = frame.head;
         const reason = completed(frame.head.failure);
-        const outcome = reason ? { failure: reason } : { result: { json: alone(frame.payload) } };
+        const response = responseOf(frame.head.response);
+        const outcome = reason ? { failure: reason } : { result: { json: alone(frame.payload) }, ...(response && { response }) };
         finishCall(call, { ...outcome, runMs: measure(runMs), droppedBytes: whole(droppedBytes, Number.MAX_SAFE_INTEGER) });
+        break;
+      }
+      case "part": {
+        const response = responseOf(frame.head.response);
+        events.part({ call: text(frame.head.call), ...(response && { response }), data: alone(frame.payload) });
         break;
       }
       case "results":
@@ -202,11 +208,12 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
   function call(request: CallRequest): Promise<CallOutcome> {
     if (endReason !== undefined) return Promise.resolve({ failure: died(endReason), runMs: 0, droppedBytes: 0 });
     const { promise, resolve } = Promise.withResolvers<CallOutcome>();
-    const { call, snapshot, version, positional, keywords } = request;
+    const { call, snapshot, version, positional, keywords, request: answered } = request;
     calls.set(call, { timeoutMs: request.timeoutMs, resolve });
     const sizes = { positional: positional.byteLength, keywords: keywords.byteLength };
     try {
-      send("call", { call, snapshot, version, function: request.function, ...sizes }, [positional, keywords]);
+      const head = { call, snapshot, version, function: request.function, ...sizes, ...(answered && { request: answered }) };
+      send("call", head, [positional, keywords]);
     } catch (error) {
       finishCall(call, { failure: failure("arguments", `${request.function}: ${sentenceOf(error)}`), runMs: 0, droppedBytes: 0 });
     }
@@ -225,6 +232,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
     inputs: (request, results) => batches.start(request, results, endReason === undefined ? undefined : died(endReason)),
     mapNews: (head, payload) => send("mapNews", head, payload),
     finish: () => send("finish", {}),
+    partsTaken: (call, bytes, gone) => calls.has(call) && send("taken", { call, bytes, ...(gone && { gone }) }),
     rouse: () => send("rouse", {}),
     childFinished(id, outcome) {
       if (outcome.failure) send("childResult", { id, failure: outcome.failure });

@@ -4,6 +4,23 @@ import { HobError } from "../../base/errors.ts";
 import type { Failure } from "../../proto/gen/hob/v1/common.ts";
 import type { LoadedVersion, Patch } from "./runner.ts";
 
+export interface RequestHead {
+  kind: string; // "function" | "asgi" | "fetch"
+  method: string;
+  path: string;
+  prefix: string;
+  query: string;
+  headers: [name: string, value: string][];
+  parameters: Record<string, string>;
+  origin: string;
+  client: string;
+}
+
+export interface ResponseHead {
+  status: number;
+  headers: [name: string, value: string][];
+}
+
 /** One row a frame: its number on the wire, and its head. Bytes that are not ours to read travel as payload, their sizes in the head. */
 export interface FrameHeads {
   // agent → runner
@@ -20,7 +37,16 @@ export interface FrameHeads {
     secrets: Record<string, string>;
     retire: string[];
   };
-  call: { call: string; snapshot: string; version: string; function: string; positional: number; keywords: number };
+  /** With `request`, which the call answers, `positional` is the size of its body. */
+  call: {
+    call: string;
+    snapshot: string;
+    version: string;
+    function: string;
+    positional: number;
+    keywords: number;
+    request?: RequestHead;
+  };
   cancel: { call: string } | { load: number } | { inputs: number };
   inputs: {
     inputs: number; // the agent's number for them
@@ -43,6 +69,7 @@ export interface FrameHeads {
     failure?: Failure; // of the map as a whole
   };
   childResult: { id: string; failure?: Failure };
+  taken: { call: string; bytes: number; gone?: boolean }; // of its streamed response, so far; gone: nobody reads it
   finish: Record<string, never>;
   rouse: Record<string, never>;
   // runner → agent
@@ -50,7 +77,8 @@ export interface FrameHeads {
   loaded: { load: number; tier?: "patch" | "fork"; reason?: string; failure?: Failure };
   started: { call: string; timeMs: number } | { inputs: number; timeMs: number };
   output: { call: string; index?: number; stream: "stdout" | "stderr"; timeMs: number; dropped: number };
-  result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure };
+  result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure; response?: ResponseHead };
+  part: { call: string; response?: ResponseHead }; // of a streamed response: the first has its head
   childCall: {
     id: string;
     parent: string;
@@ -89,6 +117,7 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   rouse: 6,
   inputs: 7,
   mapNews: 8,
+  taken: 9,
   ready: 65,
   loaded: 66,
   started: 67,
@@ -103,6 +132,7 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   mapTake: 76,
   mapCancel: 77,
   childWait: 78,
+  part: 79,
 };
 
 export const protocolVersion = 1;

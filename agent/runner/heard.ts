@@ -1,7 +1,7 @@
 // ⑥ What a runner says, put into the wire's ranges: it shares its container with user code, and one odd number would end the link to control.
 
-import type { Failure } from "../../proto/gen/hob/v1/common.ts";
-import { cutPayload, type Frame, type FrameHeads } from "./frames.ts";
+import type { Failure, HttpRequest, HttpResponse } from "../../proto/gen/hob/v1/common.ts";
+import { cutPayload, type Frame, type FrameHeads, type RequestHead, type ResponseHead } from "./frames.ts";
 import type { ChildCall, OutputLine } from "./runner.ts";
 
 /** A copy: the payload is a view of a larger piece, which would live as long as the result. Nor is it of Node's pool, for the same reason. */
@@ -64,6 +64,30 @@ export function linesOf(head: FrameHeads["output"], payload: Buffer): OutputLine
     .toString()
     .split(/\r?\n/)
     .map((text, at) => ({ call, ...input, stream, timeMs, text, dropped: at === 0 ? dropped : 0 }));
+}
+
+const mostHeaders = 200;
+const longestHeader = 16 << 10;
+/** RFC 9110, 5.6.2 and 5.5: what Node would refuse would end control's answer. */
+const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Undefined for none; headers that cannot be sent are left out. */
+export function responseOf(head: ResponseHead | undefined): HttpResponse | undefined {
+  if (!head) return undefined;
+  const status = whole(head.status, 599);
+  const headers = (Array.isArray(head.headers) ? head.headers : []).slice(0, mostHeaders).flatMap((pair) => {
+    const [name, value] = [text(pair?.[0]), text(pair?.[1], longestHeader)];
+    return headerName.test(name) && headerValue.test(value) ? [{ name, value }] : [];
+  });
+  return { status: status < 200 ? 500 : status, headers };
+}
+
+/** A request as a runner is told of it, but for its body. */
+export function requestHead({ headers, ...request }: HttpRequest): RequestHead {
+  const { kind, method, path, prefix, query, parameters, origin, client } = request;
+  const pairs = headers.map(({ name, value }): [string, string] => [name, value]);
+  return { kind, method, path, prefix, query, headers: pairs, parameters, origin, client };
 }
 
 export function childOf(frame: Frame & { name: "childCall" }): ChildCall {

@@ -1,7 +1,7 @@
 // ⑥ What the agent asks of the runner inside a container, and hears from it. The frames are in frames.ts, this side's life in connect.ts.
 
-import type { Failure, Value } from "../../proto/gen/hob/v1/common.ts";
-import type { Frame, FrameHeads } from "./frames.ts";
+import type { Failure, HttpResponse, Value } from "../../proto/gen/hob/v1/common.ts";
+import type { Frame, FrameHeads, RequestHead } from "./frames.ts";
 
 export type MapFrame = Extract<Frame, { name: "map" | "mapInputs" | "mapTake" | "mapCancel" }>;
 
@@ -59,10 +59,14 @@ export interface CallRequest {
   positional: Uint8Array; // JSON array
   keywords: Uint8Array; // JSON object or empty
   timeoutMs: number; // 0: none
+  /** The call answers it: `positional` is its body then. */
+  request?: RequestHead;
 }
 
 export interface CallOutcome {
   result?: Pick<Value, "json">;
+  /** Of a request: `result` is its body. */
+  response?: HttpResponse;
   failure?: Failure;
   runMs: number;
   droppedBytes: number;
@@ -124,6 +128,8 @@ export interface RunnerEvents {
   childWait(id: string): void;
   /** What a function says about a map that it makes. */
   map(frame: MapFrame): void;
+  /** Of the streamed response of that call, in order; the first has its head. */
+  part(part: { call: string; response?: HttpResponse; data: Buffer }): void;
   /** No process has this snapshot any more. */
   unloaded(snapshot: string): void;
 }
@@ -144,6 +150,8 @@ export interface Runner extends AsyncDisposable {
   cancel(call: string): void;
   /** Runs the exit hooks of what it has loaded and ends its processes; `closed` resolves when that is done. */
   finish(): void;
+  /** Whoever reads that call's streamed response has taken so much of it, or has gone. */
+  partsTaken(call: string, bytes: number, gone: boolean): void;
   /** What serves will be asked something within milliseconds. */
   rouse(): void;
   childFinished(id: string, outcome: { result?: Pick<Value, "json">; failure?: Failure }): void;

@@ -37,7 +37,7 @@ function openAgent(n: number): void {
         state: generic ? "warm" : "specialised",
       },
       ...{ app: generic ? "" : benchApp, snapshots: [], calls: [], startedAtMs: Date.now(), memoryBytes: 2 ** 25 },
-      ...{ cpuCores: 0.1, pids: 3, gpus: [] },
+      ...{ cpuCores: 0.1, pids: 3, gpus: [], functions: [] },
     };
   });
   const info = (): NodeInfo => {

@@ -114,6 +114,12 @@ export function createMembers(parts: MembersParts): MembersServer {
     return { calls };
   }
 
+  /** It opens the gateway, and no URL of gRPC has a part for it. */
+  function callToken(note: string, lifetimeMs: number) {
+    const { info, token } = tokens.create({ scope: "call", note, node: "", lifetimeMs });
+    return { info, url: token };
+  }
+
   return {
     whoAmI({ metadata }, callback) {
       const { scope, node } = callerOf(metadata) ?? { scope: "owner", node: "" };
@@ -125,6 +131,7 @@ export function createMembers(parts: MembersParts): MembersServer {
         if (scope === "agent") {
           throw new HobError("usage", "an agent's token is made when it joins", { remedy: "make a token of scope join" });
         }
+        if (scope === "call") return callToken(note, expiresInMs);
         parts.url(""); // refuses before anything is made
         const { info, token } = tokens.create({ scope: scope as Scope, note, node: "", lifetimeMs: expiresInMs });
         return { info, url: parts.url(token) };

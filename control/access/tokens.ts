@@ -12,7 +12,7 @@ const longestJoinMs = 7 * 24 * 3_600_000;
 /** How exactly it is noted when a token was last used: a write a minute, not one a call. */
 const usedEveryMs = 60_000;
 
-const scopes = ["client", "read-only", "agent", "join"] as const;
+const scopes = ["client", "read-only", "agent", "join", "call"] as const;
 export type Scope = (typeof scopes)[number];
 
 export interface Tokens {

@@ -154,13 +154,16 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     parts.secretsFor(group.app, version.spec?.secrets ?? []); // one may have been removed since its code was loaded
     const load = container.loaded.has(call.snapshot) ? undefined : loadInto(group, container, call.snapshot, [version]);
     calls.dispatched(call, container);
-    const { id, info } = call;
+    const { id, info, exchange } = call;
     const timeoutMs = version.spec!.timeoutMs;
     const { attempt, app, arguments: given } = info;
     turn.toNode(() =>
       container.owner.send({
         $case: "dispatch",
-        value: { call: id, attempt, container: container.id, app, version, arguments: given, timeoutMs, load },
+        value: {
+          ...{ call: id, attempt, container: container.id, app, version, timeoutMs, load },
+          ...(exchange ? { arguments: undefined, request: exchange.request } : { arguments: given }),
+        },
       }),
     );
   }

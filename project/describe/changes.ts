@@ -1,6 +1,6 @@
 // ② From what was described before to what is described now: which functions changed, at which tier, and why. Pure.
 
-import type { FunctionSpec, PatchedUnit } from "../../proto/gen/hob/v1/common.ts";
+import type { Endpoint, FunctionSpec, PatchedUnit } from "../../proto/gen/hob/v1/common.ts";
 import { hostImageRef, imageKey } from "../../proto/image.ts";
 import { scheduleText } from "../../proto/schedule.ts";
 import type { Tier } from "../events.ts";
@@ -130,8 +130,15 @@ const specFields: readonly { name: string; tier: Tier; value(spec: FunctionSpec)
   { name: "min_containers", tier: "patch", value: (spec) => spec.minContainers },
   { name: "max_containers", tier: "patch", value: (spec) => spec.maxContainers },
   { name: "module", tier: "fork", value: (spec) => `${spec.module} ${spec.qualname}` },
+  { name: "endpoint", tier: "patch", value: ({ endpoint }) => endpointText(endpoint) },
   { name: "language", tier: "container", value: (spec) => spec.language },
 ];
+
+function endpointText(endpoint: Endpoint | undefined): string {
+  if (!endpoint) return "";
+  const { kind, path, methods, access, maxBodyBytes } = endpoint;
+  return [kind, path, methods, access, maxBodyBytes].join(" ");
+}
 
 /** The part of a spec that belongs to the version's digest. */
 export const specText = (spec: FunctionSpec): string =>

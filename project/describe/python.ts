@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { sha256 } from "../../base/content-folder.ts";
 import { HobError } from "../../base/errors.ts";
 import { installRoot } from "../../base/install.ts";
-import { type Backoff, FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
+import { type Backoff, type Endpoint, FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
 import type { Diagnostic } from "../events.ts";
 import { dataDigest, type Snapshot } from "../snapshot.ts";
 import { type DescribedFunction, specText } from "./changes.ts";
@@ -38,7 +38,7 @@ export interface LanguageDescriber extends AsyncDisposable {
 interface Answered {
   app: string;
   name: string;
-  kind: "function" | "local" | "cls";
+  kind: "function" | "endpoint" | "asgi" | "local" | "cls";
   module: string;
   qualname: string;
   line: number;
@@ -85,6 +85,7 @@ export interface EvaluatedSpec {
   network?: string | null;
   secrets?: string[] | null;
   schedule?: EvaluatedSchedule | null;
+  endpoint?: { kind: string; path: string; methods: string[]; access: string; max_body_bytes: number } | null;
 }
 
 interface Answer {
@@ -283,10 +284,16 @@ export function toFunctionSpec(spec: EvaluatedSpec, declared: Partial<FunctionSp
     network: spec.network ?? "internet",
     secrets: spec.secrets ?? [],
     ...(spec.schedule ? { schedule: scheduleOf(spec.schedule) } : {}),
+    ...(spec.endpoint ? { endpoint: endpointOf(spec.endpoint) } : {}),
   });
   checkSchedule(made);
   return { ...made, image }; // not a copy of it
 }
+
+const endpointOf = ({ max_body_bytes: maxBodyBytes, ...rest }: NonNullable<EvaluatedSpec["endpoint"]>): Endpoint => ({
+  ...rest,
+  maxBodyBytes,
+});
 
 const backoffOf = ({ delay_ms: delayMs, factor, max_delay_ms: maxDelayMs }: NonNullable<EvaluatedSpec["backoff"]>): Backoff => ({
   ...{ delayMs, factor, maxDelayMs },

@@ -18,7 +18,7 @@ interface Span {
   end: number;
 }
 
-/** `export const NAME = APP.function(OPTIONS, fn)`, or a method of `export const NAME = APP.cls(OPTIONS, class { … })` */
+/** `export const NAME = APP.function(OPTIONS, fn)` or `.fetch(…)`, or a method of `export const NAME = APP.cls(OPTIONS, class { … })` */
 export interface DeclaredFunction {
   /** Of a method: NAME.METHOD. */
   name: string;
@@ -55,7 +55,7 @@ export interface ModuleSyntax {
 type Callable = Extract<Expression, { type: "ArrowFunctionExpression" | "FunctionExpression" }> | FunctionNode;
 
 /** Every module but those that cannot declare anything. */
-export const mayDeclare = (source: string): boolean => /\bfrom\s*["']hob["']|\.(?:function|cls)\s*[<(]/.test(source);
+export const mayDeclare = (source: string): boolean => /\bfrom\s*["']hob["']|\.(?:function|fetch|cls)\s*[<(]/.test(source);
 
 export function parseModule(
   path: string,
@@ -94,7 +94,7 @@ export function parseModule(
     const root = rootOf(value);
     if (root === undefined || (value.type !== "CallExpression" && value.type !== "NewExpression")) return;
     const called = value.type === "CallExpression" ? propertyOf(value.callee) : undefined;
-    if (value.type === "CallExpression" && (called === "function" || called === "cls")) {
+    if (value.type === "CallExpression" && (called === "function" || called === "fetch" || called === "cls")) {
       const { callee } = value;
       const [first, second] = value.arguments;
       const last = second ?? first;

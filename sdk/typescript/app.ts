@@ -1,8 +1,12 @@
 // ② Apps: named sets of functions, declared in code.
 
 import { makeClass, type RemoteClass } from "./class.ts";
+import { type FetchOptions, makeEndpoint } from "./endpoint.ts";
 import { makeFunction, type RemoteFunction } from "./function.ts";
 import { type FunctionOptions, type FunctionSpec, makeSpec } from "./spec.ts";
+
+/** Handlers wait for others most of their time. */
+const standardConcurrency = 16;
 
 /** The functions that belong together: they are watched, deployed and shown under one name. */
 export class App {
@@ -27,6 +31,29 @@ export class App {
       throw new TypeError("app.function(options, fn): the options are missing; write app.function({}, fn)");
     if (typeof body !== "function") throw new TypeError("app.function(options, fn): fn is not a function");
     const made = makeFunction(this.name, makeSpec(options.name ?? (constantName || body.name), options), body);
+    this.functions.push(made as unknown as RemoteFunction<never[], unknown>);
+    return made;
+  }
+
+  /**
+   * Makes a function of this app that answers all HTTP requests below /APP/PATH, by default at its own name: `app.fetch({}, (request) => new Response("hello"))`,
+   * or the `fetch` of a framework. One process answers sixteen at a time, unless `concurrency` says otherwise.
+   */
+  fetch(
+    options: FetchOptions,
+    handler: (request: Request) => Response | Promise<Response>,
+    constantName = "",
+  ): RemoteFunction<[Request], Response | Promise<Response>> {
+    if (typeof options === "function")
+      throw new TypeError("app.fetch(options, handler): the options are missing; write app.fetch({}, handler)");
+    if (typeof handler !== "function")
+      throw new TypeError(
+        "app.fetch(options, handler): handler is not a function; of an app of a framework give its fetch: api.fetch",
+      );
+    const { path: _path, public: _public, maxBody: _maxBody, ...rest } = options;
+    const name = options.name ?? (constantName || handler.name);
+    const spec = makeSpec(name, { concurrency: standardConcurrency, ...rest });
+    const made = makeFunction(this.name, { ...spec, endpoint: makeEndpoint(options, name) }, handler);
     this.functions.push(made as unknown as RemoteFunction<never[], unknown>);
     return made;
   }

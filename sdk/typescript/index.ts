@@ -2,6 +2,7 @@
 
 export { App } from "./app.ts";
 export type { RemoteClass } from "./class.ts";
+export type { FetchOptions } from "./endpoint.ts";
 export { ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError } from "./errors.ts";
 export { functionFromName } from "./from-name.ts";
 export type { Call, RemoteFunction } from "./function.ts";

@@ -1,5 +1,6 @@
 // ② What a function declares, checked: options to the plain object that `hob` reads.
 
+import type { EndpointSpec } from "./endpoint.ts";
 import { Image, type ImageDefinition } from "./image.ts";
 import { type BackoffSpec, type Retries, retryPolicy } from "./retries.ts";
 import type { Cron, Period, ScheduleDefinition } from "./schedule.ts";
@@ -51,6 +52,7 @@ export interface FunctionSpec {
   network: string;
   secrets: string[];
   schedule: ScheduleDefinition | null;
+  endpoint?: EndpointSpec;
 }
 
 const known: Record<keyof FunctionOptions, true> = {

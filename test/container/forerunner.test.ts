@@ -43,7 +43,16 @@ async function stage(undo: AsyncDisposableStack) {
       forerunner: () => of,
     };
     const gpus = { acquire: () => Promise.resolve((config: unknown) => config as never), release() {} };
-    const events = { output() {}, started() {}, childCall() {}, childCancel() {}, childWait() {}, map() {}, unloaded() {} };
+    const events = {
+      output() {},
+      started() {},
+      childCall() {},
+      childCancel() {},
+      childWait() {},
+      map() {},
+      part() {},
+      unloaded() {},
+    };
     const resourceClass = { cpu: 1, memoryBytes: 256 << 20, language: "python", gpu: "", network: "none" };
     const config = { env: {}, workdir: "", user: "" };
     const launch = { command: runnerCommand("python"), user: rootUser, config, shown: [] };

@@ -63,6 +63,7 @@ describe.skipIf(!rootWithContainers() || !probe.passthrough)("a container's read
           childCall: () => {},
           childCancel: () => {},
           childWait: () => {},
+          part: () => {},
           map: () => {},
           unloaded: () => {},
         },

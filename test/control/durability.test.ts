@@ -177,6 +177,28 @@ test("a call that its node still runs when control comes back is not run again",
   }
 });
 
+// A container of the one function was taken for one of the other: calls came without their code, and failed with "has not been loaded here".
+test("a container that is linked again is its own functions', not those of others with the same needs", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  const publish = makePublish("v1", [{ name: "price" }, { name: "shout", concurrency: 4 }]);
+  session.send({ $case: "publish", value: publish });
+  await session.next("published");
+  const resourceClass = { cpu: 0, memoryBytes: megabytes512, language: "python", gpu: "", network: "internet" };
+  const has = { app: "shop", snapshots: [publish.snapshot!.digest], functions: ["shout"] };
+  const info = { id: "0000000a", image: hostDigest, resourceClass, state: "specialised", ...has };
+  using agent = linkAgent(place.socket, { pools: false }); // no other container
+  await agent.commands.of((item) => item.$case === "pools"); // its image is known
+  agent.send({ $case: "container", value: { container: ContainerInfo.fromPartial(info), gone: false, reason: "" } });
+  session.send({ $case: "watch", value: { apps: [], fleet: true } });
+  await session.next("fleet", ({ nodes }) => nodes[0]?.containers.some(({ id }) => id === info.id) === true);
+  const [price, shout] = [session.call("price"), session.call("shout")];
+  const { container, load } = await agent.dispatchOf(shout);
+  expect([container, load]).toEqual([info.id, undefined]);
+  expect(agent.commands.all.some((item) => item.$case === "dispatch" && item.value.call === price)).toBe(false);
+});
+
 test("what was published just before control was killed is there when it comes back", async () => {
   using place = makePlace();
   const first = await spawnControl(place);

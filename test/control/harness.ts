@@ -21,10 +21,11 @@ import {
   type DispatchInputs,
   InputsFinished,
   type Load,
+  type PartsTaken,
   type ResolveImage,
 } from "../../proto/gen/hob/v1/agents.ts";
 import { CallsClient, type ClientMessage, type SessionEvent, type SessionEvents } from "../../proto/gen/hob/v1/calls.ts";
-import { type Backoff, type FileEntry, type ImageRef, Version } from "../../proto/gen/hob/v1/common.ts";
+import { type Backoff, type Endpoint, type FileEntry, type ImageRef, Version } from "../../proto/gen/hob/v1/common.ts";
 import { ContainerInfo, NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { MapInputs, MapResult, MapResults } from "../../proto/gen/hob/v1/maps.ts";
 import { Publish, StartCall } from "../../proto/gen/hob/v1/registry.ts";
@@ -235,6 +236,8 @@ interface FunctionWish {
   secrets?: string[];
   gpu?: string;
   image?: ImageRef;
+  endpoint?: Partial<Endpoint>;
+  parameters?: { name: string; kind: string }[];
 }
 
 /** A whole snapshot of one file, and versions of these functions in it. */
@@ -258,9 +261,14 @@ export function makePublish(text: string, functions: FunctionWish[], more: Parti
 
 export function makeVersion(snapshot: string, text: string, wish: FunctionWish): Version {
   const { name, language = "python", ...limits } = wish;
-  const spec = { app: "shop", name, language, module: "app.py", qualname: name, image: { source: "host" }, ...limits };
+  const spec = { app: "shop", name, language, module: "app.py", qualname: name, image: { source: "host" } };
   const parameters = [{ name: "items", kind: "variadic" }];
-  return Version.fromPartial({ function: name, digest: sha256(`${name} ${text}`), snapshot, spec: { ...spec, parameters } });
+  return Version.fromPartial({
+    function: name,
+    digest: sha256(`${name} ${text}`),
+    snapshot,
+    spec: { ...spec, parameters, ...limits },
+  });
 }
 
 export interface TestAgent extends Disposable {
@@ -289,6 +297,8 @@ export interface AgentScript {
   load?(agent: TestAgent, load: Load): void;
   /** What it does with a batch of a map, once its load is answered; the standard is to answer each input with its first argument. */
   inputs?(agent: TestAgent, dispatch: DispatchInputs): void;
+  /** What it does when a reader of a streamed response goes on, or has gone. */
+  partsTaken?(taken: PartsTaken): void;
   /** What it does when it is to build an image. */
   build?(agent: TestAgent, resolve: ResolveImage): void;
   /** Makes as many generic containers as control wishes; the standard. */
@@ -392,7 +402,8 @@ export function linkAgent(control: string, script: AgentScript = {}): TestAgent 
       const { load } = command.value;
       if (load) agent.loaded(load);
       (script.inputs ?? answerInputs)(agent, command.value);
-    } else if (command.$case === "shutdown") stream.end();
+    } else if (command.$case === "partsTaken") script.partsTaken?.(command.value);
+    else if (command.$case === "shutdown") stream.end();
     commands.add(command);
   }
 

@@ -18,6 +18,7 @@ import type {
   MapFrame,
   OutputLine,
   Runner,
+  RunnerEvents,
 } from "../../agent/runner/runner.ts";
 import { sha256 } from "../../base/content-folder.ts";
 import { installRoot } from "../../base/install.ts";
@@ -34,6 +35,8 @@ export interface Harness extends AsyncDisposable {
   childCalls: ChildCall[];
   childCancels: string[];
   childWaits: string[];
+  /** What hears of parts of streamed responses. */
+  onPart: RunnerEvents["part"];
   unloaded: string[];
   /** What answers the calls that functions make; by default nothing does. */
   answer: (child: ChildCall) => void;
@@ -112,6 +115,7 @@ export async function startHarness(language: Language): Promise<Harness> {
     },
     childCancel: (id) => harness.childCancels.push(id),
     childWait: (id) => harness.childWaits.push(id),
+    part: (part) => full.onPart(part),
     map: (frame) => full.onMap(frame),
     unloaded: (snapshot) => harness.unloaded.push(snapshot),
   });
@@ -167,6 +171,7 @@ export async function startHarness(language: Language): Promise<Harness> {
     runner,
     answer: () => {},
     onMap: () => {},
+    onPart: () => {},
     prepare,
     async load(files: Record<string, string>, functions: string[], retire?: string[]) {
       const request = await prepare(files, functions, retire);
@@ -242,6 +247,7 @@ async function bundleOf(root: string, module: string, name: string): Promise<{ d
     target: "node24",
     sourcemap: "inline",
     outfile: join(root, "bundle.js"),
+    nodePaths: [join(installRoot, "node_modules")],
     alias: { hob: join(installRoot, "sdk/typescript/index.ts") },
     logLevel: "silent",
   });

@@ -26,6 +26,7 @@ function pair() {
     childCall: () => {},
     childCancel: () => {},
     childWait: () => {},
+    part: () => {},
     map: () => {},
     unloaded: () => {},
   };

@@ -8,7 +8,7 @@ from names import chain_of
 
 
 class Declared:
-    """`@APP.function(...)` or `@APP.local()` above a top-level function, or one method of a class below `@APP.cls(...)`."""
+    """`@APP.function(...)`, `@APP.endpoint(...)`, `@APP.asgi(...)` or `@APP.local()` above a top-level function, or one method of a class below `@APP.cls(...)`."""
 
     __slots__ = ("path", "index", "app", "app_at", "kind", "name", "decorator", "said", "statement", "node", "node_line", "method")
 
@@ -40,7 +40,7 @@ def declarations(reach, path):
             diagnostics.append(fault(module, node, statement, "hob.App(...) needs its name as a constant text: hob.App(\"images\")"))
         if not isinstance(node, facts.FUNCTIONS + (ast.ClassDef,)):
             continue
-        kinds = ("cls",) if isinstance(node, ast.ClassDef) else ("function", "local")
+        kinds = ("cls",) if isinstance(node, ast.ClassDef) else ("function", "local", "endpoint", "asgi")
         for decorator, said in statement.decorators:
             chain = chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
             if chain is None or len(chain) < 2 or chain[-1] not in kinds:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .classes import enter, exit, method
     from .errors import ArgumentsRefused, CallCancelled, CallTimeout, OutOfMemory, ProcessEnded, RemoteError
     from .function import Call, Function
+    from .http import Request, Response, Upload
     from .image import Image
     from .maps import MapCall
     from .retries import Retries
@@ -27,7 +28,10 @@ __all__ = [
     "Period",
     "ProcessEnded",
     "RemoteError",
+    "Request",
+    "Response",
     "Retries",
+    "Upload",
     "enter",
     "exit",
     "method",
@@ -41,7 +45,10 @@ _homes = {
     "Image": "image",
     "MapCall": "maps",
     "Period": "schedule",
+    "Request": "http",
+    "Response": "http",
     "Retries": "retries",
+    "Upload": "http",
     "enter": "classes",
     "exit": "classes",
     "method": "classes",

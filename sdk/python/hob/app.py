@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .classes import Class
+from .endpoints import make_endpoint
 from .function import Function
 from .image import Image
 from .spec import Options, make_spec
@@ -50,6 +51,44 @@ class App:
             return made
 
         return decorate if function is None else decorate(function)
+
+    def endpoint(
+        self,
+        path: Any = None,
+        /,
+        *,
+        methods: Sequence[str] | None = None,
+        public: bool | None = None,
+        max_body: str | int | None = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """
+        A function of this app that answers HTTP requests at /APP/PATH, by default at its own name. Its parameters come from the path, the
+        query and the body, converted as they are annotated; it may return JSON, text, bytes, a `hob.Response`, or yield what is streamed.
+        `public`: True lets everybody ask, False only who has a token; None is open on this machine, and elsewhere wants a token.
+        """
+        if callable(path):
+            return self.endpoint()(path)
+
+        def decorate(target: Callable[..., Any]) -> Function[..., Any]:
+            made = self.function(name=name, **options)(target)
+            made.spec["endpoint"] = make_endpoint("function", path or f"/{made.name}", methods, public, max_body)
+            return made
+
+        return decorate
+
+    def asgi(self, path: str | None = None, /, *, public: bool | None = None, max_body: str | int | None = None, name: str | None = None, **options: Any) -> Any:
+        """A function that returns an ASGI app (FastAPI, Starlette …), which answers all requests below /APP/PATH. It is called once a process."""
+        if callable(path):
+            return self.asgi()(path)
+
+        def decorate(target: Callable[..., Any]) -> Function[..., Any]:
+            made = self.function(name=name, **options)(target)
+            made.spec["endpoint"] = make_endpoint("asgi", path or f"/{made.name}", None, public, max_body)
+            return made
+
+        return decorate
 
     def cls(self, target: type | None = None, /, **options: Any) -> Any:
         """

@@ -42,6 +42,7 @@ class Channel:
         self._requests: deque[frames.Frame] = deque()
         self._pending: set[str] = set()
         self._finished: dict[str, frames.Frame] = {}
+        self._taken: dict[str, tuple[int, bool]] = {}  # of streamed responses: how much, and whether nobody reads on
         self._maps: dict[str, Callable[[frames.Frame], None]] = {}
 
     @property
@@ -124,6 +125,13 @@ class Channel:
         if self._ended and not ready():
             raise ConnectionError("the connection to hob has ended while a map was running")
 
+    def taken(self, call: str) -> tuple[int, bool]:
+        return self._taken.get(call, (0, False))
+
+    def untaken(self, call: str) -> None:
+        """Its response has been sent."""
+        self._taken.pop(call, None)
+
     def poll(self) -> None:
         """Takes what has come, and waits for nothing."""
         with self._changed:
@@ -173,6 +181,8 @@ class Channel:
                     hear(frame)
                     if frame.head.get("finished"):
                         del self._maps[frame.head["map"]]
+            elif frame.kind == frames.TAKEN:
+                self._taken[frame.head["call"]] = frame.head["bytes"], bool(frame.head.get("gone"))
             elif frame.kind != frames.CHILD_RESULT:
                 self._requests.append(frame)
             elif frame.head["id"] in self._pending:

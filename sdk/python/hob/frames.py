@@ -14,6 +14,7 @@ FINISH = 5
 ROUSE = 6
 INPUTS = 7
 MAP_NEWS = 8
+TAKEN = 9
 # Runner → agent.
 READY = 65
 LOADED = 66
@@ -29,6 +30,7 @@ MAP_INPUTS = 75
 MAP_TAKE = 76
 MAP_CANCEL = 77
 CHILD_WAIT = 78
+PART = 79
 
 NAMES = {
     LOAD: "load",
@@ -39,6 +41,7 @@ NAMES = {
     ROUSE: "rouse",
     INPUTS: "inputs",
     MAP_NEWS: "mapNews",
+    TAKEN: "taken",
     READY: "ready",
     LOADED: "loaded",
     STARTED: "started",
@@ -53,6 +56,7 @@ NAMES = {
     MAP_TAKE: "mapTake",
     MAP_CANCEL: "mapCancel",
     CHILD_WAIT: "childWait",
+    PART: "part",
 }
 
 PROTOCOL = 1

@@ -83,16 +83,19 @@ def make_spec(name: str, options: Options) -> dict[str, Any]:
     }
 
 
+def size_bytes(option: str, given: str | int) -> int:
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given
+    if not isinstance(given, str):
+        raise TypeError(f'{option}={given!r} is not a size; write for example "512MiB", or a number of bytes')
+    match = _size.fullmatch(given)
+    if not match:
+        raise ValueError(f'{option}="{given}" is not a size; write for example "512MiB"')
+    return round(float(match[1]) * _factors[match[2].upper()])
+
+
 def memory_bytes(memory: str | int) -> int:
-    if isinstance(memory, int) and not isinstance(memory, bool):
-        size = memory
-    elif isinstance(memory, str):
-        match = _size.fullmatch(memory)
-        if not match:
-            raise ValueError(f'memory="{memory}" is not a size; write for example "512MiB"')
-        size = round(float(match[1]) * _factors[match[2].upper()])
-    else:
-        raise TypeError(f'memory={memory!r} is not a size; write for example "512MiB", or a number of bytes')
+    size = size_bytes("memory", memory)
     if size < _smallest_memory:
         raise ValueError(f"memory={memory!r} is {size} bytes, too little for any runtime; give at least 16MiB")
     return size

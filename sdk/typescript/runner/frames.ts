@@ -9,6 +9,7 @@ export const frameNumbers = {
   rouse: 6,
   inputs: 7,
   mapNews: 8,
+  taken: 9,
   ready: 65,
   loaded: 66,
   started: 67,
@@ -23,6 +24,7 @@ export const frameNumbers = {
   mapTake: 76,
   mapCancel: 77,
   childWait: 78,
+  part: 79,
 } as const;
 
 export type FrameName = keyof typeof frameNumbers;
@@ -102,6 +104,21 @@ interface MapNews {
   failure?: Failure; // of the map as a whole
 }
 
+export interface RequestHead {
+  method: string;
+  origin: string;
+  /** What stands before `path`. */
+  prefix: string;
+  path: string;
+  query: string;
+  headers: [name: string, value: string][];
+}
+
+export interface ResponseHead {
+  status: number;
+  headers: [name: string, value: string][];
+}
+
 export interface Heads {
   load: {
     load: number;
@@ -112,7 +129,17 @@ export interface Heads {
     secrets?: Record<string, string>;
     retire: string[];
   };
-  call: { call: string; snapshot: string; version: string; function: string; positional: number; keywords: number };
+  /** With `request`, which the call answers, `positional` is the size of its body. */
+  call: {
+    call: string;
+    snapshot: string;
+    version: string;
+    function: string;
+    positional: number;
+    keywords: number;
+    request?: RequestHead;
+  };
+  taken: { call: string; bytes: number; gone?: boolean }; // of its streamed response, so far; gone: nobody reads it
   cancel: { call?: string; load?: number; inputs?: number };
   inputs: InputsHead;
   mapNews: MapNews;
@@ -121,7 +148,8 @@ export interface Heads {
   loaded: { load: number; tier?: "patch" | "fork"; reason?: string; failure?: Failure };
   started: { call: string; timeMs: number } | { inputs: number; timeMs: number };
   output: { call: string; index?: number; stream: string; timeMs: number; dropped: number };
-  result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure };
+  result: { call: string; runMs: number; droppedBytes?: number; failure?: Failure; response?: ResponseHead };
+  part: { call: string; response?: ResponseHead }; // of a streamed response: the first has its head
   childCall: {
     id: string;
     parent: string;

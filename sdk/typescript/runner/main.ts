@@ -64,6 +64,9 @@ function fromAgent(frame: Frame): void {
       callers.get(frame.head.id)?.socket.write(frame.raw);
       callers.delete(frame.head.id);
       break;
+    case "taken":
+      for (const child of spares.all) if (child.running.has(frame.head.call)) child.socket.write(frame.raw);
+      break;
     case "mapNews":
       mappers.get(frame.head.map)?.socket.write(frame.raw);
       if (frame.head.finished) mappers.delete(frame.head.map);
@@ -273,6 +276,7 @@ function fromChild(child: Child, frame: Frame): void {
     case "mapInputs":
     case "mapTake":
     case "mapCancel":
+    case "part":
     case "childCancel":
     case "childWait":
       agent.write(frame.raw);

@@ -5,6 +5,7 @@ import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { decodeValue, EncodingError, encodeValue } from "../values.ts";
+import { type Answering, createAnswering } from "./answering.ts";
 import { type Body, type Callable, callableOf, concurrencyOf, loadVersions, patchVersions, runExitHooks } from "./code.ts";
 import { evaluateBundle, installStackTraces } from "./evaluate.ts";
 import { failureOf } from "./failures.ts";
@@ -26,6 +27,8 @@ import { native } from "./modules.ts";
 import { createVoices, type Speaker } from "./voices.ts";
 import { keyOf } from "./work.ts";
 
+type Answered = Awaited<ReturnType<Answering["answer"]>>;
+
 const folderWaitMs = 5_000;
 const projectRoot = process.env["HOB_PROJECT_ROOT"] || "/project";
 const socket = new Socket({ fd: 3 });
@@ -46,6 +49,7 @@ function receive(frame: Frame): void {
     void within.run({ call: frame.head.call }, () => call(frame.head, frame.payload)); // nor does this
   else if (frame.name === "inputs") void inputs(frame.head, frame.payload);
   else if (frame.name === "cancel") cancel(frame.head);
+  else if (frame.name === "taken") answering.taken(frame.head);
   else link.receive(frame);
 }
 
@@ -90,11 +94,14 @@ async function call(head: Heads["call"], payload: Buffer): Promise<void> {
   if (concurrencyOf(head.version) > 1) voices.separate();
   let beganAtMs = performance.now();
   let ms = 0;
-  let outcome: Outcome;
+  let outcome: Outcome | Answered;
   try {
     const found = callableOf(head.version, head.function);
     if (!("body" in found)) outcome = { failure: found };
-    else {
+    else if (head.request) {
+      outcome = await answering.answer(head.call, { head: head.request, body: payload }, found.body);
+      ms = performance.now() - beganAtMs;
+    } else {
       const [positional = Buffer.alloc(0), keywords = Buffer.alloc(0)] = cutPayload(payload, head.positional, head.keywords);
       const args = decodeValue(positional.toString()) as unknown[];
       const refusal = refusedArguments(head.function, found.declared, args, keywords.toString());
@@ -174,17 +181,17 @@ function input(found: Callable, name: string, positional: Buffer, keywords: Buff
   }
 }
 
-function finish(id: string, outcome: Outcome, ms: number): void {
+function finish(id: string, outcome: Outcome | Answered, ms: number): void {
   const speaker = running.get(id);
   if (!speaker || !running.delete(id)) return; // a cancel or an uncaught exception has already ended it
   const droppedBytes = voices.end(speaker);
   const head = { call: id, runMs: Math.round(ms * 1000) / 1000, ...(droppedBytes > 0 && { droppedBytes }) };
-  const json = "json" in outcome ? Buffer.from(outcome.json) : Buffer.alloc(0);
+  const json = "json" in outcome ? Buffer.from(outcome.json) : "data" in outcome ? outcome.data : Buffer.alloc(0);
   const limit = maxFrameBytes - maxHeadBytes;
   const message = `the result is ${json.byteLength >> 20} MiB as JSON; return at most ${limit >> 20} MiB`;
   if ("failure" in outcome) send("result", { ...head, failure: outcome.failure });
   else if (json.byteLength > limit) send("result", { ...head, failure: { kind: "encoding", message } });
-  else send("result", head, json);
+  else send("result", { ...head, ...("response" in outcome && { response: outcome.response }) }, json);
 }
 
 /** Generators, async ones too, are collected to a list. */
@@ -228,6 +235,7 @@ function refusedArguments(name: string, body: Body, args: unknown[], keywords: s
 }
 
 const link = installLink(within, send);
+const answering = createAnswering(send);
 
 // Node would print it and end the process, and the call would only be known to have exited.
 // What it leaves is uncertain: the runner gives this process nothing more, and ends it when the calls that it has are done.

@@ -22,6 +22,8 @@ import {
   Arguments,
   Blob,
   Failure,
+  HttpRequest,
+  HttpResponse,
   ImageRef,
   Patch,
   RegistryCredential,
@@ -74,6 +76,9 @@ export interface AgentMessage {
     | //
     /** a function waits for a call that it has spawned */
     { $case: "awaited"; value: CallAwaited }
+    | //
+    /** of an HTTP response that is streamed */
+    { $case: "part"; value: ResponsePart }
     | undefined;
 }
 
@@ -90,6 +95,15 @@ export interface AgentHello {
 
 export interface CallAwaited {
   call: string;
+}
+
+/** In order; the first has the response's head. CallFinished ends it. */
+export interface ResponsePart {
+  call: string;
+  container: string;
+  attempt: number;
+  response?: HttpResponse | undefined;
+  data: Buffer;
 }
 
 export interface ContainerChanged {
@@ -167,6 +181,8 @@ export interface CallFinished {
   /** of output */
   droppedBytes: number;
   peakMemoryBytes: number;
+  /** of an HTTP request: `result` is the body then; absent where the head went with a part */
+  response?: HttpResponse | undefined;
 }
 
 export interface AgentCommand {
@@ -187,6 +203,7 @@ export interface AgentCommand {
     | { $case: "inputs"; value: DispatchInputs }
     | { $case: "cancelInputs"; value: CancelInputs }
     | { $case: "giveUpImage"; value: GiveUpImage }
+    | { $case: "partsTaken"; value: PartsTaken }
     | undefined;
 }
 
@@ -200,6 +217,14 @@ export interface AgentWelcome {
   build: string;
   /** of which control makes the tickets that this node's peers show (proto/peer-ticket.ts) */
   peerKey: string;
+}
+
+/** So much of a streamed response has been taken by whoever reads it, in all; a runner waits when it is a mebibyte ahead. `gone`: nobody reads it any more. */
+export interface PartsTaken {
+  call: string;
+  container: string;
+  bytes: number;
+  gone: boolean;
 }
 
 /**
@@ -275,7 +300,11 @@ export interface Dispatch {
   version: Version | undefined;
   arguments: Arguments | undefined;
   timeoutMs: number;
-  load: Load | undefined;
+  load:
+    | Load
+    | undefined;
+  /** instead of arguments: the call answers it */
+  request?: HttpRequest | undefined;
 }
 
 export interface ChildFinished {
@@ -512,6 +541,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "awaited":
         CallAwaited.encode(message.message.value, writer.uint32(322).fork()).join();
         break;
+      case "part":
+        ResponsePart.encode(message.message.value, writer.uint32(402).fork()).join();
+        break;
     }
     return writer;
   },
@@ -657,6 +689,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "awaited", value: CallAwaited.decode(reader, reader.uint32()) };
             continue;
           }
+          case 50: {
+            if (tag !== 402) {
+              break;
+            }
+
+            message.message = { $case: "part", value: ResponsePart.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -768,6 +808,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "awaited": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "awaited", value: CallAwaited.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "part": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "part", value: ResponsePart.fromPartial(object.message.value) };
         }
         break;
       }
@@ -930,6 +976,111 @@ export const CallAwaited: MessageFns<CallAwaited> = {
   fromPartial(object: DeepPartial<CallAwaited>): CallAwaited {
     const message = createBaseCallAwaited();
     message.call = object.call ?? "";
+    return message;
+  },
+};
+
+function createBaseResponsePart(): ResponsePart {
+  return { call: "", container: "", attempt: 0, response: undefined, data: Buffer.alloc(0) };
+}
+
+export const ResponsePart: MessageFns<ResponsePart> = {
+  encode(message: ResponsePart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.call !== "") {
+      writer.uint32(10).string(message.call);
+    }
+    if (message.container !== "") {
+      writer.uint32(18).string(message.container);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(24).uint32(message.attempt);
+    }
+    if (message.response !== undefined) {
+      HttpResponse.encode(message.response, writer.uint32(34).fork()).join();
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(42).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResponsePart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResponsePart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.call = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.attempt = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.response = HttpResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResponsePart>): ResponsePart {
+    return ResponsePart.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResponsePart>): ResponsePart {
+    const message = createBaseResponsePart();
+    message.call = object.call ?? "";
+    message.container = object.container ?? "";
+    message.attempt = object.attempt ?? 0;
+    message.response = (object.response !== undefined && object.response !== null)
+      ? HttpResponse.fromPartial(object.response)
+      : undefined;
+    message.data = object.data ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -1584,6 +1735,7 @@ function createBaseCallFinished(): CallFinished {
     runMs: 0,
     droppedBytes: 0,
     peakMemoryBytes: 0,
+    response: undefined,
   };
 }
 
@@ -1615,6 +1767,9 @@ export const CallFinished: MessageFns<CallFinished> = {
     }
     if (message.peakMemoryBytes !== 0) {
       writer.uint32(72).uint64(message.peakMemoryBytes);
+    }
+    if (message.response !== undefined) {
+      HttpResponse.encode(message.response, writer.uint32(322).fork()).join();
     }
     return writer;
   },
@@ -1704,6 +1859,14 @@ export const CallFinished: MessageFns<CallFinished> = {
             message.peakMemoryBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.response = HttpResponse.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1734,6 +1897,9 @@ export const CallFinished: MessageFns<CallFinished> = {
     message.runMs = object.runMs ?? 0;
     message.droppedBytes = object.droppedBytes ?? 0;
     message.peakMemoryBytes = object.peakMemoryBytes ?? 0;
+    message.response = (object.response !== undefined && object.response !== null)
+      ? HttpResponse.fromPartial(object.response)
+      : undefined;
     return message;
   },
 };
@@ -1786,6 +1952,9 @@ export const AgentCommand: MessageFns<AgentCommand> = {
         break;
       case "giveUpImage":
         GiveUpImage.encode(message.command.value, writer.uint32(322).fork()).join();
+        break;
+      case "partsTaken":
+        PartsTaken.encode(message.command.value, writer.uint32(402).fork()).join();
         break;
     }
     return writer;
@@ -1916,6 +2085,14 @@ export const AgentCommand: MessageFns<AgentCommand> = {
             message.command = { $case: "giveUpImage", value: GiveUpImage.decode(reader, reader.uint32()) };
             continue;
           }
+          case 50: {
+            if (tag !== 402) {
+              break;
+            }
+
+            message.command = { $case: "partsTaken", value: PartsTaken.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2015,6 +2192,12 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "giveUpImage": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "giveUpImage", value: GiveUpImage.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "partsTaken": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "partsTaken", value: PartsTaken.fromPartial(object.command.value) };
         }
         break;
       }
@@ -2153,6 +2336,97 @@ export const AgentWelcome: MessageFns<AgentWelcome> = {
     message.control = object.control ?? "";
     message.build = object.build ?? "";
     message.peerKey = object.peerKey ?? "";
+    return message;
+  },
+};
+
+function createBasePartsTaken(): PartsTaken {
+  return { call: "", container: "", bytes: 0, gone: false };
+}
+
+export const PartsTaken: MessageFns<PartsTaken> = {
+  encode(message: PartsTaken, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.call !== "") {
+      writer.uint32(10).string(message.call);
+    }
+    if (message.container !== "") {
+      writer.uint32(18).string(message.container);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(24).uint64(message.bytes);
+    }
+    if (message.gone !== false) {
+      writer.uint32(32).bool(message.gone);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PartsTaken {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePartsTaken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.call = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.gone = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PartsTaken>): PartsTaken {
+    return PartsTaken.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PartsTaken>): PartsTaken {
+    const message = createBasePartsTaken();
+    message.call = object.call ?? "";
+    message.container = object.container ?? "";
+    message.bytes = object.bytes ?? 0;
+    message.gone = object.gone ?? false;
     return message;
   },
 };
@@ -2731,6 +3005,7 @@ function createBaseDispatch(): Dispatch {
     arguments: undefined,
     timeoutMs: 0,
     load: undefined,
+    request: undefined,
   };
 }
 
@@ -2759,6 +3034,9 @@ export const Dispatch: MessageFns<Dispatch> = {
     }
     if (message.load !== undefined) {
       Load.encode(message.load, writer.uint32(66).fork()).join();
+    }
+    if (message.request !== undefined) {
+      HttpRequest.encode(message.request, writer.uint32(322).fork()).join();
     }
     return writer;
   },
@@ -2840,6 +3118,14 @@ export const Dispatch: MessageFns<Dispatch> = {
             message.load = Load.decode(reader, reader.uint32());
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.request = HttpRequest.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2869,6 +3155,9 @@ export const Dispatch: MessageFns<Dispatch> = {
       : undefined;
     message.timeoutMs = object.timeoutMs ?? 0;
     message.load = (object.load !== undefined && object.load !== null) ? Load.fromPartial(object.load) : undefined;
+    message.request = (object.request !== undefined && object.request !== null)
+      ? HttpRequest.fromPartial(object.request)
+      : undefined;
     return message;
   },
 };

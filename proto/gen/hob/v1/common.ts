@@ -99,7 +99,11 @@ export interface FunctionSpec {
     | Backoff
     | undefined;
   /** when the live deployment calls it by itself, if ever */
-  schedule: Schedule | undefined;
+  schedule:
+    | Schedule
+    | undefined;
+  /** where it answers HTTP requests, if anywhere */
+  endpoint: Endpoint | undefined;
 }
 
 /** One of cron and period_ms. */
@@ -112,6 +116,58 @@ export interface Schedule {
   periodMs: number;
   /** what becomes of firings that nobody could make: "skip" | "once" | "all"; "" is "skip" */
   missed: string;
+}
+
+/** Where and how a function answers HTTP requests, docs/endpoints.md. */
+export interface Endpoint {
+  /** "function": its parameters come from the request | "asgi" | "fetch" */
+  kind: string;
+  /** below the app's: "/hello", "/items/{id}"; of "asgi" and "fetch" what stands before all that they answer */
+  path: string;
+  /** none: GET and POST for "function", all for the others */
+  methods: string[];
+  /** "public" | "token" | "": whoever reaches a loopback address, and elsewhere with a token */
+  access: string;
+  /** 0: the gateway's */
+  maxBodyBytes: number;
+}
+
+export interface HttpHeader {
+  name: string;
+  value: string;
+}
+
+export interface HttpRequest {
+  /** Endpoint.kind */
+  kind: string;
+  method: string;
+  /** as it was sent, without the query, below `prefix` */
+  path: string;
+  /** "/APP", and for "asgi" and "fetch" with the endpoint's path */
+  prefix: string;
+  /** as it was sent, without "?" */
+  query: string;
+  /** names in lower case */
+  headers: HttpHeader[];
+  /** of the path, decoded */
+  parameters: { [key: string]: string };
+  body: Buffer;
+  /** "http://HOST:PORT" */
+  origin: string;
+  /** address */
+  client: string;
+  /** instead of `body`, where that is larger than 1 MiB */
+  large?: LargeValue | undefined;
+}
+
+export interface HttpRequest_ParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface HttpResponse {
+  status: number;
+  headers: HttpHeader[];
 }
 
 /** The first retry waits `delay_ms`, each further one `factor` times as long as the one before, none longer than `max_delay_ms`. */
@@ -651,6 +707,7 @@ function createBaseFunctionSpec(): FunctionSpec {
     className: "",
     backoff: undefined,
     schedule: undefined,
+    endpoint: undefined,
   };
 }
 
@@ -730,6 +787,9 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
     }
     if (message.schedule !== undefined) {
       Schedule.encode(message.schedule, writer.uint32(202).fork()).join();
+    }
+    if (message.endpoint !== undefined) {
+      Endpoint.encode(message.endpoint, writer.uint32(322).fork()).join();
     }
     return writer;
   },
@@ -947,6 +1007,14 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
             message.schedule = Schedule.decode(reader, reader.uint32());
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.endpoint = Endpoint.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -994,6 +1062,9 @@ export const FunctionSpec: MessageFns<FunctionSpec> = {
       : undefined;
     message.schedule = (object.schedule !== undefined && object.schedule !== null)
       ? Schedule.fromPartial(object.schedule)
+      : undefined;
+    message.endpoint = (object.endpoint !== undefined && object.endpoint !== null)
+      ? Endpoint.fromPartial(object.endpoint)
       : undefined;
     return message;
   },
@@ -1086,6 +1157,510 @@ export const Schedule: MessageFns<Schedule> = {
     message.timeZone = object.timeZone ?? "";
     message.periodMs = object.periodMs ?? 0;
     message.missed = object.missed ?? "";
+    return message;
+  },
+};
+
+function createBaseEndpoint(): Endpoint {
+  return { kind: "", path: "", methods: [], access: "", maxBodyBytes: 0 };
+}
+
+export const Endpoint: MessageFns<Endpoint> = {
+  encode(message: Endpoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    for (const v of message.methods) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.access !== "") {
+      writer.uint32(34).string(message.access);
+    }
+    if (message.maxBodyBytes !== 0) {
+      writer.uint32(40).uint64(message.maxBodyBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Endpoint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEndpoint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.methods.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.access = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxBodyBytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Endpoint>): Endpoint {
+    return Endpoint.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Endpoint>): Endpoint {
+    const message = createBaseEndpoint();
+    message.kind = object.kind ?? "";
+    message.path = object.path ?? "";
+    message.methods = object.methods?.map((e) => e) || [];
+    message.access = object.access ?? "";
+    message.maxBodyBytes = object.maxBodyBytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseHttpHeader(): HttpHeader {
+  return { name: "", value: "" };
+}
+
+export const HttpHeader: MessageFns<HttpHeader> = {
+  encode(message: HttpHeader, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HttpHeader {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHttpHeader();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HttpHeader>): HttpHeader {
+    return HttpHeader.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HttpHeader>): HttpHeader {
+    const message = createBaseHttpHeader();
+    message.name = object.name ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseHttpRequest(): HttpRequest {
+  return {
+    kind: "",
+    method: "",
+    path: "",
+    prefix: "",
+    query: "",
+    headers: [],
+    parameters: {},
+    body: Buffer.alloc(0),
+    origin: "",
+    client: "",
+    large: undefined,
+  };
+}
+
+export const HttpRequest: MessageFns<HttpRequest> = {
+  encode(message: HttpRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.method !== "") {
+      writer.uint32(18).string(message.method);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    if (message.prefix !== "") {
+      writer.uint32(34).string(message.prefix);
+    }
+    if (message.query !== "") {
+      writer.uint32(42).string(message.query);
+    }
+    for (const v of message.headers) {
+      HttpHeader.encode(v!, writer.uint32(50).fork()).join();
+    }
+    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, string]) => {
+      HttpRequest_ParametersEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
+    });
+    if (message.body.length !== 0) {
+      writer.uint32(66).bytes(message.body);
+    }
+    if (message.origin !== "") {
+      writer.uint32(74).string(message.origin);
+    }
+    if (message.client !== "") {
+      writer.uint32(82).string(message.client);
+    }
+    if (message.large !== undefined) {
+      LargeValue.encode(message.large, writer.uint32(90).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HttpRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHttpRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.method = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.prefix = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.query = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.headers.push(HttpHeader.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            const entry7 = HttpRequest_ParametersEntry.decode(reader, reader.uint32());
+            if (entry7.value !== undefined) {
+              message.parameters[entry7.key] = entry7.value;
+            }
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.body = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.client = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.large = LargeValue.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HttpRequest>): HttpRequest {
+    return HttpRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HttpRequest>): HttpRequest {
+    const message = createBaseHttpRequest();
+    message.kind = object.kind ?? "";
+    message.method = object.method ?? "";
+    message.path = object.path ?? "";
+    message.prefix = object.prefix ?? "";
+    message.query = object.query ?? "";
+    message.headers = object.headers?.map((e) => HttpHeader.fromPartial(e)) || [];
+    message.parameters = (globalThis.Object.entries(object.parameters ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.body = object.body ?? Buffer.alloc(0);
+    message.origin = object.origin ?? "";
+    message.client = object.client ?? "";
+    message.large = (object.large !== undefined && object.large !== null)
+      ? LargeValue.fromPartial(object.large)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseHttpRequest_ParametersEntry(): HttpRequest_ParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const HttpRequest_ParametersEntry: MessageFns<HttpRequest_ParametersEntry> = {
+  encode(message: HttpRequest_ParametersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HttpRequest_ParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHttpRequest_ParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HttpRequest_ParametersEntry>): HttpRequest_ParametersEntry {
+    return HttpRequest_ParametersEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HttpRequest_ParametersEntry>): HttpRequest_ParametersEntry {
+    const message = createBaseHttpRequest_ParametersEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseHttpResponse(): HttpResponse {
+  return { status: 0, headers: [] };
+}
+
+export const HttpResponse: MessageFns<HttpResponse> = {
+  encode(message: HttpResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.status !== 0) {
+      writer.uint32(8).uint32(message.status);
+    }
+    for (const v of message.headers) {
+      HttpHeader.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HttpResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHttpResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.status = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.headers.push(HttpHeader.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HttpResponse>): HttpResponse {
+    return HttpResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HttpResponse>): HttpResponse {
+    const message = createBaseHttpResponse();
+    message.status = object.status ?? 0;
+    message.headers = object.headers?.map((e) => HttpHeader.fromPartial(e)) || [];
     return message;
   },
 };

@@ -75,6 +75,8 @@ export interface ContainerInfo {
   pids: number;
   /** uuids of the devices that it holds */
   gpus: string[];
+  /** that have been loaded into it */
+  functions: string[];
 }
 
 export interface Gpu {
@@ -512,6 +514,7 @@ function createBaseContainerInfo(): ContainerInfo {
     cpuCores: 0,
     pids: 0,
     gpus: [],
+    functions: [],
   };
 }
 
@@ -552,6 +555,9 @@ export const ContainerInfo: MessageFns<ContainerInfo> = {
     }
     for (const v of message.gpus) {
       writer.uint32(98).string(v!);
+    }
+    for (const v of message.functions) {
+      writer.uint32(322).string(v!);
     }
     return writer;
   },
@@ -665,6 +671,14 @@ export const ContainerInfo: MessageFns<ContainerInfo> = {
             message.gpus.push(reader.string());
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.functions.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -696,6 +710,7 @@ export const ContainerInfo: MessageFns<ContainerInfo> = {
     message.cpuCores = object.cpuCores ?? 0;
     message.pids = object.pids ?? 0;
     message.gpus = object.gpus?.map((e) => e) || [];
+    message.functions = object.functions?.map((e) => e) || [];
     return message;
   },
 };

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from .answering import Answering
+
 #: How long a process waits for its snapshot's folder, which appears beside the load, not before it.
 _folder_wait_s = 5.0
 
@@ -41,6 +43,7 @@ class ServingProcess:
         self._functions: dict[str, Callable[..., Any]] = {}  # by digest
         self._instances = Instances(settled)
         self._progress: inputs.Progress | None = None  # from its first inputs of a map on
+        self._answering: Answering | None = None  # from its first HTTP request on
         self._homeless: dict[str, Any] | None = None  # why it has no project: none of its calls is the code's fault
         self._broken: dict[tuple[str, str], dict[str, Any]] = {}  # (module, class) → why it could not be loaded
 
@@ -166,14 +169,17 @@ class ServingProcess:
         head = frame.head
         self._channel.parent = head["call"]
         begin = time.perf_counter()
-        failure, result = None, b""
+        failure, result, response = None, b"", None
         try:
             positional, keywords = frame.parts(head["positional"], head["keywords"])
-            failure, result, begin = self._run(head, positional, keywords)
+            if "request" in head:
+                failure, response, result = self._answer(head, positional)
+            else:
+                failure, result, begin = self._run(head, positional, keywords)
         except BaseException as error:
             failure = failures.from_exception(error, "exception", self._folder)
         run_ms = (time.perf_counter() - begin) * 1000
-        if failure is None:
+        if failure is None and "request" not in head:
             try:
                 result = values.encode(result)
             except values.EncodingError as error:
@@ -186,6 +192,8 @@ class ServingProcess:
         if failure is None and len(result) > frames.MAX_FRAME_BYTES - frames.MAX_HEAD_BYTES:
             limit = (frames.MAX_FRAME_BYTES - frames.MAX_HEAD_BYTES) >> 20
             failure = failures.failure("encoding", f"{head['function']}: the result is {len(result) >> 20} MiB as JSON; return at most {limit} MiB")
+        if response is not None:
+            answer["response"] = response
         if failure is None:
             self._channel.send(frames.RESULT, answer, result)
         else:
@@ -203,6 +211,20 @@ class ServingProcess:
         begin = time.perf_counter()
         refused, value = invoke(head["function"], function, args, kwargs)
         return refused, settled(value), begin
+
+    def _answer(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any] | None, dict[str, Any] | None, bytes]:
+        """(failure, head of the response where it was not streamed, its body)"""
+        version = self._versions[head["version"]]
+        broken = self._ready(version)
+        if broken:
+            return broken, None, b""
+        if self._answering is None:
+            from .answering import Answering
+            from .invoking import Settler
+
+            self._answering = Answering(Settler())
+        response, data = self._answering.answer(head, body, self._look_up(version), self._channel)
+        return None, response, data
 
     def _inputs(self, frame: frames.Frame) -> None:
         head = frame.head

@@ -50,6 +50,9 @@ class Processes:
     def any(self) -> bool:
         return bool(self._pids or self._unborn)
 
+    def running(self, call: str) -> Child | None:
+        return next((child for child in self.by_fd.values() if child.running and child.running.head.get("call") == call), None)
+
     def fork(self, spare: bool = False) -> Child:
         others = {child for child in self.by_fd.values()}
         inherited = [*self._own_fds, *(fd for child in others for fd in child.fds)]

@@ -138,6 +138,10 @@ class Zygote:
                 mapper.link.send(frame.raw)
                 if frame.head.get("finished"):
                     del self._mappers[frame.head["map"]]
+        elif frame.kind == frames.TAKEN:
+            reader = self._processes.running(frame.head["call"])
+            if reader is not None:
+                reader.link.send(frame.raw)
         elif frame.kind == frames.FINISH:
             self._finish()
         elif frame.kind == frames.ROUSE:
@@ -296,7 +300,7 @@ class Zygote:
         elif frame.kind == frames.CHILD_CALL:
             self._callers[frame.head["id"]] = child
             self._agent.send(frame.raw)
-        elif frame.kind in (frames.CHILD_CANCEL, frames.CHILD_WAIT, frames.MAP_INPUTS, frames.MAP_TAKE, frames.MAP_CANCEL):
+        elif frame.kind in (frames.CHILD_CANCEL, frames.CHILD_WAIT, frames.PART, frames.MAP_INPUTS, frames.MAP_TAKE, frames.MAP_CANCEL):
             self._agent.send(frame.raw)
         elif frame.kind == frames.MAP:
             self._mappers[frame.head["map"]] = child

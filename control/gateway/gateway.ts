@@ -1,0 +1,107 @@
+// ④ The gateway's parts, put together: endpoints, figures, and where it listens.
+
+import { createHash } from "node:crypto";
+import { systemClock } from "../../base/clock.ts";
+import type { Log } from "../../base/log.ts";
+import type { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
+import { openServerIdentity } from "../access/identity.ts";
+import type { Tokens } from "../access/tokens.ts";
+import type { Records } from "../engine/engine.ts";
+import type { Maps } from "../maps/maps.ts";
+import type { Nodes } from "../nodes.ts";
+import type { Turn } from "../turn.ts";
+import { challenge, createEndpoints, type EndpointsParts } from "./endpoints.ts";
+import { answerError, answerJson, type Visit } from "./incoming.ts";
+import { createMetrics } from "./metrics.ts";
+import { metricsRefusal } from "./permit.ts";
+import { createGateway, type GatewayPlace } from "./server.ts";
+
+/** Where control's embedded gateway looks for a port of its own: below what systems give to whoever asks for any. */
+const firstPort = 17_000;
+const ports = 10_000;
+
+const lookEveryMs = 60_000; // whether the certificate has to be renewed
+
+const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
+
+export interface Front {
+  /** Where endpoints are found by HTTP; "" where it listens at no address. */
+  readonly url: string;
+  /** A call has ended. */
+  ended(info: CallInfo): void;
+  open(place: { socket: string; http?: GatewayPlace | "own" | undefined }): Promise<AsyncDisposable>;
+}
+
+interface FrontParts extends Omit<EndpointsParts, "answered"> {
+  calls: EndpointsParts["calls"] & { readonly queued: number; readonly running: number };
+  maps: Pick<Maps, "running">;
+  nodes: Nodes;
+  turn: Turn;
+  tokens: Tokens;
+  records: Records;
+  /** Folder of control's state: a pool that has never had a port takes one by its name. */
+  state: string;
+  log: Log;
+}
+
+/** control.sock → control.http */
+export const httpSocketOf = (socket: string): string => `${socket.replace(/\.sock$/, "")}.http`;
+
+export function createFront(parts: FrontParts): Front {
+  const metrics = createMetrics(parts);
+  const endpoints = createEndpoints({
+    ...parts,
+    answered: ({ status, ...what }) => metrics.count({ ...what, kind: "request", outcome: String(status) }),
+  });
+  let url = "";
+
+  function own(visit: Visit): boolean {
+    const { path, response, visitor } = visit;
+    if (path === "/healthz") {
+      const trouble = metrics.trouble();
+      answerJson(visit, trouble ? 503 : 200, trouble ? { ok: false, trouble } : { ok: true });
+      return true;
+    }
+    if (path !== "/metrics") return false;
+    const refusal = metricsRefusal(visitor);
+    if (refusal) answerError(visit, refusal.status, { kind: "denied", message: refusal.message }, challenge(refusal.status));
+    else response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }).end(metrics.text());
+    return true;
+  }
+
+  /** The same each time, so that an address stays good over restarts. */
+  function ownPlace(): GatewayPlace {
+    const known = parts.records.get("gateway", "port");
+    const chosen = firstPort + (createHash("sha256").update(parts.state).digest().readUInt32BE(0) % ports);
+    return { host: "127.0.0.1", port: known ? Number(Buffer.from(known.value).toString()) : chosen, yields: true };
+  }
+
+  return {
+    get url() {
+      return url;
+    },
+    ended({ app, function: name, state, finishedAtMs, queuedAtMs }) {
+      metrics.count({ kind: "call", app, function: name, outcome: state, ms: Math.max(0, finishedAtMs - queuedAtMs) });
+    },
+    async open({ socket, http }) {
+      await using stack = new AsyncDisposableStack();
+      const gateway = createGateway({ endpoints, own, tokens: parts.tokens, log: parts.log });
+      stack.use(await gateway.listenAt(httpSocketOf(socket)));
+      if (http) {
+        const place = http === "own" ? ownPlace() : http;
+        const { given, host } = place;
+        const renewed: Parameters<typeof openServerIdentity>[0]["renewed"] = (current) => listening.show(current);
+        const parted = { state: parts.state, given, now: systemClock.now, renewed, log: parts.log, lookEveryMs };
+        const identity = isLoopback(host) ? undefined : stack.use(await openServerIdentity(parted));
+        const listening = stack.use(await gateway.listenOn(place, identity));
+        url = listening.url;
+        if (http === "own" && !parts.records.get("gateway", "port"))
+          parts.records.put("gateway", "port", Buffer.from(String(listening.port)), 0);
+        parts.turn.wake();
+        parts.log.info({ url }, "the gateway listens");
+        place.ready?.(url);
+      }
+      return stack.move();
+    },
+  };
+}
