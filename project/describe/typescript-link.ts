@@ -107,7 +107,8 @@ export function bodyChanges(file: string, before: ReadModule, after: ReadModule)
     const was = before.statements[index]!;
     const methods = changedMethods(was, now);
     const { place } = now;
-    if (was.hash === now.hash && methods.length === 0 && was.place?.frame === place?.frame) continue;
+    const framed = was.place?.frame === place?.frame && was.declares === now.declares;
+    if (was.hash === now.hash && methods.length === 0 && framed) continue;
     const same =
       place && was.place && place.kind === was.place.kind && place.name === was.place.name && place.frame === was.place.frame;
     const named = now.defines[0] ?? `a statement of ${file}`;

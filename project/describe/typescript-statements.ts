@@ -48,6 +48,8 @@ export interface Statement {
   /** Named when the module is evaluated; and in functions that may run later. */
   load: Names;
   body: Names;
+  /** Of a declaration whose function stands elsewhere: all of it, the options too. */
+  declares: string;
   /** Named in a declaration's options. */
   options: Names;
   /** Of a class that is declared with app.cls: its methods, which `body` does not have then. */
@@ -123,6 +125,7 @@ export function readStatement(
     acts: !isFree(inner, (start) => declarations.some(({ call }) => call === start)),
     writes: false,
     place: undefined,
+    declares: "",
   };
   const skip = new Set(declarations.flatMap(({ options }) => (options ? [options.start] : [])));
   const classBody = declared?.isClass ? nodeAt(inner, declared.body!.start) : undefined;
@@ -138,6 +141,8 @@ export function readStatement(
   found.writes = mayWrite(classBody ? withoutMethods(classBody) : inner, imported);
   if (classBody) takeMethods(classBody, found, imported);
   found.place = placeOf(inner, declared, found.start);
+  if (declared && !found.place)
+    found.declares = sha256(walk(inner, { load: emptyNames(), body: emptyNames() }, { skip: new Set() }));
   return found;
 }
 
