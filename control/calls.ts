@@ -158,7 +158,7 @@ export function createCalls(parts: CallsParts): Calls {
     admission.enter(call);
     if (!outlives(call)) attach(call, parent);
     const problem = named.problem ?? findProblem(call);
-    if (problem) return fail(call, "arguments", problem);
+    if (problem) return void fail(call, "arguments", problem);
     call.info.version = call.version!.digest;
     call.snapshot = call.info.snapshot = call.version!.snapshot;
     changed(call);
@@ -265,7 +265,7 @@ export function createCalls(parts: CallsParts): Calls {
       turn.wake();
     }
     const call = active.get(message.call);
-    if (!call) return dropUnwanted(message);
+    if (!call) return void dropUnwanted(message);
     const stale = message.attempt !== call.info.attempt || call.info.state !== "running";
     // A late failure of an attempt that was given up says nothing new; a late result is as good as any, and the first wins.
     if (stale && message.failure) return;
