@@ -9,6 +9,7 @@ export default defineConfig({
     expect: { poll: { timeout: 10_000 } },
     // Mounts, containers and pseudo-terminals share two cores: files run one after the other.
     fileParallelism: false,
+    maxConcurrency: 3, // of tests that say they may run beside others: each has a pool of its own and waits most of the time
     // Agents under test leave the machine's own interfaces as they are: what leaves a node is tested in a namespace of the test's own.
     env: { HOB_UPLINK: "none" },
     pool: "forks",

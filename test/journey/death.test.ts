@@ -30,7 +30,7 @@ async function untilEmpty(what: string, look: () => string[]): Promise<void> {
 }
 
 describe.skipIf(!rootWithContainers())("death", () => {
-  test.each(orders.map((order) => [order.join(", then "), order] as const))(
+  test.concurrent.each(orders.map((order) => [order.join(", then "), order] as const))(
     "kill -9 of the %s while a call runs leaves nothing once the next start has run",
     { timeout: 120_000 },
     async (_, order) => {
