@@ -25,10 +25,11 @@ import { withinBytes } from "./call.ts";
 import { type Calls, createCalls } from "./calls.ts";
 import { type Clients, createClients } from "./clients.ts";
 import { type ContentParts, createContent } from "./content.ts";
-import { createDeployments, forgetHalfDeployed } from "./deployments/deployments.ts";
+import { createDeployments, type Deployments, forgetHalfDeployed } from "./deployments/deployments.ts";
 import { createDeploymentRecords } from "./deployments/records.ts";
 import { createResolve } from "./deployments/resolve.ts";
 import { createDeploymentsService } from "./deployments/service.ts";
+import { createWarmth } from "./deployments/warmth.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
@@ -100,6 +101,7 @@ interface Plane {
   secrets: Secrets;
   kept: Kept;
   shells: Shells;
+  deploying: Deployments;
   deployments: DeploymentsServer;
   schedules: Schedules;
   schedulesService: SchedulesServer;
@@ -195,6 +197,7 @@ function wire(
   const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes, builds });
   const deployments = createDeployments({
     ...{ records: deployed, registry, publishes, turn, now: clock.now },
+    warmth: createWarmth({ groups, nodes, registry, now: clock.now }),
     imageDigest: (key) => images.image(key)?.digest ?? "",
     switched: (app) => schedules.changed(app),
   });
@@ -283,6 +286,7 @@ function wire(
     shells,
     schedules,
     schedulesService: createSchedulesService(schedules, turn),
+    deploying: deployments,
     deployments: createDeploymentsService({ deployments, records: deployed, registry, clients, turn }),
     kept,
     images: service,
@@ -362,6 +366,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   stack.use(plane.calls);
   stack.use(plane.kept);
   stack.use(plane.schedules);
+  stack.use(plane.deploying);
   stack.use(plane.maps);
   turn.settle();
   stack.use(startHousekeeping({ ...options, engine, values: plane.values }));

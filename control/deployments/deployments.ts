@@ -10,6 +10,7 @@ import type { Registry } from "../registry.ts";
 import type { Turn } from "../turn.ts";
 import { changesBetween, checkExpected, rollbackTarget } from "./plan.ts";
 import type { DeploymentRecords } from "./records.ts";
+import type { Warmth } from "./warmth.ts";
 
 /** Who has asked for a deployment, and hears how it goes. */
 interface Asker {
@@ -19,7 +20,7 @@ interface Asker {
   failed(error: HobError): void;
 }
 
-export interface Deployments {
+export interface Deployments extends Disposable {
   /** Answers how to give it up. Throws a HobError for what cannot be deployed. */
   deploy(request: DeployRequest, asker: Asker): () => void;
   /** Nothing of the app is live any more. Answers the number of what was. */
@@ -32,6 +33,7 @@ interface DeploymentsParts {
   publishes: Pick<Publishes, "promote" | "withdraw">;
   /** Digest of the image of that key; "" where it is not known. */
   imageDigest(key: string): string;
+  warmth: Warmth;
   turn: Pick<Turn, "stuck" | "toClient" | "wake">;
   now(): number;
   /** Another deployment of the app is live from now on, or none. */
@@ -47,7 +49,13 @@ interface Pending {
   of: number;
   waiting: Set<string>;
   asker: Asker;
+  /** Looks whether there are containers enough. */
+  looking: NodeJS.Timeout | undefined;
 }
+
+/** Once all code is in place somewhere, more containers are waited for so long. */
+const enoughMs = 5_000;
+const lookEveryMs = 25;
 
 /** Before anything is made of what the registry holds: a control that died while a deployment warmed up has left that behind. */
 export function forgetHalfDeployed(
@@ -71,7 +79,7 @@ export function forgetHalfDeployed(
 }
 
 export function createDeployments(parts: DeploymentsParts): Deployments {
-  const { records, registry, publishes, turn } = parts;
+  const { records, registry, publishes, warmth, turn } = parts;
   const pending = new Map<string, Pending>(); // by app
 
   const imageOf = ({ spec }: Version): string => parts.imageDigest(imageKey(spec?.image ?? hostImageRef));
@@ -116,9 +124,10 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
     // Its own name, so that what is listed by app tells the two apart. Nothing else is other than what ran.
     const named = versions.map((version) => ({ ...version, spec: { ...version.spec!, app: name } }));
     const waiting = new Set(named.map((version) => version.function));
-    const entry: Pending = { app, number, request, versions: named, of, waiting, asker };
+    const entry: Pending = { app, number, request, versions: named, of, waiting, asker, looking: undefined };
     pending.set(app, entry);
     publishes.promote(name, named, publisherFor(entry));
+    if (live) warmth.raise(name, named, deploymentName(app, live.number));
     tell(entry);
     if (request.cold) turnOver(entry);
     turn.wake();
@@ -143,9 +152,15 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
         }
         for (const name of functions) entry.waiting.delete(name);
         tell(entry);
-        if (entry.waiting.size === 0) turnOver(entry);
+        if (entry.waiting.size === 0) turnOverWhenEnough(entry, parts.now());
       },
     };
+  }
+
+  function turnOverWhenEnough(entry: Pending, sinceMs: number): void {
+    const lacking = warmth.lacking(deploymentName(entry.app, entry.number));
+    if (lacking === 0 || parts.now() - sinceMs > enoughMs) turnOver(entry);
+    else entry.looking = setTimeout(() => turnOverWhenEnough(entry, sinceMs), lookEveryMs);
   }
 
   function refusal({ app, number }: Pending, functions: string[], { kind, type, message }: Failure): HobError {
@@ -158,6 +173,7 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
   function giveUp(entry: Pending): void {
     if (pending.get(entry.app) !== entry) return;
     pending.delete(entry.app);
+    clearTimeout(entry.looking);
     const name = deploymentName(entry.app, entry.number);
     publishes.withdraw(name);
     registry.forget(name);
@@ -175,6 +191,7 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
     const deployment = Deployment.fromPartial({ app, number, atMs: parts.now(), by, note, of, functions, changes });
     for (const old of records.add(deployment)) registry.forget(deploymentName(app, old.number));
     if (before) publishes.withdraw(deploymentName(app, before.number));
+    warmth.lower(deploymentName(app, number));
     parts.switched(app);
     turn.toClient(() => asker.deployed({ ...deployment, live: true }));
     turn.wake();
@@ -190,6 +207,9 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
       parts.switched(app);
       turn.wake();
       return live.number;
+    },
+    [Symbol.dispose]() {
+      for (const { looking } of pending.values()) clearTimeout(looking);
     },
   };
 }

@@ -91,6 +91,29 @@ test("a deployment is warm before the switch, and no call at a hundred a second 
   ]);
 });
 
+test("a deployment begins with as many containers as its predecessor is using", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  const running: Dispatch[] = [];
+  using agent = linkAgent(place.socket, {
+    dispatch(self, dispatch) {
+      if (dispatch.load) self.loaded(dispatch.load);
+      running.push(dispatch);
+    },
+  });
+  using pool = openDeploymentsPool(unixAddress(place.socket));
+  await publishAndLoad(session, makePublish("v1", [{ name: "price" }]));
+  await pool.deploy({ app: "shop" }, never, quiet);
+  const calls = [1, 2, 3].map(() => session.call("price", [], { app: "shop@live" }));
+  for (const call of calls) await agent.dispatchOf(call);
+  await publishAndLoad(session, makePublish("v2", [{ name: "price" }], { id: 2 }));
+  await pool.deploy({ app: "shop" }, never, quiet);
+  expect([...agent.containers.values()].filter(({ app }) => app === "shop@2")).toHaveLength(3);
+  for (const dispatch of running) agent.succeed(dispatch, 1);
+  for (const call of calls) expect(await session.outcome(call)).toMatchObject({ state: "succeeded", app: "shop@1" });
+});
+
 test("rollback takes the versions of the one before and no further than the first; named deployments and digests can be called", async () => {
   using place = makePlace();
   const control = await startControl(place);
