@@ -228,6 +228,7 @@ function wire(
     log,
     build,
     rouse: nodes.rouse,
+    http: () => front.url,
     buildsOf: (app) => builds.of(app, new Set(registry.current(app).map(({ spec }) => imageKey(spec?.image ?? hostImageRef)))),
     yieldTo(theirs) {
       const alone = embedded && clients.count === 0;

@@ -78,6 +78,8 @@ interface SessionsParts {
   buildsOf(app: string): ImageBuild[];
   /** Answers whether this control ends itself because of a client of another build. */
   rouse(apps: string[]): void;
+  /** Where endpoints are found; "" for nowhere. */
+  http(): string;
   yieldTo(build: string): boolean;
 }
 
@@ -177,7 +179,10 @@ export function createSessions(parts: SessionsParts): Sessions {
     });
     const close = batch.close;
     for (const end of ["cancelled", "finish", "close"]) stream.once(end, close);
-    tell(session, { $case: "opened", value: { control: `hob control, pid ${process.pid}`, build, nowMs: clock.now() } });
+    tell(session, {
+      $case: "opened",
+      value: { control: `hob control, pid ${process.pid}`, build, nowMs: clock.now(), http: parts.http() },
+    });
     for (const progress of current.values()) tell(session, { $case: "progress", value: progress });
     if (turn.stuck) tell(session, { $case: "notice", value: { level: "error", text: turn.stuck.sentence, timeMs: clock.now() } });
     if (trouble) tell(session, { $case: "notice", value: { level: "error", text: trouble, timeMs: clock.now() } });

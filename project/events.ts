@@ -39,6 +39,8 @@ export interface FunctionView {
   /** Digest of the version that serves. */
   version: string;
   pinned: boolean;
+  /** Where it answers HTTP requests. */
+  url?: string;
 }
 
 export type WorkbenchEvent =

@@ -23,7 +23,8 @@ export interface SessionOptions {
   unfinished(): string[];
   /** Everything but Opened. */
   event(event: Event): void;
-  link(state: LinkState, sinceMs: number, detail: string): void;
+  /** `http`, of a live one: where endpoints are found, if anywhere. */
+  link(state: LinkState, sinceMs: number, detail: string, http?: string): void;
 }
 
 export interface Session extends AsyncDisposable {
@@ -83,7 +84,7 @@ export function openSession(options: SessionOptions): Session {
             clearTimeout(late);
             open = true;
             connection = { client, stream, content };
-            options.link("live", systemClock.now(), event.value.control);
+            options.link("live", systemClock.now(), event.value.control, event.value.http);
           } else if (event) take(event);
         };
         stream.on("data", ({ events }: SessionEvents) => events.forEach(hear));

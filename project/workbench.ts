@@ -60,6 +60,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   let paused = false;
   let reconciled = false; // what control has is known, in this session
   let publishedOnce = false;
+  let gateway = ""; // where endpoints are found
   let lostAtMs = 0; // 0: the session with control is there, or never was
   let behind: ProjectChange[] = []; // described, not published
   let receiptIds = 0;
@@ -189,7 +190,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
 
   function showProject(): void {
     const functions = [...latest].map(([key, { spec, digest }]) => {
-      return { spec, version: shipping.serving(key) ?? digest, pinned: pins.has(key) };
+      const url = spec.endpoint && gateway !== "" ? { url: `${gateway}/${spec.app}${spec.endpoint.path}` } : {};
+      return { spec, version: shipping.serving(key) ?? digest, pinned: pins.has(key), ...url };
     });
     const apps = appsOf();
     const text = JSON.stringify([apps, functions]);
@@ -213,7 +215,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     session.send({ $case: "watch", value: { apps, fleet: true } });
   }
 
-  function takeLink(state: LinkState, sinceMs: number, detail: string): void {
+  function takeLink(state: LinkState, sinceMs: number, detail: string, http = ""): void {
+    if (state === "live") gateway = http;
     emit({ kind: "link", state, sinceMs, detail });
     if (state === "live" && lostAtMs > 0) {
       notice("warning", `control was gone for ${((clock.now() - lostAtMs) / 1000).toFixed(1)} s; calls that ran are run again`);

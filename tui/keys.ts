@@ -38,7 +38,7 @@ import { keepShownInput, needsInput, needsInputAndPool, runShownAgain } from "./
 import { compare, needsShownCall, needsTwoRuns, toggleMark } from "./model/compare.ts";
 import type { Step } from "./model/effects.ts";
 import { needsLogs, needsPattern, nextLevel, nextMatch, openLogs, toggleMarked } from "./model/logview.ts";
-import { editPlace, needsPlace, needsText, pageText, suspend } from "./model/outside.ts";
+import { browse, editPlace, needsPlace, needsText, needsUrl, pageText, suspend } from "./model/outside.ts";
 import { changeReplay, needsReplay } from "./model/replay.ts";
 import type { State } from "./model/state.ts";
 
@@ -115,6 +115,7 @@ export const keyTable: readonly KeyBinding[] = [
     ["f", "follow", "follow the output to its end; again: stay here", toggleFollow],
     ["w", "wrap", "wrap long lines of output; again: cut them", toggleWrap],
     ["e", "edit", "the error's line in $EDITOR, or the function's", editPlace, needsPlace],
+    ["b", "browse", "open the endpoint in the browser, and copy its address", browse, needsUrl],
     ["o", "open in pager", "the output and the result in $PAGER", pageText, needsText],
     ["y", "copy", "copy the result or the traceback to the clipboard", copy, needsOutcome],
   ]),

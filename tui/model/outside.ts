@@ -30,6 +30,17 @@ export function editPlace(state: State): Step {
     : step(state);
 }
 
+export function needsUrl(state: State): string | undefined {
+  if (state.replay) return "this is a recorded session, nothing answers there";
+  return selectedFunction(state)?.url === undefined ? "the function is no endpoint: @app.endpoint() makes it one" : undefined;
+}
+
+/** The function's address goes to the clipboard too: the browser may be on another machine than hob. */
+export function browse(state: State): Step {
+  const url = selectedFunction(state)?.url;
+  return url === undefined ? step(state) : step(state, { kind: "copy", text: url, what: url }, { kind: "browse", url });
+}
+
 /** The logs as they are shown, in their view; elsewhere the shown call's output, then its result or traceback. */
 function textToPage(state: State): { text: string; name: string } | undefined {
   if (state.view === "logs") {

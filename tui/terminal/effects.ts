@@ -9,7 +9,7 @@ import type { ModelEvent } from "../model/update.ts";
 import { clean } from "../text.ts";
 import { size } from "../units.ts";
 import { notification } from "./attention.ts";
-import { edit, page, stopUntilContinued } from "./programs.ts";
+import { edit, openInBrowser, page, stopUntilContinued } from "./programs.ts";
 
 // Terminals refuse longer OSC 52 sequences: xterm's limit, which others copied, is about 100,000 bytes of base64.
 const mostCopiedBytes = 74_000;
@@ -50,6 +50,7 @@ const handlers: Handlers = {
     writeTerminal(`\x1b]52;c;${bytes.toString("base64")}\x07`);
     dispatch({ kind: "copied", what: `${what} (${size(bytes.length)})`, nowMs: nowMs() });
   },
+  browse: ({ url }) => openInBrowser(url, process.env),
   edit: ({ file, line }, { lend }) => lend(() => edit(file, line, process.env)),
   page: ({ text, name }, { lend }) => lend(() => page(text.split("\n").map(clean).join("\n"), name, process.env)),
   suspend: (_effect, { lend }) => lend(stopUntilContinued),

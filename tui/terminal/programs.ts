@@ -52,6 +52,15 @@ export function edit(file: string, line: number, env: NodeJS.ProcessEnv): Promis
   return run(editorCommand(env["VISUAL"] || env["EDITOR"] || "vi", file, line), "EDITOR");
 }
 
+/** In $BROWSER or the desktop's; on a machine without either the copied address is what there is. */
+export function openInBrowser(url: string, env: NodeJS.ProcessEnv): void {
+  const words = (env["BROWSER"] || "xdg-open").split(" ").filter((word) => word !== "");
+  const [program = "xdg-open", ...rest] = words;
+  const child = spawn(program, [...rest, url], { stdio: "ignore", detached: true });
+  child.on("error", () => {});
+  child.unref();
+}
+
 /** The text in the person's pager, by a file that is gone afterwards. */
 export async function page(text: string, name: string, env: NodeJS.ProcessEnv): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "hob-page-"));

@@ -70,6 +70,11 @@ export function linkLines({ link, pool }: State, nowMs: number, width: number): 
   return indented([line(`✗ pool ${pool} is gone${time}`, "bad"), ...detail, ...meanwhile]);
 }
 
+/** Where an endpoint answers. */
+export const urlLines = (url: string): Line[] => [
+  [span(" "), span(url, "accent"), span("   b", "accentStrong"), span(" opens it", "dim")],
+];
+
 export function firstLines({ state, nowMs, width, height }: DrawContext): Line[] {
   const builds = buildLines(presentBuilds(state), width);
   const waiting = [...linkLines(state, nowMs, width), ...builds, ...progressLines(state.progress, width)];
@@ -79,6 +84,7 @@ export function firstLines({ state, nowMs, width, height }: DrawContext): Line[]
     const lines: Line[] = [[span(" "), ...signature(view.spec)]];
     if (view.spec.doc !== "") lines.push(line(` ${view.spec.doc}`));
     const needed = view.spec.parameters.some(({ hasDefault, kind }) => !hasDefault && kind !== "variadic" && kind !== "keywords");
+    if (view.url !== undefined) lines.push([], ...urlLines(view.url));
     lines.push(
       [],
       [

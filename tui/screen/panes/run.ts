@@ -13,7 +13,7 @@ import { type Block, blockOf, outputBlocks } from "../output.ts";
 import { type DrawContext, type Drawn, windowOf } from "../section.ts";
 import { callText, inline, pretty } from "../value.ts";
 import { editorLines } from "./editor.ts";
-import { firstLines } from "./first.ts";
+import { firstLines, urlLines } from "./first.ts";
 
 /** Where a call ran, and which code and image answered. Short, so that it fits: the full digests are in the full view. */
 function whereLine(state: State, call: CallInfo, nowMs: number, width: number): Line {
@@ -85,8 +85,10 @@ export function drawRun(context: DrawContext): Drawn {
     filter: state.filters.run,
   });
   const blocks: Block[] = [...output, blockOf(outcomeLines(state, call, inner, height))];
-  const { lines, viewport } = windowOf(blocks, state.scroll.run, height - 1);
+  const url = state.project?.functions.find(({ spec }) => spec.app === call.app && spec.name === call.function)?.url;
+  const address = url === undefined ? [] : urlLines(url).map(([, ...spans]) => spans);
+  const { lines, viewport } = windowOf(blocks, state.scroll.run, height - 1 - address.length);
   const away = viewport.total - viewport.top - viewport.height;
   const title = [...titleOf(call, width), span(away > 0 ? `  ${away} lines below (f follows)` : "", "warn")];
-  return { title, lines: edge([whereLine(state, call, nowMs, inner), ...lines]), viewport };
+  return { title, lines: edge([whereLine(state, call, nowMs, inner), ...address, ...lines]), viewport };
 }

@@ -145,6 +145,8 @@ export interface Opened {
   control: string;
   build: string;
   nowMs: number;
+  /** where endpoints are found: "http://HOST:PORT"; "" for nowhere */
+  http?: string | undefined;
 }
 
 export interface Watching {
@@ -1374,7 +1376,7 @@ export const SessionEvent: MessageFns<SessionEvent> = {
 };
 
 function createBaseOpened(): Opened {
-  return { control: "", build: "", nowMs: 0 };
+  return { control: "", build: "", nowMs: 0, http: undefined };
 }
 
 export const Opened: MessageFns<Opened> = {
@@ -1387,6 +1389,9 @@ export const Opened: MessageFns<Opened> = {
     }
     if (message.nowMs !== 0) {
       writer.uint32(25).double(message.nowMs);
+    }
+    if (message.http !== undefined) {
+      writer.uint32(322).string(message.http);
     }
     return writer;
   },
@@ -1428,6 +1433,14 @@ export const Opened: MessageFns<Opened> = {
             message.nowMs = reader.double();
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.http = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1448,6 +1461,7 @@ export const Opened: MessageFns<Opened> = {
     message.control = object.control ?? "";
     message.build = object.build ?? "";
     message.nowMs = object.nowMs ?? 0;
+    message.http = object.http ?? undefined;
     return message;
   },
 };
