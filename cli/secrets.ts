@@ -1,8 +1,9 @@
 // ⑧ `hob secrets`: values for functions' environments. They are typed or piped, never arguments, and never shown again.
 
+import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import type { Command } from "commander";
-import { HobError } from "../base/errors.ts";
+import { HobError, systemError } from "../base/errors.ts";
 import { connectTo } from "./control-address.ts";
 import { formatMoment } from "./format/time.ts";
 import { interruptSignal, unlessInterrupted } from "./interrupt.ts";
@@ -15,13 +16,15 @@ interface SecretsFlags {
   json?: boolean;
 }
 
+const withoutNewline = (text: string): string => text.replace(/\r?\n$/, "");
+
 export function addSecrets(program: Command): void {
   const secrets = program
     .command("secrets")
     .description("values that functions find in their environment: set, list, rm")
     .addHelpText(
       "after",
-      "\nExamples:\n  hob secrets set API_KEY < key.txt\n  hob secrets list --json\n  hob secrets rm API_KEY\n",
+      "\nExamples:\n  hob secrets set API_KEY < key.txt\n  hob secrets set TLS_KEY --file tls.key\n  hob secrets list --json\n  hob secrets rm API_KEY\n",
     );
   const add = (name: string, argument: string, description: string): Command => {
     const command = secrets.command(name).description(description);
@@ -31,7 +34,9 @@ export function addSecrets(program: Command): void {
       .option("--control <address>", "control to ask: unix:PATH; without it this installation's own pool is started")
       .option("--json", "one JSON object a line");
   };
-  add("set", "<name>", "keep a value, read from stdin or a prompt").action(set);
+  add("set", "<name>", "keep a value, read from stdin, a file or a prompt")
+    .option("--file <path>", "the file that has the value")
+    .action(set);
   add("list", "", "names, apps and times; never values").action(list);
   add("rm", "<name>", "forget a value").action(remove);
 }
@@ -41,9 +46,9 @@ async function openPool(flags: SecretsFlags) {
   return openPoolClient(await connectTo(flags.control, lingerMs(undefined))());
 }
 
-async function set(name: string, flags: SecretsFlags): Promise<void> {
+async function set(name: string, flags: SecretsFlags & { file?: string }): Promise<void> {
   using interrupt = interruptSignal();
-  const value = await unlessInterrupted(interrupt.signal, process.stdin.isTTY ? promptHidden(`${name}: `) : readPiped());
+  const value = await unlessInterrupted(interrupt.signal, readValue(name, flags.file));
   using pool = await openPool(flags);
   const containers = await pool.setSecret(flags.app ?? "", name, value);
   if (flags.json) return printJson({ kind: "secret", name, app: flags.app ?? "", set: true, containers });
@@ -74,9 +79,18 @@ async function list(flags: SecretsFlags): Promise<void> {
   );
 }
 
+async function readValue(name: string, file: string | undefined): Promise<string> {
+  if (file === undefined) return process.stdin.isTTY ? promptHidden(`${name}: `) : readPiped();
+  try {
+    return withoutNewline(await readFile(file, "utf8"));
+  } catch (error) {
+    throw systemError(`reading ${file}`, error);
+  }
+}
+
 /** All of stdin, without the one newline that `echo` and editors add. */
 async function readPiped(): Promise<string> {
-  return (await text(process.stdin)).replace(/\r?\n$/, "");
+  return withoutNewline(await text(process.stdin));
 }
 
 /** One line from the terminal, not echoed. */

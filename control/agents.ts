@@ -19,6 +19,7 @@ import type { Maps } from "./maps/maps.ts";
 import type { Container, Node, Nodes } from "./nodes.ts";
 import { implausible } from "./plausible.ts";
 import type { Publishes } from "./publishes.ts";
+import type { Redaction } from "./redaction.ts";
 import type { Scheduler } from "./scheduler/scheduler.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Shells } from "./shells.ts";
@@ -40,6 +41,7 @@ interface AgentsParts {
   publishes: Publishes;
   sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice" | "trouble">;
   logs: Pick<Logs, "append">;
+  redaction: Redaction;
   shells: Pick<Shells, "containerGone">;
   images: Pick<ImageRecords, "keepTrace">;
   builds: Builds;
@@ -66,7 +68,8 @@ export interface Agents extends Disposable {
 }
 
 export function createAgents(parts: AgentsParts): Agents {
-  const { nodes, calls, maps, scheduler, publishes, sessions, logs, shells, images, builds, turn, clock, log, build } = parts;
+  const { nodes, calls, maps, scheduler, publishes, sessions, logs, redaction, shells, images, builds, turn, clock, log, build } =
+    parts;
   const links = new Map<Node, AgentLink>();
   /** How far the agents of nodes had come in their epochs when they were lost. */
   const former = new Map<string, { epoch: string; taken: number; lostAtMs: number }>();
@@ -83,13 +86,15 @@ export function createAgents(parts: AgentsParts): Agents {
     },
     container: containerChanged,
     loaded(node, message) {
+      message.failure = redaction.failure(appOf(node, message.container), message.failure);
       const outcome = scheduler.loadFinished(node, message);
       if (outcome) publishes.loaded(outcome);
     },
     started: (_node, message) => calls.started(message),
-    logs: (_node, { lines }) => logs.append(lines),
+    logs: (node, { lines }) => logs.append(redaction.lines(lines, ({ app, container }) => app || appOf(node, container))),
     finished(node, message) {
       const { container, loadMs, failure } = message;
+      message.failure = redaction.failure(appOf(node, container), failure);
       impliedLoad(node, calls.active(message.call)?.snapshot, { container, loadMs, failure: failure?.kind });
       calls.attemptFinished(node, message);
     },
@@ -105,6 +110,9 @@ export function createAgents(parts: AgentsParts): Agents {
     },
     inputs(node, message) {
       const { batch, container, loadMs, failure } = message;
+      const app = appOf(node, container);
+      message.failure = redaction.failure(app, failure);
+      message.results = redaction.results(app, message.results);
       impliedLoad(node, maps.snapshotOf(batch), { container, loadMs, failure: failure?.kind });
       maps.finished(node, message);
     },
@@ -124,6 +132,8 @@ export function createAgents(parts: AgentsParts): Agents {
       turn.wake();
     },
   };
+
+  const appOf = (node: Node, container: string): string => node.containers.get(container)?.app ?? "";
 
   /** A call that ran with its load says that the load is done, should the answer to the load itself not have come first. */
   function impliedLoad(

@@ -6,7 +6,7 @@ import type { Log } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
 import { openRoots } from "../base/store-roots.ts";
 import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
-import { type CallsServer, CallsService } from "../proto/gen/hob/v1/calls.ts";
+import { CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
 import { type DeploymentsServer, DeploymentsService } from "../proto/gen/hob/v1/deployments.ts";
 import { FleetService, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
@@ -21,8 +21,8 @@ import { createMembers, isCordoned } from "./access/members.ts";
 import { createReach, type NetworkOptions, type Reach } from "./access/reach.ts";
 import { startAgentProcess } from "./agent-process.ts";
 import { type Agents, createAgents } from "./agents.ts";
-import { withinBytes } from "./call.ts";
 import { type Calls, createCalls } from "./calls.ts";
+import { createCallsService } from "./calls-service.ts";
 import { type Clients, createClients } from "./clients.ts";
 import { type ContentParts, createContent } from "./content.ts";
 import { createDeployments, type Deployments, forgetHalfDeployed } from "./deployments/deployments.ts";
@@ -48,6 +48,7 @@ import { createMaps, type Maps } from "./maps/maps.ts";
 import { createMapStreams } from "./maps/stream.ts";
 import { createNodes } from "./nodes.ts";
 import { createPublishes } from "./publishes.ts";
+import { createRedaction, type Redaction } from "./redaction.ts";
 import { createRegistry, type Registry } from "./registry.ts";
 import { createGroups } from "./scheduler/groups.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
@@ -64,8 +65,6 @@ import { createValues, type Values } from "./values.ts";
 
 const tickMs = 5_000; // for decisions that only time brings: containers that have been idle for long
 const orphanMs = 10_000; // how long a node may take to come back after control has started again
-const listedCalls = 10_000;
-const listedBytes = 4 << 20; // of arguments and results in one answer; older calls come without
 
 export interface ControlOptions {
   socket: string;
@@ -99,6 +98,7 @@ interface Plane {
   fleet: Fleet;
   registry: Registry;
   secrets: Secrets;
+  redaction: Redaction;
   kept: Kept;
   shells: Shells;
   deploying: Deployments;
@@ -202,7 +202,13 @@ function wire(
     switched: (app) => schedules.changed(app),
   });
   const schedules = createSchedules({ records: engine.records, deployments: deployed, registry, calls, turn, clock });
+  const redaction = createRedaction({
+    apps: registry.apps,
+    namesOf: (app) => registry.current(app).flatMap(({ spec }) => spec?.secrets ?? []),
+    valueOf: (app, name) => secrets.valueOf(app, name),
+  });
   const secrets = createSecrets({
+    handed: redaction.handed,
     ...{ records: engine.records, state: options.state, now: clock.now, recorded: turn.toClient },
     changed: (app, name) => scheduler.secretChanged(app, name),
   });
@@ -221,6 +227,7 @@ function wire(
     publishes,
     maps,
     fleet,
+    shown: redaction.call,
     clients,
     turn,
     clock,
@@ -242,7 +249,7 @@ function wire(
     imageFailure: builds.failureOf,
   });
   const agents = createAgents({
-    ...{ shells, nodes, calls, maps, scheduler, publishes, sessions, logs, images, builds, turn, clock, log, build },
+    ...{ shells, nodes, calls, maps, scheduler, publishes, sessions, logs, redaction, images, builds, turn, clock, log, build },
     receivedFrom: reach.receivedFrom,
     cordoned: (name) => isCordoned(engine.records, name),
   });
@@ -284,6 +291,7 @@ function wire(
     fleet,
     registry,
     secrets,
+    redaction,
     shells,
     schedules,
     schedulesService: createSchedulesService(schedules, turn),
@@ -303,25 +311,6 @@ type End = (reason: string, patienceMs?: number) => void;
 
 const isEmbedded = (options: ControlOptions): boolean => options.agent !== undefined || Number.isFinite(options.lingerMs);
 
-function callsService(plane: Plane, engine: Engine): CallsServer {
-  return {
-    session: (stream) => plane.sessions.serve(stream),
-    listCalls({ request }, callback) {
-      const { id, number } = request;
-      const one = id ? plane.calls.find(id) : number ? plane.calls.numbered(number) : undefined;
-      const limit = Math.min(request.limit || 50, listedCalls);
-      const found = id || number ? [one].filter((call) => call !== undefined) : engine.calls.list({ ...request, limit });
-      callback(null, { calls: withinBytes(found, listedBytes) });
-    },
-    logs: (stream) => plane.logs.serve(stream),
-    map: (stream) => plane.mapStreams.serve(stream),
-    listMaps({ request: { app, id, limit } }, callback) {
-      const one = id ? plane.maps.find(id) : undefined;
-      callback(null, { maps: id ? (one ? [one] : []) : plane.maps.list(app, Math.min(limit || 50, listedCalls)) });
-    },
-  };
-}
-
 function registryService(registry: Registry): RegistryServer {
   return {
     listFunctions({ request: { app } }, callback) {
@@ -332,7 +321,7 @@ function registryService(registry: Registry): RegistryServer {
 
 function servicesOf(plane: Plane, engine: Engine): Parameters<typeof listen>[1] {
   return [
-    [CallsService, callsService(plane, engine)],
+    [CallsService, createCallsService(plane, engine.calls)],
     [RegistryService, registryService(plane.registry)],
     [ContentService, createContent(plane.content)],
     [FleetService, plane.fleet.service],

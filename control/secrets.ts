@@ -20,6 +20,8 @@ export interface Secrets {
   readonly service: SecretsServer;
   /** The values of these names for that app: its own before those of every app. Throws for the first that is not set. */
   secretsFor(app: string, names: Iterable<string>): Record<string, string>;
+  /** Undefined where it is not set, or sealed with another key. */
+  valueOf(app: string, name: string): string | undefined;
 }
 
 /** A function names a secret that is not set: its load and its calls fail with this sentence. */
@@ -32,6 +34,8 @@ interface SecretsParts {
   now(): number;
   /** Calls back once what was changed is recorded. */
   recorded(done: () => void): void;
+  /** Processes of that app are given this value. */
+  handed(app: string, name: string, value: string): void;
   /** A value has changed: whatever has loaded the former one is replaced. `app` "" is every app. Says how many containers that are. */
   changed(app: string, name: string): number;
 }
@@ -70,7 +74,7 @@ function checkName(name: string, app: string): void {
   if (app.includes("\n")) throw new HobError("usage", `"${app}" is not the name of an app`);
 }
 
-export function createSecrets({ records, state, now, recorded, changed }: SecretsParts): Secrets {
+export function createSecrets({ records, state, now, recorded, handed, changed }: SecretsParts): Secrets {
   let key: Buffer | undefined;
   const theKey = (): Buffer => {
     key ??= openKey(state);
@@ -138,6 +142,14 @@ export function createSecrets({ records, state, now, recorded, changed }: Secret
       .sort((a, b) => (recordKey(a.app, a.name) < recordKey(b.app, b.name) ? -1 : 1));
   }
 
+  /** The app's own before that of every app; undefined where neither is set. */
+  function read(app: string, name: string): string | undefined {
+    const own = recordKey(baseOf(app), name);
+    const place = records.get(kind, own) ? own : recordKey("", name);
+    const record = records.get(kind, place);
+    return record && unseal(record.value, place);
+  }
+
   /** Answers once it is recorded; what is refused says why and changes nothing. */
   function answer<Answer>(
     work: () => Answer,
@@ -154,14 +166,21 @@ export function createSecrets({ records, state, now, recorded, changed }: Secret
   return {
     secretsFor(app, names) {
       const values: Record<string, string> = {};
-      const own = baseOf(app);
       for (const name of names) {
-        const found = [recordKey(own, name), recordKey("", name)].find((place) => records.get(kind, place));
-        const record = found && records.get(kind, found);
-        if (!found || !record) throw missing(name, "");
-        values[name] = unseal(record.value, found);
+        const value = read(app, name);
+        if (value === undefined) throw missing(name, "");
+        values[name] = value;
+        handed(app, name, value);
       }
       return values;
+    },
+    valueOf(app, name) {
+      try {
+        return read(app, name);
+      } catch (error) {
+        if (error instanceof HobError && error.kind === "corrupt") return undefined;
+        throw error;
+      }
     },
     service: {
       setSecret: ({ request: { app, name, value } }, callback) => answer(() => ({ containers: set(app, name, value) }), callback),

@@ -68,6 +68,8 @@ interface SessionsParts {
   publishes: Publishes;
   maps: Pick<Maps, "ofApp" | "cancel">;
   fleet: Fleet;
+  /** A call as those see it who look at it. */
+  shown(info: CallInfo): CallInfo;
   clients: Clients;
   turn: Turn;
   clock: Clock;
@@ -109,6 +111,8 @@ interface Session {
   readonly outbox: Outbox<SessionEvent>;
   readonly publisher: Publisher;
   own: Set<string>;
+  /** It shows results to a person, its own too. */
+  readonly isScreen: boolean;
   /** Publishes that came with a call, not yet reloaded. */
   readonly called: Set<number>;
   finished: string[];
@@ -162,6 +166,7 @@ export function createSessions(parts: SessionsParts): Sessions {
         },
       },
       own: new Set(message.calls),
+      isScreen: message.client === "dev",
       called: new Set(),
       finished: [],
       apps: new Set(),
@@ -199,7 +204,7 @@ export function createSessions(parts: SessionsParts): Sessions {
     };
     const lost = { id, state: "failed", finishedAtMs: clock.now(), failure };
     const call = calls.find(id) ?? CallInfoMessage.fromPartial(lost);
-    tell(session, { $case: "call", value: { call: { ...call } } });
+    tell(session, { $case: "call", value: { call: session.isScreen ? parts.shown({ ...call }) : { ...call } } });
   }
 
   function watch(session: Session, { apps, fleet: wantsFleet }: Watch): void {
@@ -222,7 +227,7 @@ export function createSessions(parts: SessionsParts): Sessions {
 
   function stateOf(app: string) {
     const query = { app, function: "", state: "", sinceMs: 0, parent: "", limit: recentCalls };
-    const recent = withinBytes(callStore.list(query), recentValueBytes);
+    const recent = withinBytes(callStore.list(query), recentValueBytes).map(parts.shown);
     return { app, versions: registry.current(app), recent, maps: maps.ofApp(app) };
   }
 
@@ -291,7 +296,7 @@ export function createSessions(parts: SessionsParts): Sessions {
       // Whoever makes a call hears of those that it makes, and of their output.
       const mine = session.own.has(info.id) || (session.own.has(info.parent) && session.own.add(info.id) !== undefined);
       if (!mine && !session.apps.has(info.app)) continue;
-      tell(session, { $case: "call", value: { call: info } });
+      tell(session, { $case: "call", value: { call: mine && !session.isScreen ? info : parts.shown(info) } });
       if (!mine || !done) continue;
       session.finished.push(info.id);
       if (session.finished.length > finishedKept) session.own.delete(session.finished.shift()!);

@@ -153,7 +153,7 @@ const addressOf = (control: string): string => (isNetwork(control) ? control : u
 
 export function openSession(
   control: string,
-  open: { build?: string; calls?: string[]; logsAfter?: number; lastsMs?: number } = {},
+  open: { client?: string; build?: string; calls?: string[]; logsAfter?: number; lastsMs?: number } = {},
 ): TestSession {
   const address = addressOf(control);
   const client = new CallsClient(address, clientCredentials(address), channelOptionsOf(address));
@@ -172,7 +172,12 @@ export function openSession(
   const send = (message: NonNullable<ClientMessage["message"]>) => void stream.write({ message });
   send({
     $case: "open",
-    value: { client: "test", build: open.build ?? "test", logsAfter: open.logsAfter ?? 0, calls: open.calls ?? [] },
+    value: {
+      client: open.client ?? "test",
+      build: open.build ?? "test",
+      logsAfter: open.logsAfter ?? 0,
+      calls: open.calls ?? [],
+    },
   });
   const session: TestSession = {
     arrivals,

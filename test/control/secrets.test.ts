@@ -6,10 +6,13 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { installRoot } from "../../base/install.ts";
+import { AgentMessage } from "../../proto/gen/hob/v1/agents.ts";
 import { linkAgent, makePlace, makePublish, openSession, publishAndLoad, startControl } from "./harness.ts";
 
-async function hob(socket: string, args: string[], input = ""): Promise<{ code: number | null; out: string; err: string }> {
-  const child = spawn(process.execPath, [join(installRoot, "cli/main.ts"), "secrets", ...args, "--control", `unix:${socket}`]);
+const hob = (socket: string, args: string[], input = "") => run(socket, ["secrets", ...args], input);
+
+async function run(socket: string, args: string[], input = ""): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, [join(installRoot, "cli/main.ts"), ...args, "--control", `unix:${socket}`]);
   child.stdin.end(input);
   const code = new Promise<number | null>((resolve) => child.once("close", resolve));
   const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
@@ -81,6 +84,61 @@ test("a secret that is not set fails load and call with its remedy; set, it trav
     for (const value of ["first-value-4711", "second-value-4712"]) expect(content.includes(value), file).toBe(false);
   }
   expect(statSync(join(place.state, "secrets.key")).mode & 0o777).toBe(0o600);
+});
+
+test("what a function prints, fails with or returns of its secret is not shown to who looks, also over a restart of control", async () => {
+  using place = makePlace();
+  const value = "first-value-4711";
+  const file = join(place.folder, "key.txt");
+  const control = await startControl(place);
+  writeFileSync(file, `${value}\n`);
+  expect((await hob(place.socket, ["set", "API_KEY", "--file", file])).code).toBe(0);
+  const line = { call: "", app: "", function: "", stream: "stdout", timeMs: 1, dropped: 0, seq: 0, input: undefined };
+  {
+    using session = openSession(place.socket);
+    using screen = openSession(place.socket, { client: "dev" });
+    screen.send({ $case: "watch", value: { apps: ["shop"], fleet: false } });
+    using agent = linkAgent(place.socket, {
+      dispatch(self, dispatch) {
+        if (dispatch.load) self.loaded(dispatch.load);
+        const [wish] = JSON.parse(dispatch.arguments!.positional.toString()) as string[];
+        const { call, container, attempt } = dispatch;
+        const failure = {
+          kind: "exception",
+          type: "ValueError",
+          message: `no ${value}`,
+          traceback: `line 1\n${value}`,
+          frames: [],
+        };
+        self.send({ $case: "logs", value: { lines: [{ ...line, call, container, text: `key is ${value}` }] } });
+        if (wish === "return") self.succeed(dispatch, { key: value });
+        else
+          self.send(
+            AgentMessage.fromPartial({ message: { $case: "finished", value: { call, container, attempt, failure } } }).message!,
+          );
+      },
+    });
+    await publishAndLoad(session, makePublish("v1", [{ name: "charge", secrets: ["API_KEY"] }]));
+    const returned = session.call("charge", ["return"]);
+    const heard = await session.outcome(returned);
+    expect(JSON.parse(heard.result!.json.toString())).toEqual({ key: value }); // who called has what the function gave
+    const seen = await screen.outcome(returned);
+    expect(JSON.parse(seen.result!.json.toString())).toEqual({ key: "[secret API_KEY]" });
+    const failed = await session.outcome(session.call("charge", ["fail"]));
+    expect(failed.failure).toMatchObject({ message: "no [secret API_KEY]", traceback: "line 1\n[secret API_KEY]" });
+    await screen.next("logs", ({ lines }) => lines.some(({ text: shown }) => shown === "key is [secret API_KEY]"));
+    const { container } = await agent.dispatchOf(returned);
+    agent.send({ $case: "logs", value: { lines: [{ ...line, container, text: `loaded ${value}` }] } }); // while it was imported
+    await session.outcome(session.call("charge", ["return"])); // said after it
+    expect(JSON.stringify(screen.arrivals.all)).not.toContain(value);
+  }
+  await control[Symbol.asyncDispose]();
+  await using _second = await startControl(place);
+  const shown = await run(place.socket, ["calls", "shop/charge", "--json"]);
+  expect(shown.out).toContain("[secret API_KEY]");
+  const logs = await run(place.socket, ["logs", "--json"]);
+  expect(logs.out).toContain("loaded [secret API_KEY]");
+  expect(shown.out + logs.out).not.toContain(value);
 });
 
 test("secrets outlive control; without their key they are refused with a remedy, and a removed one is missing again", async () => {

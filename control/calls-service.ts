@@ -1,0 +1,42 @@
+// ⑦ The Calls service: sessions, maps and logs as streams, and what is asked once.
+
+import type { CallsServer } from "../proto/gen/hob/v1/calls.ts";
+import { withinBytes } from "./call.ts";
+import type { Calls } from "./calls.ts";
+import type { CallStore } from "./engine/engine.ts";
+import type { Logs } from "./logs.ts";
+import type { Maps } from "./maps/maps.ts";
+import type { createMapStreams } from "./maps/stream.ts";
+import type { Redaction } from "./redaction.ts";
+import type { Sessions } from "./sessions.ts";
+
+const listedCalls = 10_000;
+const listedBytes = 4 << 20; // of arguments and results in one answer; older calls come without
+
+interface Parts {
+  sessions: Pick<Sessions, "serve">;
+  calls: Pick<Calls, "find" | "numbered">;
+  maps: Pick<Maps, "find" | "list">;
+  mapStreams: ReturnType<typeof createMapStreams>;
+  logs: Pick<Logs, "serve">;
+  redaction: Pick<Redaction, "call">;
+}
+
+export function createCallsService(plane: Parts, calls: Pick<CallStore, "list">): CallsServer {
+  return {
+    session: (stream) => plane.sessions.serve(stream),
+    listCalls({ request }, callback) {
+      const { id, number } = request;
+      const one = id ? plane.calls.find(id) : number ? plane.calls.numbered(number) : undefined;
+      const limit = Math.min(request.limit || 50, listedCalls);
+      const found = id || number ? [one].filter((call) => call !== undefined) : calls.list({ ...request, limit });
+      callback(null, { calls: withinBytes(found, listedBytes).map(plane.redaction.call) });
+    },
+    logs: (stream) => plane.logs.serve(stream),
+    map: (stream) => plane.mapStreams.serve(stream),
+    listMaps({ request: { app, id, limit } }, callback) {
+      const one = id ? plane.maps.find(id) : undefined;
+      callback(null, { maps: id ? (one ? [one] : []) : plane.maps.list(app, Math.min(limit || 50, listedCalls)) });
+    },
+  };
+}
