@@ -1,6 +1,5 @@
 // ⑤ One node: its containers, images, warm pools and FUSE daemon, and what control's commands do to them.
 
-import { randomBytes } from "node:crypto";
 import { statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -9,14 +8,14 @@ import { openContentFolder } from "../base/content-folder.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { FuseServer } from "../fusefs/server.ts";
-import type { AgentCommand, Pool, ResolveImage } from "../proto/gen/hob/v1/agents.ts";
+import type { AgentCommand, ResolveImage } from "../proto/gen/hob/v1/agents.ts";
 import type { CallsClient, Progress } from "../proto/gen/hob/v1/calls.ts";
 import type { ContentClient } from "../proto/gen/hob/v1/content.ts";
-import type { ContainerInfo, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
+import type { ContainerInfo, NodeInfo } from "../proto/gen/hob/v1/fleet.ts";
 import type { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
 import { createBuilds } from "./build/builds.ts";
 import { openBuildsFolder } from "./build/leftovers.ts";
-import { type Container, type ContainerHost, cgroupParent, createContainer } from "./container/container.ts";
+import { type Container, type ContainerHost, cgroupParent } from "./container/container.ts";
 import { createSlots } from "./container/slots.ts";
 import { unmount } from "./container/system-calls.ts";
 import { containerInfo, creatingInfo } from "./container-info.ts";
@@ -29,11 +28,11 @@ import { openGpus } from "./gpu/gpus.ts";
 import { createImages } from "./images.ts";
 import { openMachineLoad } from "./machine-load.ts";
 import type { AgentOptions } from "./main.ts";
+import { createMaking } from "./making.ts";
 import { openNetwork } from "./network/network.ts";
 import type { Message } from "./outbox.ts";
 import type { AgentPaths } from "./run-folder.ts";
 import { connectRunner } from "./runner/connect.ts";
-import { launchOf } from "./runner/image-runtime.ts";
 import { createShells } from "./shell/shells.ts";
 import { missingAt } from "./store/control.ts";
 import { openStoreKeeper } from "./store/keeper.ts";
@@ -65,8 +64,6 @@ export interface Node extends AsyncDisposable {
   /** The link to control has ended. */
   controlLost(): void;
 }
-
-const defaultClass: ResourceClass = { cpu: 0, memoryBytes: 0, language: "python", gpu: "", network: "internet" };
 
 /** Starts the FUSE daemon and everything that stands on it. Disposing ends all containers at once, then the mounts, then the daemon. */
 export async function openNode(host: NodeHost): Promise<Node> {
@@ -102,7 +99,6 @@ export async function openNode(host: NodeHost): Promise<Node> {
   const gpus = stack.use(openGpus(cgroupParent(options.key), clock.now));
 
   const containers = new Map<string, Container>();
-  const creating = new Map<string, { image: string; resourceClass: ResourceClass; done: Promise<unknown>; sinceMs: number }>();
   let generation = new AbortController(); // of everything that stands on the present FUSE daemon
   let fuse = await startFuse();
   stack.defer(() => fuse[Symbol.asyncDispose]());
@@ -188,7 +184,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     const { id } = container;
     const gone = container.state.name === "gone";
     if (container.state.name === "created") {
-      creating.delete(id);
+      making.made(id);
       containers.set(id, container);
     }
     if (container.state.name === "warm") dispatcher.add(container);
@@ -203,31 +199,12 @@ export async function openNode(host: NodeHost): Promise<Node> {
     if (!ending.signal.aborted) keeper.look();
   }
 
-  async function create({ image, resourceClass = defaultClass }: Pool): Promise<void> {
-    const id = randomBytes(4).toString("hex");
-    const { promise: done, resolve } = Promise.withResolvers<void>();
-    const sinceMs = clock.now();
-    creating.set(id, { image, resourceClass, done, sinceMs });
-    const { signal } = generation;
-    storeKeeper?.used(image);
-    try {
-      const imageMount = await images.mountPoint(image);
-      const language = resourceClass.language === "typescript" ? "typescript" : "python";
-      const launch = launchOf(language, await images.runtime(image), { node: agentNode, hostsFile });
-      await createContainer(
-        containerHost,
-        { id, image, imageMount, resourceClass, launch, events: dispatcher.eventsOf(id), changed },
-        signal,
-      );
-      log.info({ id, ms: clock.now() - sinceMs }, "created");
-    } catch (error) {
-      log.error({ id, error: sentenceOf(error) }, "making a container");
-      throw error;
-    } finally {
-      creating.delete(id);
-      resolve();
-    }
-  }
+  const making = createMaking({
+    ...{ images, container: containerHost, inside: { node: agentNode, hostsFile }, eventsOf: dispatcher.eventsOf, clock, log },
+    changed,
+    signal: () => generation.signal,
+    used: (image) => storeKeeper?.used(image),
+  });
 
   async function start(id: string): Promise<void> {
     const begin = clock.now();
@@ -245,11 +222,11 @@ export async function openNode(host: NodeHost): Promise<Node> {
       ...[...containers.values()]
         .map(({ id, image, resourceClass, state: { name } }) => ({ id, kind: kindOf(image, resourceClass), state: name }))
         .filter((container): container is GenericContainer => isGeneric(container.state)),
-      ...[...creating].map(
+      ...[...making.all].map(
         ([id, entry]): GenericContainer => ({ id, kind: kindOf(entry.image, entry.resourceClass), state: "creating" }),
       ),
     ],
-    create,
+    create: making.create,
     start,
     stop: (id, reason) => containers.get(id)?.stop(reason) ?? Promise.resolve(),
     gpuRoom: gpus.room,
@@ -264,7 +241,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   async function endContainers(reason: string, patienceMs?: number): Promise<void> {
     generation.abort(new HobError("unavailable", reason));
     await Promise.allSettled([...containers.values()].map((container) => endContainer(container, reason, patienceMs)));
-    await Promise.allSettled([...creating.values()].map(({ done }) => done));
+    await Promise.allSettled([...making.all.values()].map(({ done }) => done));
   }
 
   function endContainer(container: Container, reason: string, patienceMs: number | undefined): Promise<void> {
@@ -312,7 +289,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
       network: network.obstacle ? network.obstacle.sentence : "internet",
       containers: [
         ...[...containers.values()].map(infoOf),
-        ...[...creating].map(([id, { image, resourceClass, sinceMs }]) => creatingInfo(id, image, resourceClass, sinceMs)),
+        ...[...making.all].map(([id, { image, resourceClass, sinceMs }]) => creatingInfo(id, image, resourceClass, sinceMs)),
       ],
       images: images.list(),
     };
@@ -326,7 +303,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
             ...{ store, limitBytes: options.storeLimitBytes, clock, log },
             imagesInUse: () =>
               new Set([
-                ...[...containers.values(), ...creating.values()].map(({ image }) => image),
+                ...[...containers.values(), ...making.all.values()].map(({ image }) => image),
                 ...images.list().flatMap(({ digest, source }) => (source === "host" ? [digest] : [])),
                 ...(images.building() ? images.mounted() : []),
               ]),
