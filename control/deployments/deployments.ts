@@ -47,6 +47,8 @@ interface Pending {
   versions: Version[];
   /** The deployment of which these are the versions; 0: none. */
   of: number;
+  /** As that deployment had them. */
+  source: readonly DeployedFunction[];
   waiting: Set<string>;
   asker: Asker;
   /** Looks whether there are containers enough. */
@@ -86,17 +88,18 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
   const deployedOf = (versions: readonly Version[]): DeployedFunction[] =>
     versions.map((version) => ({ version, image: imageOf(version) }));
 
-  function wished(request: DeployRequest): { versions: Version[]; of: number } {
+  function wished(request: DeployRequest): Pick<Pending, "versions" | "of" | "source"> {
     const { app } = request;
     if (request.rollBack) {
       const { kept, live } = records.of(app);
       const target = rollbackTarget(app, kept, live, request.rollBackTo);
-      return { versions: target.functions.map(({ version }) => version!), of: target.of || target.number };
+      const source = target.functions;
+      return { versions: source.map(({ version }) => version!), of: target.of || target.number, source };
     }
     const versions = registry.current(app);
     if (versions.length > 0) {
       checkExpected(app, versions, request.functions);
-      return { versions, of: 0 };
+      return { versions, of: 0, source: [] };
     }
     throw new HobError("notFound", `the pool has no functions of an app ${app}`, {
       remedy: "hob deploy in the project's folder publishes them first",
@@ -113,7 +116,7 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
         remedy: "wait for its end, or give it up where it was started",
       });
     }
-    const { versions, of } = wished(request);
+    const { versions, of, source } = wished(request);
     const live = records.live(app);
     if (live && changesBetween(live.functions, deployedOf(versions)).length === 0) {
       turn.toClient(() => asker.unchanged({ ...live, live: true }));
@@ -124,7 +127,7 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
     // Its own name, so that what is listed by app tells the two apart. Nothing else is other than what ran.
     const named = versions.map((version) => ({ ...version, spec: { ...version.spec!, app: name } }));
     const waiting = new Set(named.map((version) => version.function));
-    const entry: Pending = { app, number, request, versions: named, of, waiting, asker, looking: undefined };
+    const entry: Pending = { app, number, request, versions: named, of, source, waiting, asker, looking: undefined };
     pending.set(app, entry);
     publishes.promote(name, named, publisherFor(entry));
     if (live) warmth.raise(name, named, deploymentName(app, live.number));
@@ -188,6 +191,11 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
     const functions = deployedOf(versions);
     const { by, note } = request;
     const changes = changesBetween(before?.functions ?? [], functions);
+    // Of a rollback also what is not as it was then: an image that was removed, and built anew.
+    for (const change of changesBetween(entry.source, functions)) {
+      if (change.kind === "image" && !changes.some((other) => other.function === change.function && other.kind === "image"))
+        changes.push(change);
+    }
     const deployment = Deployment.fromPartial({ app, number, atMs: parts.now(), by, note, of, functions, changes });
     for (const old of records.add(deployment)) registry.forget(deploymentName(app, old.number));
     if (before) publishes.withdraw(deploymentName(app, before.number));

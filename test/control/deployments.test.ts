@@ -6,7 +6,17 @@ import { openDeploymentsPool } from "../../cli/deployments-client.ts";
 import type { Dispatch, Load } from "../../proto/gen/hob/v1/agents.ts";
 import type { Warming } from "../../proto/gen/hob/v1/deployments.ts";
 import { unixAddress } from "../../proto/transport.ts";
-import { linkAgent, makePlace, makePublish, openSession, publishAndLoad, startControl, type TestAgent } from "./harness.ts";
+import {
+  kill,
+  linkAgent,
+  makePlace,
+  makePublish,
+  openSession,
+  publishAndLoad,
+  spawnControl,
+  startControl,
+  type TestAgent,
+} from "./harness.ts";
 
 const never = new AbortController().signal;
 const quiet = (): void => {};
@@ -167,6 +177,35 @@ test("rollback takes the versions of the one before and no further than the firs
   expect(await pool.retire("shop")).toBe(3);
   expect(await session.outcome(session.call("price", [1], { app: "shop@live" }))).toMatchObject({ app: "shop" });
   expect((await pool.deploy({ app: "shop" }, never, quiet)).deployment).toMatchObject({ number: 4, live: true });
+});
+
+test("a control that is killed while a deployment warms up keeps what was live, and nobody is answered by what was not promoted", async () => {
+  using place = makePlace();
+  const control = await spawnControl(place);
+  {
+    using session = openSession(place.socket);
+    const gated = gate();
+    using agent = linkAgent(place.socket, { load: gated.load });
+    using pool = openDeploymentsPool(unixAddress(place.socket));
+    await publishAndLoad(session, makePublish("v1", [{ name: "price" }]));
+    await pool.deploy({ app: "shop" }, never, quiet);
+    await publishAndLoad(session, makePublish("v2", [{ name: "price" }], { id: 2 }));
+    gated.hold = true;
+    const lost = expect(pool.deploy({ app: "shop" }, never, quiet)).rejects.toMatchObject({ kind: "unavailable" });
+    await agent.commands.of((command) => command.$case === "load" && command.value.app === "shop@2");
+    await kill(control);
+    await lost;
+  }
+  await using _second = await startControl(place);
+  using session = openSession(place.socket);
+  using agent = linkAgent(place.socket);
+  using pool = openDeploymentsPool(unixAddress(place.socket));
+  expect(await pool.apps()).toMatchObject([{ app: "shop", live: { number: 1 }, changed: 1 }]);
+  expect(await session.outcome(session.call("price", [1], { app: "shop@live" }))).toMatchObject({ app: "shop@1" });
+  const refused = await session.outcome(session.call("price", [1], { app: "shop@2" }));
+  expect(refused.failure?.message).toBe("shop has no deployment 2: there are 1");
+  expect((await pool.deploy({ app: "shop" }, never, quiet)).deployment.number).toBe(3);
+  expect(agent.commands.all.some((command) => command.$case === "load" && command.value.app === "shop@2")).toBe(false);
 });
 
 test("what does not load is not switched to; a deployed function's calls stay in its deployment and reach nothing that nobody promoted", async () => {

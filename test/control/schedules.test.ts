@@ -16,12 +16,14 @@ import { channelOptions, clientCredentials, unixAddress } from "../../proto/tran
 import {
   type AgentScript,
   Arrivals,
+  kill,
   linkAgent,
   makePlace,
   makePublish,
   openSession,
   type Place,
   publishAndLoad,
+  spawnControl,
   startControl,
 } from "./harness.ts";
 
@@ -84,10 +86,10 @@ function ticking(): { script: AgentScript; ticks: Arrivals<{ call: string; app: 
 
 const count = (ticks: Arrivals<unknown>, wanted: number) => ticks.of(() => ticks.all.length >= wanted);
 
-test("a cron every second fires once each, over a restart of control and a new deployment; nothing fires that is not deployed", async () => {
+test("a cron every second fires once each, over a kill of control and a new deployment; nothing fires that is not deployed", async () => {
   using place = makePlace();
   const { script, ticks } = ticking();
-  const control = await startControl(place);
+  const control = await spawnControl(place);
   {
     using session = openSession(place.socket);
     using _agent = linkAgent(place.socket, script);
@@ -101,7 +103,7 @@ test("a cron every second fires once each, over a restart of control and a new d
     await pool.deploy({ app: "shop" }, never, quiet);
     await count(ticks, 2);
   }
-  await control[Symbol.asyncDispose]();
+  await kill(control);
   await using _second = await startControl(place);
   using session = openSession(place.socket);
   using _agent = linkAgent(place.socket, script);
@@ -125,7 +127,7 @@ test("a cron every second fires once each, over a restart of control and a new d
   expect(due.toReversed()).toEqual(due.map((_, i) => due.at(-1)! + i * 1_000));
   const made = [...(await schedules.calls("shop@1")), ...(await schedules.calls("shop@2"))].map(({ id }) => id);
   expect([...made].sort()).toEqual(firings.map((firing) => firing.call).sort());
-  // An attempt that was on its way when control ended may have been made again, of the same call.
+  // An attempt that was on its way when control was killed may have been made again, of the same call.
   expect(new Set(ticks.all.map((tick) => tick.call))).toEqual(new Set(made));
 
   expect((await schedules.pause(false)).nextMs).toBeGreaterThan(Date.now() - 1_000);
