@@ -51,6 +51,19 @@ class Serving:
     def idle(self) -> bool:
         return not self.queue and not any(child.loads or child.running for child in self.workers)
 
+    def lose(self, child: Child) -> None:
+        if child is self.template:
+            self.template = None
+        if child in self.workers:
+            self.workers.remove(child)
+
+    def run_in(self, template: Child) -> None:
+        """It cannot be forked: it is given calls itself from now on."""
+        self.unforkable = True
+        if self.template is template and not template.ending:
+            self.template = None
+            self.workers.append(template)
+
     def processes(self) -> list[Child]:
         return self.workers if self.template is None else [*self.workers, self.template]
 

@@ -357,15 +357,10 @@ class Zygote:
         serving, template = child.serving, child.parent
         if serving is None or template is None:
             return
-        if child in serving.workers:
-            serving.workers.remove(child)
-        serving.unforkable = True
-        if child.loads:
-            for load in list(child.loads):
-                self._loads.answered(child, {"load": load, "cannot": reason})
-        if serving.template is template and not template.ending:
-            serving.template = None
-            serving.workers.append(template)
+        serving.lose(child)
+        for load in list(child.loads):
+            self._loads.answered(child, {"load": load, "cannot": reason})
+        serving.run_in(template)
         if child.running:
             serving.queue.appendleft(child.running)
         if serving in self._servings.all:
@@ -378,10 +373,7 @@ class Zygote:
         self._mappers = {made: mapper for made, mapper in self._mappers.items() if mapper is not child}
         serving = child.serving
         if serving is not None:
-            if child is serving.template:
-                serving.template = None
-            if child in serving.workers:
-                serving.workers.remove(child)
+            serving.lose(child)
         failed = self._loads.died(child, how)
         if child.running:
             given, child.running = child.running, None
