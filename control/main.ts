@@ -152,7 +152,10 @@ function wire(
     values,
     resolve,
     appOfMap: (id) => maps.running.get(id)?.info.app,
-    announce: (info) => sessions.call(info),
+    announce(info) {
+      sessions.call(info);
+      front.told(info);
+    },
     attemptEnded: (call) => turn.toClient(() => maps.parentEnded(call)), // later: calls begin before maps do
     finished(info) {
       turn.toClient(() => maps.childFinished(info.parent, info.id));
@@ -162,7 +165,10 @@ function wire(
   });
   const maps = createMaps({
     ...{ store: engine.maps, calls, turn, registry, resolve, groups, clock, limits, log },
-    announce: (info) => sessions.map(info),
+    announce(info) {
+      sessions.map(info);
+      front.told(info);
+    },
   });
   const shutdown = embedded
     ? (patienceMs: number) => {
@@ -277,7 +283,7 @@ function wire(
   const content: ContentParts = { blobs: engine.blobs, snapshots, spread, limits, trace: images.trace };
   const front = createFront({
     ...{ calls, maps, nodes, registry, deployments: deployed, clients, values, turn, log, blobs, tokens: reach.tokens },
-    ...{ records: engine.records, state: options.state },
+    ...{ records: engine.records, mapStore: engine.maps, state: options.state },
   });
   const mapStreams = createMapStreams({ maps, store: engine.maps, turn, clients, log });
   return {

@@ -4,9 +4,11 @@ import { createHash } from "node:crypto";
 import { systemClock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
+import type { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
 import { openServerIdentity } from "../access/identity.ts";
 import type { Tokens } from "../access/tokens.ts";
-import type { Records } from "../engine/engine.ts";
+import type { Calls } from "../calls.ts";
+import type { MapStore, Records } from "../engine/engine.ts";
 import type { Maps } from "../maps/maps.ts";
 import type { Nodes } from "../nodes.ts";
 import type { Turn } from "../turn.ts";
@@ -14,7 +16,9 @@ import { challenge, createEndpoints, type EndpointsParts } from "./endpoints.ts"
 import { answerError, answerJson, type Visit } from "./incoming.ts";
 import { createMetrics } from "./metrics.ts";
 import { metricsRefusal } from "./permit.ts";
+import { createRest } from "./rest.ts";
 import { createGateway, type GatewayPlace } from "./server.ts";
+import { createWaiting } from "./waiting.ts";
 
 /** Where control's embedded gateway looks for a port of its own: below what systems give to whoever asks for any. */
 const firstPort = 17_000;
@@ -29,12 +33,15 @@ export interface Front {
   readonly url: string;
   /** A call has ended. */
   ended(info: CallInfo): void;
+  /** What is told of a call or a map: those who wait for its end over HTTP hear of that. */
+  told(info: CallInfo | MapInfo): void;
   open(place: { socket: string; http?: GatewayPlace | "own" | undefined }): Promise<AsyncDisposable>;
 }
 
 interface FrontParts extends Omit<EndpointsParts, "answered"> {
-  calls: EndpointsParts["calls"] & { readonly queued: number; readonly running: number };
-  maps: Pick<Maps, "running">;
+  calls: Calls;
+  maps: Maps;
+  mapStore: MapStore;
   nodes: Nodes;
   turn: Turn;
   tokens: Tokens;
@@ -53,10 +60,16 @@ export function createFront(parts: FrontParts): Front {
     ...parts,
     answered: ({ status, ...what }) => metrics.count({ ...what, kind: "request", outcome: String(status) }),
   });
+  const waiting = createWaiting();
+  const rest = createRest({ ...parts, waiting });
   let url = "";
 
-  function own(visit: Visit): boolean {
+  async function own(visit: Visit): Promise<boolean> {
     const { path, response, visitor } = visit;
+    if (path.startsWith("/v1/")) {
+      await rest.serve(visit);
+      return true;
+    }
     if (path === "/healthz") {
       const trouble = metrics.trouble();
       answerJson(visit, trouble ? 503 : 200, trouble ? { ok: false, trouble } : { ok: true });
@@ -80,6 +93,7 @@ export function createFront(parts: FrontParts): Front {
     get url() {
       return url;
     },
+    told: (info) => info.finishedAtMs > 0 && waiting.ended(info),
     ended({ app, function: name, state, finishedAtMs, queuedAtMs }) {
       metrics.count({ kind: "call", app, function: name, outcome: state, ms: Math.max(0, finishedAtMs - queuedAtMs) });
     },

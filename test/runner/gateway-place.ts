@@ -10,6 +10,7 @@ import { AgentMessage, type Dispatch } from "../../proto/gen/hob/v1/agents.ts";
 import type { Endpoint, LargeValue } from "../../proto/gen/hob/v1/common.ts";
 import { headBytes } from "../../proto/large-value.ts";
 import {
+  answerInputs,
   linkAgent,
   makePlace,
   makePublish,
@@ -30,6 +31,11 @@ export interface GatewayPlace extends AsyncDisposable {
   /** A function's version, as its runner knows it. */
   loaded(name: string): { snapshot: string; version: string; function: string };
 }
+
+const outcomeOf = (name: string | undefined, value: unknown): object =>
+  name === "fail"
+    ? { failure: { kind: "exception", message: `bad ${String(value)}` } }
+    : { value: { json: Buffer.from(JSON.stringify(value)) } };
 
 const isLarge = (given: LargeValue | undefined): given is LargeValue => given !== undefined;
 
@@ -57,6 +63,8 @@ export async function openGateway(
   if (failure) throw new Error(failure.traceback || failure.message);
   const agent = stack.use(
     linkAgent(place.socket, {
+      // Inputs of maps do not reach the runner here.
+      inputs: (me, order) => answerInputs(me, order, (value) => outcomeOf(order.version?.function, value)),
       partsTaken: ({ call, bytes, gone }) => harness.runner.partsTaken(call, bytes, gone),
       async dispatch(me, dispatch: Dispatch) {
         if (dispatch.load) me.loaded(dispatch.load);

@@ -108,9 +108,13 @@ class Function(Generic[P, R]):
 
     def _channel(self) -> channels.Channel:
         if channels.current is None:
+            from . import rest
+
+            channels.current = rest.find(anywhere=self.function is None)
+        if channels.current is None:
             code = getattr(self.function, "__code__", None)
             file = os.path.basename(code.co_filename) if code else "FILE"
-            raise RuntimeError(f"{self.name}: a remote call needs hob; run this program with `hob run {file}`, or `hob run {file}::{self.name}`")
+            raise RuntimeError(f"{self.name}: a remote call needs hob; run this program with `hob run {file}`, or `hob run {file}::{self.name}`; HOB_URL names a pool for others")
         return channels.current
 
     def _start(self, channel: channels.Channel, args: tuple, kwargs: dict[str, Any], origin: str) -> str:

@@ -96,16 +96,23 @@ class _Feed:
             except StopIteration:
                 self.done = True
                 break
-            parts = [encode(argument, f"argument {at + 1} of {running.function}", "pass") for at, argument in enumerate(args)]
-            chunk.append(b"[%s]" % b",".join(parts))
+            chunk.append(_array(args, running.function))
             size += len(chunk[-1])
             if time.monotonic() >= until:
                 break
         running.send(chunk, self.done)
 
 
+def _array(args: tuple, function: str) -> bytes:
+    return b"[%s]" % b",".join(encode(argument, f"argument {at + 1} of {function}", "pass") for at, argument in enumerate(args))
+
+
 def each(channel: channels.Channel, target: tuple[str, str], inputs: Iterator[tuple], ordered: bool, return_exceptions: bool) -> Iterator[Any]:
     """The results, in the order of the inputs or as they come. Begins when the first of them is asked for."""
+    over_rest = getattr(channel, "each", None)
+    if over_rest is not None:
+        yield from over_rest(*target, (_array(args, target[1]) for args in inputs), return_exceptions)
+        return
     running = _Running(channel, *target, ordered, False)
     running.want()
     feed = _Feed(running, inputs)
