@@ -76,7 +76,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   await using stack = new AsyncDisposableStack();
   const fetching = stack.use(
     await openFetchRoom({
-      ...{ store, name: options.name, run: options.run, control: host.content, clock, log },
+      ...{ store, name: options.name, run: options.run, control: host.content, controlAddress: options.control, clock, log },
       readsPastUs: () => fuse.view.kind === "tiered",
       seen: async (image) => fuse.reads(await images.mountPoint(image)),
       traced: (image, blob) => send({ $case: "trace", value: { image, blob } }),
@@ -84,16 +84,12 @@ export async function openNode(host: NodeHost): Promise<Node> {
         log.error({ image }, sentence);
         for (const container of containers.values()) if (container.image === image) dispatcher.say(container.id, sentence);
       },
-      idle: () => dispatcher.calls().length === 0,
-      backfillBytesPerSecond: options.backfillBytesPerSecond,
+      ...{ idle: () => dispatcher.calls().length === 0, backfillBytesPerSecond: options.backfillBytesPerSecond },
     }),
   );
   const content = createContent(store, fetching.fetcher, log);
-  const network = stack.use(
-    await openNetwork({
-      ...{ key: options.key, run: options.run, folder: paths.network, nameServers: "/etc/resolv.conf", log },
-    }),
-  );
+  const place = { key: options.key, run: options.run, folder: paths.network, nameServers: "/etc/resolv.conf" };
+  const network = stack.use(await openNetwork({ ...place, log }));
   const slots = stack.use(createSlots(options.key, network));
   const load = stack.use(openMachineLoad(cores));
   const gpus = stack.use(openGpus(cgroupParent(options.key), clock.now));
@@ -353,6 +349,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     cancelInputs: (order) => dispatcher.cancelInputs(order),
     partsTaken: (taken) => dispatcher.partsTaken(taken),
     giveUpImage: ({ image }) => image && images.giveUpImage(image),
+    peerCertificate: fetching.peerCertificate,
   };
 
   await gpus.ready;

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import type { Clock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { networkAddress } from "../proto/address.ts";
 import type { AgentHello, AgentMessage, AgentMessages, ContainerChanged, ImageResolved } from "../proto/gen/hob/v1/agents.ts";
 import { hostImageKey, hostImageRef, imageKey } from "../proto/image.ts";
 import { isKept } from "../proto/kept.ts";
@@ -51,6 +52,8 @@ interface AgentsParts {
   build: string;
   /** Received on the connection from that peer; NaN where there is none. */
   receivedFrom(peer: string): number;
+  /** What a node is to show to other nodes; undefined where nobody vouches for it. */
+  certify(node: string): Promise<{ key: string; certificate: string } | undefined>;
   /** Whether this node is to take nothing new. */
   cordoned(name: string): boolean;
 }
@@ -66,6 +69,13 @@ export interface Agents extends Disposable {
   /** Tells every node to end what it runs, for which calls have `patienceMs`; resolves when all have, or five seconds after that. */
   shutdown(patienceMs: number): Promise<void>;
 }
+
+/** Of "HOST:PORT", as streams name their other end; an IPv4 address may come in IPv6's clothes. */
+const hostOf = (peer: string): string =>
+  peer
+    .slice(0, peer.lastIndexOf(":"))
+    .replace(/^\[|\]$/g, "")
+    .replace(/^::ffff:(?=\d+\.)/, "");
 
 export function createAgents(parts: AgentsParts): Agents {
   const { nodes, calls, maps, scheduler, publishes, sessions, logs, redaction, shells, images, builds, turn, clock, log, build } =
@@ -209,7 +219,10 @@ export function createAgents(parts: AgentsParts): Agents {
     links.set(node, link);
     sessions.trouble("");
     node.schedulable = !parts.cordoned(name);
-    node.peerAddress = caller ? "" : hello.peerAddress; // a socket of another machine leads nowhere here
+    const port = Number(/^:(\d+)$/.exec(hello.peerAddress)?.[1]);
+    if (!caller)
+      node.peerAddress = hello.peerAddress; // a socket of another machine would lead nowhere here
+    else if (port > 0) void certify(node, networkAddress({ host: hostOf(peer), port }));
     node.send({ $case: "welcome", value: { control: `hob control, pid ${process.pid}`, build, peerKey: node.peerKey } });
     if (closing) node.send({ $case: "shutdown", value: { patienceMs: 0 } });
     if (!node.images.has(hostImageKey)) resolveHost(node);
@@ -219,6 +232,18 @@ export function createAgents(parts: AgentsParts): Agents {
     log.info({ node: node.name, containers: node.containers.size, calls: hello.calls.length }, "node linked");
     turn.wake();
     return { node, link };
+  }
+
+  /** Others fetch from it once it can show who it is. */
+  async function certify(node: Node, peerAddress: string): Promise<void> {
+    try {
+      const pair = await parts.certify(node.name);
+      if (!pair || nodes.all.get(node.name) !== node) return;
+      node.send({ $case: "peerCertificate", value: pair });
+      node.peerAddress = peerAddress;
+    } catch (error) {
+      log.warn({ node: node.name, error: sentenceOf(error) }, "a node has no certificate, and gives nothing to others");
+    }
   }
 
   function lost(node: Node, reason: string): void {

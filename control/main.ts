@@ -256,7 +256,7 @@ function wire(
   });
   const agents = createAgents({
     ...{ shells, nodes, calls, maps, scheduler, publishes, sessions, logs, redaction, images, builds, turn, clock, log, build },
-    receivedFrom: reach.receivedFrom,
+    ...{ receivedFrom: reach.receivedFrom, certify: reach.certify },
     cordoned: (name) => isCordoned(engine.records, name),
   });
   const members = createMembers({

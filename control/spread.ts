@@ -1,6 +1,7 @@
 // ④⑤ Who else has a blob: nodes that control has sent it to lately, or that hold its image whole. So ten nodes take about one copy from control.
 
 import { pieceBytesOf } from "../base/partial-blob.ts";
+import { isNetwork } from "../proto/address.ts";
 import type { FetchElsewhere, FetchWant } from "../proto/gen/hob/v1/content.ts";
 import { peerTicket } from "../proto/peer-ticket.ts";
 
@@ -64,13 +65,15 @@ export function createSpread(
       const asker = nodes.get(name);
       if (want.image === "" || !asker?.peerAddress || (want.length || bytes) < leastBytes) return undefined;
       const holders = holdersOf(`${want.digest}:${Math.floor(want.offset / pieceBytesOf(bytes))}`).nodes;
+      const reaches = (node: SpreadNode | undefined): boolean =>
+        !!node?.peerAddress && isNetwork(node.peerAddress) === isNetwork(asker.peerAddress);
       for (const node of nodes.all()) {
         if (node.peerAddress && node.whole(want.image) && !holders.has(node.name))
           holders.set(node.name, { parent: "", children: 0 });
       }
       let self = holders.get(name);
       if (!self) {
-        const parent = want.direct ? "" : chooseParent([...holders].filter(([holder]) => nodes.get(holder)?.peerAddress));
+        const parent = want.direct ? "" : chooseParent([...holders].filter(([holder]) => reaches(nodes.get(holder))));
         self = { parent, children: 0 };
         holders.set(name, self);
         const chosen = holders.get(parent);
@@ -78,7 +81,7 @@ export function createSpread(
       }
       if (want.direct) self.parent = "";
       const best = nodes.get(self.parent);
-      if (!best?.peerAddress) return undefined;
+      if (!best || !reaches(best)) return undefined;
       return { node: best.name, address: best.peerAddress, ticket: peerTicket(best.peerKey, want.image) };
     },
   };

@@ -10,6 +10,9 @@ import { type NetworkAddress, networkAddress } from "./address.ts";
 export const controlName = "control.hob";
 const patienceMs = 10_000;
 
+/** The name in the certificate that a node shows to other nodes. */
+export const peerName = (node: string): string => `node-${createHash("sha256").update(node).digest("hex").slice(0, 32)}.hob`;
+
 /** sha256 of the subject's public key (RFC 7469, 2.4), base64url. */
 export const pinOf = (certificate: X509Certificate): string =>
   createHash("sha256")

@@ -12,7 +12,7 @@ import {
 } from "@grpc/grpc-js";
 import { HobError } from "../base/errors.ts";
 import { isNetwork, parseNetworkUrl } from "./address.ts";
-import { controlName } from "./authority.ts";
+import { controlName, peerName } from "./authority.ts";
 import { lendGrpc } from "./generated-clients.ts";
 
 export { unixAddress } from "./address.ts";
@@ -59,24 +59,30 @@ export interface Identity {
   token: string;
 }
 
-const known = new Map<string, ChannelCredentials>();
+const known = new Map<string, { channel: ChannelCredentials; authority: string }>();
+
+type Check = (name: string, certificate: PeerCertificate) => Error | undefined;
+
+function vouched(authority: string, check: Check): ChannelCredentials {
+  const context = createSecureContext({ ca: authority, allowPartialTrustChain: true, minVersion: "TLSv1.3" });
+  return credentials.createFromSecureContext(context, { checkServerIdentity: check });
+}
 
 function secured(address: string, { authority, token }: Identity): ChannelCredentials {
   const { host } = parseNetworkUrl(address);
-  const checkIdentity = (_name: string, certificate: PeerCertificate): Error | undefined =>
+  const checkIdentity: Check = (_name, certificate) =>
     checkServerIdentity(controlName, certificate) && checkServerIdentity(host, certificate);
-  const context = createSecureContext({ ca: authority, allowPartialTrustChain: true, minVersion: "TLSv1.3" });
   const shown = new Metadata();
   shown.set("authorization", `Bearer ${token}`);
   return credentials.combineChannelCredentials(
-    credentials.createFromSecureContext(context, { checkServerIdentity: checkIdentity }),
+    vouched(authority, checkIdentity),
     credentials.createFromMetadataGenerator((_, done) => done(null, shown)),
   );
 }
 
 /** From now on channels of this process to hob://HOST:PORT show this identity. */
 export function introduce(address: string, identity: Identity): void {
-  known.set(address, secured(address, identity));
+  known.set(address, { channel: secured(address, identity), authority: identity.authority });
 }
 
 const open = credentials.createInsecure();
@@ -85,8 +91,16 @@ const open = credentials.createInsecure();
 export function clientCredentials(address: string): ChannelCredentials {
   if (!isNetwork(address)) return open;
   const found = known.get(address);
-  if (found) return found;
+  if (found) return found.channel;
   throw new HobError("denied", `there is no login for ${address}`, { remedy: "run `hob login URL`, with the URL of a token" });
+}
+
+/** For channels to another node of that control's pool: on the network its authority vouches for the node, and nobody is shown a token. */
+export function peerCredentials(control: string, peer: { address: string; node: string }): ChannelCredentials {
+  if (!isNetwork(peer.address)) return open;
+  const authority = known.get(control)?.authority;
+  if (!authority) throw new HobError("denied", `nobody vouches here for node ${peer.node}: control is on this machine`);
+  return vouched(authority, (_name, certificate) => checkServerIdentity(peerName(peer.node), certificate));
 }
 
 /** hob://HOST:PORT as channels see it: resolved as dns:HOST:PORT is, but asked for by control's name, which is in its certificate. */

@@ -39,6 +39,8 @@ const brokenTries = 5;
 const peerPatienceMs: Readonly<Record<Priority, number>> = { foreground: 5_000, prefetch: 20_000, backfill: 20_000 };
 /** A node that sent something wrong is not asked any more. */
 const distrustMs = 10 * 60_000;
+/** Nor one that did not answer, for a while. */
+const unreachableMs = 30_000;
 
 interface Fetch extends Job {
   readonly wanted: Wanted;
@@ -60,7 +62,7 @@ export function createFetcher(host: FetcherHost): Fetcher {
   const { keep, control, clock, log } = host;
   const fetches = new Map<string, Fetch>();
   const waiting = { foreground: new Set<Fetch>(), prefetch: new Set<Fetch>(), backfill: new Set<Fetch>() };
-  const distrusted = new Map<string, number>(); // node → until, clock time
+  const shunned = new Map<string, { why: string; untilMs: number }>(); // by source; clock time
   const window = createWindow();
   let inFlightBytes = 0;
   let fetchedBytes = 0;
@@ -130,6 +132,10 @@ export function createFetcher(host: FetcherHost): Fetcher {
     pump();
   }
 
+  function shun({ name }: Source, why: string, forMs: number): void {
+    shunned.set(name, { why, untilMs: clock.now() + forMs });
+  }
+
   function fromControl(job: Fetch, why: string): void {
     log.info({ blob: job.key, from: job.source.name, why }, "fetching from control instead");
     job.direct = true;
@@ -140,7 +146,7 @@ export function createFetcher(host: FetcherHost): Fetcher {
     if (!(error instanceof HobError && error.kind === "corrupt")) return void finish(job, error);
     log.warn({ blob: job.key, from: job.source.name, error: sentenceOf(error) }, "wrong content arrived");
     if (job.source !== control) {
-      distrusted.set(job.source.name, clock.now() + distrustMs);
+      shun(job.source, "it sent something wrong before", distrustMs);
       return void fromControl(job, "it sent something wrong");
     }
     job.tries.corrupt++;
@@ -150,16 +156,26 @@ export function createFetcher(host: FetcherHost): Fetcher {
 
   function broken(job: Fetch, error: HobError): void {
     if (ended) return void finish(job, error);
-    if (job.source !== control) return void fromControl(job, error.sentence);
+    if (job.source !== control) {
+      if (error.kind === "unavailable") shun(job.source, "it did not answer before", unreachableMs);
+      return void fromControl(job, error.sentence);
+    }
     job.tries.broken++;
     if (job.tries.broken > brokenTries) return void finish(job, error);
     again(job, control);
   }
 
   function elsewhere(job: Fetch, where: FetchElsewhere): void {
-    if ((distrusted.get(`node ${where.node}`) ?? 0) > clock.now())
-      return void fromControl(job, `node ${where.node} sent something wrong before`);
-    again(job, host.peer(where, job.wanted.image));
+    const name = `node ${where.node}`;
+    const known = shunned.get(name);
+    if (known && known.untilMs > clock.now()) return void fromControl(job, `${name}: ${known.why}`);
+    let peer: Source;
+    try {
+      peer = host.peer(where, job.wanted.image);
+    } catch (error) {
+      return void fromControl(job, sentenceOf(error));
+    }
+    again(job, peer);
     job.timer = setTimeout(() => fromControl(job, "it does not answer"), peerPatienceMs[job.priority]);
   }
 

@@ -8,13 +8,16 @@ import { sentenceOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { openPartialBlobs } from "../../base/partial-blob.ts";
 import type { SeenRead } from "../../fusefs/read-log.ts";
+import { isNetwork } from "../../proto/address.ts";
+import type { PeerCertificate } from "../../proto/gen/hob/v1/agents.ts";
 import type { ContentClient } from "../../proto/gen/hob/v1/content.ts";
 import { fromServiceError } from "../../proto/status.ts";
 import { openBackfill } from "./backfill.ts";
 import { createFetcher, type Fetcher } from "./fetcher.ts";
+import { openGiving } from "./giving.ts";
 import { openHeld } from "./held.ts";
 import { createLazyImages, type LazyImages } from "./lazy.ts";
-import { createTakings, openGiving } from "./peers.ts";
+import { createTakings } from "./peers.ts";
 import { createSource } from "./source.ts";
 
 export interface FetchRoom extends AsyncDisposable {
@@ -24,6 +27,8 @@ export interface FetchRoom extends AsyncDisposable {
   readonly address: string;
   /** Control has welcomed us with it. */
   peerKey(key: string): void;
+  /** What this node shows to others on the network. */
+  peerCertificate(pair: PeerCertificate): void;
 }
 
 export interface FetchRoomOptions {
@@ -33,6 +38,8 @@ export interface FetchRoomOptions {
   /** Run folder: the socket for other nodes. */
   run: string;
   control(): Pick<ContentClient, "fetch" | "getTrace" | "put">;
+  /** Control's address: where it is on the network, other nodes are too. */
+  controlAddress: string;
   /** Reads of what is in the store bypass the FUSE daemon. */
   readsPastUs(): boolean;
   /** What has been read of that image's mount. */
@@ -50,7 +57,7 @@ export async function openFetchRoom(options: FetchRoomOptions): Promise<FetchRoo
   const { store, name, control, clock, log } = options;
   await using stack = new AsyncDisposableStack();
   const partial = await openPartialBlobs(store, { durable: false });
-  const takings = stack.use(createTakings());
+  const takings = stack.use(createTakings(options.controlAddress));
   const source = stack.use(createSource(control, { name: "control", metadata: { node: name }, patient: true }));
   const fetcher = stack.use(createFetcher({ keep: { store, partial }, control: source, peer: takings.from, clock, log }));
   let key = "";
@@ -87,7 +94,10 @@ export async function openFetchRoom(options: FetchRoomOptions): Promise<FetchRoo
       void tellTrace(image, data).catch((error) => log.warn({ image, error: sentenceOf(error) }, "telling control a trace")),
   });
   const giving = stack.use(
-    await openGiving({ socket: join(options.run, "peer.sock"), key: () => key, images, fetcher, store, partial }),
+    await openGiving({
+      socket: isNetwork(options.controlAddress) ? undefined : join(options.run, "peer.sock"),
+      ...{ key: () => key, images, fetcher, store, partial },
+    }),
   );
   stack.use(openBackfill({ images, fetcher, idle: options.idle, bytesPerSecond: options.backfillBytesPerSecond, clock, log }));
   measure().catch((error) => log.info({ error: sentenceOf(error) }, "measuring the way to control"));
@@ -97,6 +107,7 @@ export async function openFetchRoom(options: FetchRoomOptions): Promise<FetchRoo
     peerKey(given) {
       key = given;
     },
+    peerCertificate: giving.show,
     [Symbol.asyncDispose]: () => life.disposeAsync(),
   };
 }

@@ -36,6 +36,8 @@ export interface Source extends Disposable {
   /** As sentences name it: "control", "node b". */
   readonly name: string;
   ask(want: WantItem, events: WantEvents): Asked;
+  /** It is not to be reached: whoever asked hears of it. */
+  end(reason: HobError): void;
 }
 
 export interface SourceOptions {
@@ -52,7 +54,7 @@ export function createSource(client: () => Pick<ContentClient, "fetch">, options
   let outgoing = createBatch<Line>(() => true);
   const asked = new Map<number, WantEvents>();
   let nextId = 1;
-  let disposed = false;
+  let over: HobError | undefined;
 
   function dial(): void {
     const metadata = new Metadata({ waitForReady: options.patient });
@@ -122,10 +124,25 @@ export function createSource(client: () => Pick<ContentClient, "fetch">, options
     else events.data(data, last, carried);
   }
 
+  function end(reason: HobError): void {
+    over = reason;
+    outgoing.close();
+    stream?.on("error", () => {});
+    const lost = [...asked.values()];
+    asked.clear();
+    stream?.cancel();
+    stream = undefined;
+    for (const events of lost) events.failed(reason);
+  }
+
   return {
     name: options.name,
     ask(item, events) {
-      if (disposed) throw new HobError("cancelled", `asking ${options.name}: the node is ending`);
+      if (over) {
+        const reason = over;
+        queueMicrotask(() => events.failed(reason));
+        return { hurry() {}, cancel() {} };
+      }
       const id = nextId++;
       asked.set(id, events);
       if (!stream) dial();
@@ -135,15 +152,7 @@ export function createSource(client: () => Pick<ContentClient, "fetch">, options
         cancel: () => void (asked.delete(id) && outgoing.add({ cancelled: id })),
       };
     },
-    [Symbol.dispose]() {
-      disposed = true;
-      outgoing.close();
-      stream?.on("error", () => {});
-      const lost = [...asked.values()];
-      asked.clear();
-      stream?.cancel();
-      stream = undefined;
-      for (const events of lost) events.failed(new HobError("cancelled", "the node is ending"));
-    },
+    end,
+    [Symbol.dispose]: () => end(new HobError("cancelled", "the node is ending")),
   };
 }

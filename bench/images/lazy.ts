@@ -63,7 +63,16 @@ async function start(debian: Debian, link: Link, folder: string, socket: string,
   const store = openContentFolder(join(folder, "store"), { durable: false });
   const room: FetchRoom = stack.use(
     await openFetchRoom({
-      ...{ store, name: "bench", run: folder, control: () => client, clock: systemClock, log, backfillBytesPerSecond: 0 },
+      ...{
+        store,
+        name: "bench",
+        run: folder,
+        control: () => client,
+        controlAddress: `unix:${socket}`,
+        clock: systemClock,
+        log,
+        backfillBytesPerSecond: 0,
+      },
       ...{
         readsPastUs: () => fuse.view.kind === "tiered",
         seen: (): Promise<SeenRead[]> => fuse.reads(point),

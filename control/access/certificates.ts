@@ -1,7 +1,6 @@
-// ④ Makes an authority, and certificates of control that it vouches for, with @peculiar/x509 on Node's own cryptography.
+// ④ Makes an authority, and certificates of control and of nodes that it vouches for, with @peculiar/x509 on Node's own cryptography.
 
 import { createPrivateKey, randomBytes, webcrypto } from "node:crypto";
-import { controlName } from "../../proto/authority.ts";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const dayMs = 24 * 3_600_000;
@@ -72,15 +71,15 @@ export async function makeAuthority(nowMs: number): Promise<KeyPair> {
   return { key: await exported(keys.privateKey), certificate: `${certificate.toString("pem")}\n` };
 }
 
-/** A certificate of control with a key of its own. */
-export async function makeServerCertificate(authority: KeyPair, nowMs: number): Promise<KeyPair> {
+/** A certificate of that name, with a key of its own. */
+export async function makeServerCertificate(authority: KeyPair, name: string, nowMs: number): Promise<KeyPair> {
   const library = await loadLibrary();
   const issuer = new library.X509Certificate(authority.certificate);
   const keys = await makeKeys();
   const certificate = await library.X509CertificateGenerator.create({
     ...validity(nowMs, serverDays),
     serialNumber: serialNumber(),
-    subject: `CN=${controlName}`,
+    subject: `CN=${name}`,
     issuer: issuer.subject,
     signingAlgorithm: algorithm,
     publicKey: keys.publicKey,
@@ -89,7 +88,7 @@ export async function makeServerCertificate(authority: KeyPair, nowMs: number): 
       new library.BasicConstraintsExtension(false, undefined, true),
       new library.KeyUsagesExtension(library.KeyUsageFlags.digitalSignature, true),
       new library.ExtendedKeyUsageExtension([library.ExtendedKeyUsage.serverAuth]),
-      new library.SubjectAlternativeNameExtension([{ type: "dns", value: controlName }]),
+      new library.SubjectAlternativeNameExtension([{ type: "dns", value: name }]),
       await library.AuthorityKeyIdentifierExtension.create(issuer),
       await library.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],

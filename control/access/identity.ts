@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, w
 import { join } from "node:path";
 import { HobError, sentenceOf, systemError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
-import { pinOf } from "../../proto/authority.ts";
+import { controlName, pinOf } from "../../proto/authority.ts";
 import { type KeyPair, makeAuthority, makeServerCertificate, serverDays } from "./certificates.ts";
 
 /** A certificate of ours is renewed when a third of its life is left. */
@@ -15,7 +15,11 @@ export interface ServerIdentity extends Disposable {
   /** PEM: the certificate, and those that vouch for it. */
   readonly current: { key: string; cert: string };
   readonly pin: string;
+  /** Vouches for certificates of nodes; none where control's own is a given one. */
+  readonly authority: KeyPair | undefined;
 }
+
+type Shown = Pick<ServerIdentity, "current" | "pin" | "authority">;
 
 export interface GivenFiles {
   certificate: string;
@@ -54,16 +58,18 @@ function writePair(folder: string, name: string, pair: KeyPair): KeyPair {
   return pair;
 }
 
-async function own(folder: string, nowMs: number): Promise<{ current: ServerIdentity["current"]; pin: string }> {
+async function own(folder: string, nowMs: number): Promise<Shown> {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     chmodSync(folder, 0o700);
     const authority = readPair(folder, "authority") ?? writePair(folder, "authority", await makeAuthority(nowMs));
     const kept = readPair(folder, "control");
     const good = kept && endOf(kept.certificate) - nowMs > renewBeforeMs;
-    const { key, certificate } = good ? kept : writePair(folder, "control", await makeServerCertificate(authority, nowMs));
+    const { key, certificate } = good
+      ? kept
+      : writePair(folder, "control", await makeServerCertificate(authority, controlName, nowMs));
     const pin = pinOf(new X509Certificate(authority.certificate));
-    return { current: { key, cert: certificate + authority.certificate }, pin };
+    return { current: { key, cert: certificate + authority.certificate }, pin, authority };
   } catch (error) {
     throw systemError(
       `opening the pool's keys in ${folder}`,
@@ -73,7 +79,7 @@ async function own(folder: string, nowMs: number): Promise<{ current: ServerIden
   }
 }
 
-function readGiven({ certificate, key }: GivenFiles, nowMs: number): { current: ServerIdentity["current"]; pin: string } {
+function readGiven({ certificate, key }: GivenFiles, nowMs: number): Shown {
   let chain: X509Certificate[];
   const current = { key: "", cert: "" };
   try {
@@ -90,7 +96,7 @@ function readGiven({ certificate, key }: GivenFiles, nowMs: number): { current: 
   if (chain[0]!.validToDate.getTime() < nowMs) {
     throw new HobError("precondition", `the certificate in ${certificate} ended on ${chain[0]!.validTo}`, { remedy: "renew it" });
   }
-  return { current, pin: pinOf(last) };
+  return { current, pin: pinOf(last), authority: undefined };
 }
 
 export async function openServerIdentity(parts: IdentityParts): Promise<ServerIdentity> {
@@ -98,7 +104,7 @@ export async function openServerIdentity(parts: IdentityParts): Promise<ServerId
   const folder = join(parts.state, "access");
   const look = async () => (given ? readGiven(given, now()) : own(folder, now()));
   const stampOf = (): number => (given ? statSync(given.certificate).mtimeMs : 0);
-  let { current, pin } = await look();
+  let { current, pin, authority } = await look();
   let stamp = stampOf();
 
   async function renew(): Promise<void> {
@@ -109,7 +115,7 @@ export async function openServerIdentity(parts: IdentityParts): Promise<ServerId
         log.error(
           "the certificate that was given has another authority: machines and clients know the former one, and have to join again",
         );
-      ({ current, pin } = next);
+      ({ current, pin, authority } = next);
       stamp = stampOf();
       parts.renewed(current);
       log.info({ until: new Date(endOf(current.cert)).toISOString() }, "the certificate was renewed");
@@ -125,6 +131,9 @@ export async function openServerIdentity(parts: IdentityParts): Promise<ServerId
     },
     get pin() {
       return pin;
+    },
+    get authority() {
+      return authority;
     },
     [Symbol.dispose]: () => clearInterval(timer),
   };

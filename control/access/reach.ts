@@ -5,7 +5,9 @@ import { systemClock } from "../../base/clock.ts";
 import { HobError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { type NetworkAddress, networkAddress, networkUrl } from "../../proto/address.ts";
+import { peerName } from "../../proto/authority.ts";
 import type { Records } from "../engine/engine.ts";
+import { type KeyPair, makeServerCertificate } from "./certificates.ts";
 import { createGate } from "./gate.ts";
 import { type GivenFiles, openServerIdentity } from "./identity.ts";
 import { listenOnNetwork } from "./network.ts";
@@ -32,6 +34,8 @@ export interface Reach {
   url(token: string): string;
   /** Bytes that have come on the connection from that peer; NaN where there is none. */
   receivedFrom(peer: string): number;
+  /** What a node is to show to others; undefined where nobody vouches for nodes. */
+  certify(node: string): Promise<KeyPair | undefined>;
   listen(network: NetworkOptions, services: [ServiceDefinition, UntypedServiceImplementation][]): Promise<AsyncDisposable>;
 }
 
@@ -40,6 +44,7 @@ export function createReach({ records, state, log }: { records: Records; state: 
   const tokens = createTokens(records, now);
   let url: ((token: string) => string) | undefined;
   let receivedFrom: Reach["receivedFrom"] = () => Number.NaN;
+  let authority: () => KeyPair | undefined = () => undefined;
 
   return {
     tokens,
@@ -50,6 +55,10 @@ export function createReach({ records, state, log }: { records: Records; state: 
       });
     },
     receivedFrom: (peer) => receivedFrom(peer),
+    async certify(node) {
+      const vouching = authority();
+      return vouching && makeServerCertificate(vouching, peerName(node), now());
+    },
     async listen(network, services) {
       await using stack = new AsyncDisposableStack();
       const renewed: Parameters<typeof openServerIdentity>[0]["renewed"] = (current) => server.show(current);
@@ -64,6 +73,7 @@ export function createReach({ records, state, log }: { records: Records; state: 
       const at = network.advertised ?? { host: network.host, port: server.port };
       url = (token) => networkUrl({ ...at, token, pin: identity.pin });
       receivedFrom = server.receivedFrom;
+      authority = () => identity.authority;
       log.info({ address: networkAddress(at), pin: identity.pin }, "control listens on the network");
       network.ready?.(networkAddress(at));
       return stack.move();

@@ -7,12 +7,16 @@ import { readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createSource } from "../../agent/fetch/source.ts";
+import { openContentFolder, sha256 } from "../../base/content-folder.ts";
 import { silentLog } from "../../base/log.ts";
 import { openServerIdentity } from "../../control/access/identity.ts";
 import { rights } from "../../control/access/rights.ts";
 import { networkAddress, networkUrl, parseNetworkUrl } from "../../proto/address.ts";
-import { fetchAuthority } from "../../proto/authority.ts";
+import { fetchAuthority, peerName } from "../../proto/authority.ts";
+import type { PeerCertificate } from "../../proto/gen/hob/v1/agents.ts";
 import { CallsClient, ListCallsRequest } from "../../proto/gen/hob/v1/calls.ts";
+import { ContentClient, type FetchElsewhere } from "../../proto/gen/hob/v1/content.ts";
 import { type FleetSample, NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { MembersClient, type TokenInfo } from "../../proto/gen/hob/v1/members.ts";
 import { Publish } from "../../proto/gen/hob/v1/registry.ts";
@@ -187,6 +191,50 @@ describe("a control on the network", () => {
     session.send({ $case: "watch", value: { apps: [], fleet: true } });
     const { nodes } = (await session.next("fleet")) as FleetSample;
     expect(nodes.find(({ name }) => name === "boaster")).toMatchObject({ state: "lost", cores: 0 });
+  });
+
+  test("nodes are sent to each other for contents of images: to where their link comes from, with a certificate of the pool's for each", async () => {
+    const image = sha256("an image");
+    const [giving, taking] = [await world.join("giver"), await world.join("taker")];
+    using giver = linkAgent(giving, { name: "giver", peerAddress: ":4321" });
+    const { value: pair } = await giver.commands.of((command) => command.$case === "peerCertificate");
+    const certificate = new X509Certificate((pair as PeerCertificate).certificate);
+    expect(certificate.checkHost(peerName("giver"))).toBe(peerName("giver"));
+    expect(certificate.checkHost(peerName("taker"))).toBeUndefined();
+    expect(
+      certificate.verify(new X509Certificate(readFileSync(join(world.place.state, "access", "authority.crt"))).publicKey),
+    ).toBe(true);
+    using taker = linkAgent(taking, { name: "taker", peerAddress: ":4322" });
+    await taker.commands.of((command) => command.$case === "peerCertificate");
+
+    const data = Buffer.alloc(100_000, "content");
+    const digest = await openContentFolder(world.place.store, { durable: false }).put(data);
+    const ask = async (node: string, address: string): Promise<Buffer | FetchElsewhere> => {
+      const client = new ContentClient(address, clientCredentials(address), networkOptions);
+      using source = createSource(() => client, { name: "control", metadata: { node }, patient: true });
+      const pieces: Buffer[] = [];
+      try {
+        return await new Promise((resolve, reject) => {
+          source.ask(
+            { digest, image, offset: 0, length: data.length, urgent: true, direct: false, squeezed: false },
+            {
+              data(piece, last) {
+                pieces.push(piece);
+                if (last) resolve(Buffer.concat(pieces));
+              },
+              ...{ elsewhere: resolve, failed: reject, lacking: (why) => reject(new Error(why)) },
+            },
+          );
+        });
+      } finally {
+        client.close();
+      }
+    };
+    expect(await ask("giver", giving)).toEqual(data);
+    expect(await ask("taker", taking)).toMatchObject({
+      node: "giver",
+      address: expect.stringMatching(/^hob:\/\/127\.0\.0\.\d+:4321$/),
+    });
   });
 
   test("a certificate is renewed while control runs, before it ends; and one from elsewhere serves as well", async () => {

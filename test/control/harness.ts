@@ -293,6 +293,8 @@ export interface TestAgent extends Disposable {
 
 export interface AgentScript {
   name?: string;
+  /** Where other nodes are to fetch from it. */
+  peerAddress?: string;
   epoch?: string;
   cores?: number;
   calls?: string[];
@@ -422,7 +424,10 @@ export function linkAgent(control: string, script: AgentScript = {}): TestAgent 
     memoryBytes: 2 ** 33,
     containers: [...containers.values()],
   });
-  send({ $case: "hello", value: { node, build: "test", calls: script.calls ?? [], peerAddress: "", epoch: script.epoch ?? "" } });
+  send({
+    $case: "hello",
+    value: { node, build: "test", calls: script.calls ?? [], peerAddress: script.peerAddress ?? "", epoch: script.epoch ?? "" },
+  });
   return agent;
 }
 

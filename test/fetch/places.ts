@@ -130,7 +130,7 @@ export async function openTestNode(
   const traces: Buffer[] = [];
   const room = await openFetchRoom({
     ...{ store, name, run, control: () => client, seen: async () => [], idle: () => true, readsPastUs: () => false },
-    backfillBytesPerSecond: 0,
+    ...{ backfillBytesPerSecond: 0, controlAddress: `unix:${control.socket}` },
     ...{ clock: systemClock, log: quiet },
     traced: (_image, blob) => void traces.push(store.read(blob)),
     trouble: (_image, sentence) => void troubles.push(sentence),

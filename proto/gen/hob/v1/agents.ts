@@ -87,7 +87,7 @@ export interface AgentHello {
   build: string;
   /** in flight since before this connection, or ended and not acknowledged */
   calls: string[];
-  /** where other nodes fetch from it (Content.Fetch); "" for nowhere */
+  /** where other nodes fetch from it (Content.Fetch): unix:PATH, or :PORT of the host that its link comes from; "" for nowhere */
   peerAddress: string;
   /** of its count of messages that count: another one begins at 0 */
   epoch: string;
@@ -203,6 +203,7 @@ export interface AgentCommand {
     | { $case: "inputs"; value: DispatchInputs }
     | { $case: "cancelInputs"; value: CancelInputs }
     | { $case: "giveUpImage"; value: GiveUpImage }
+    | { $case: "peerCertificate"; value: PeerCertificate }
     | { $case: "partsTaken"; value: PartsTaken }
     | undefined;
 }
@@ -210,6 +211,12 @@ export interface AgentCommand {
 /** calls.proto, Rouse. */
 export interface RouseContainers {
   containers: string[];
+}
+
+/** What a node shows to others that fetch from it, made by the pool's authority (proto/authority.ts, peerName); PEM. */
+export interface PeerCertificate {
+  key: string;
+  certificate: string;
 }
 
 export interface AgentWelcome {
@@ -1953,6 +1960,9 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "giveUpImage":
         GiveUpImage.encode(message.command.value, writer.uint32(322).fork()).join();
         break;
+      case "peerCertificate":
+        PeerCertificate.encode(message.command.value, writer.uint32(330).fork()).join();
+        break;
       case "partsTaken":
         PartsTaken.encode(message.command.value, writer.uint32(402).fork()).join();
         break;
@@ -2085,6 +2095,14 @@ export const AgentCommand: MessageFns<AgentCommand> = {
             message.command = { $case: "giveUpImage", value: GiveUpImage.decode(reader, reader.uint32()) };
             continue;
           }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.command = { $case: "peerCertificate", value: PeerCertificate.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 50: {
             if (tag !== 402) {
               break;
@@ -2195,6 +2213,12 @@ export const AgentCommand: MessageFns<AgentCommand> = {
         }
         break;
       }
+      case "peerCertificate": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "peerCertificate", value: PeerCertificate.fromPartial(object.command.value) };
+        }
+        break;
+      }
       case "partsTaken": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "partsTaken", value: PartsTaken.fromPartial(object.command.value) };
@@ -2257,6 +2281,73 @@ export const RouseContainers: MessageFns<RouseContainers> = {
   fromPartial(object: DeepPartial<RouseContainers>): RouseContainers {
     const message = createBaseRouseContainers();
     message.containers = object.containers?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePeerCertificate(): PeerCertificate {
+  return { key: "", certificate: "" };
+}
+
+export const PeerCertificate: MessageFns<PeerCertificate> = {
+  encode(message: PeerCertificate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.certificate !== "") {
+      writer.uint32(18).string(message.certificate);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PeerCertificate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeerCertificate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.certificate = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PeerCertificate>): PeerCertificate {
+    return PeerCertificate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PeerCertificate>): PeerCertificate {
+    const message = createBasePeerCertificate();
+    message.key = object.key ?? "";
+    message.certificate = object.certificate ?? "";
     return message;
   },
 };
