@@ -1,6 +1,7 @@
 // ⑧ APP, APP/FUNCTION and FILE::FUNCTION as people write them.
 
 import { HobError } from "../base/errors.ts";
+import { baseOf, isDeployment, parseReference } from "../proto/app-name.ts";
 import { suggestion } from "./suggest.ts";
 
 export interface Target {
@@ -42,6 +43,13 @@ interface Named {
 /** Refuses a target that control knows nothing of: neither a function nor a call of it. */
 export function requireKnown(target: Target, known: Named[]): void {
   const apps = [...new Set(known.map(({ app }) => app))];
+  const reference = parseReference(target.app);
+  const live = reference?.kind === "live" ? apps.find((app) => isDeployment(app) && baseOf(app) === reference.app) : undefined;
+  if (live) requireKnown({ ...target, app: live }, known);
+  else requireNamed(target, known, apps);
+}
+
+function requireNamed(target: Target, known: Named[], apps: string[]): void {
   if (target.app !== "" && !apps.includes(target.app)) throw unknownName("app", target.app, apps);
   const ofApp = known.filter(({ app }) => target.app === "" || app === target.app);
   const functions = [...new Set(ofApp.map((row) => row.function))];

@@ -19,6 +19,8 @@ interface Parts {
   maps: Pick<Maps, "find" | "list">;
   mapStreams: ReturnType<typeof createMapStreams>;
   logs: Pick<Logs, "serve">;
+  /** Of "APP@live" the deployment that is; any other name as it is. */
+  liveName(app: string): string;
   redaction: Pick<Redaction, "call">;
 }
 
@@ -29,7 +31,10 @@ export function createCallsService(plane: Parts, calls: Pick<CallStore, "list">)
       const { id, number } = request;
       const one = id ? plane.calls.find(id) : number ? plane.calls.numbered(number) : undefined;
       const limit = Math.min(request.limit || 50, listedCalls);
-      const found = id || number ? [one].filter((call) => call !== undefined) : calls.list({ ...request, limit });
+      const found =
+        id || number
+          ? [one].filter((call) => call !== undefined)
+          : calls.list({ ...request, app: plane.liveName(request.app), limit });
       callback(null, { calls: withinBytes(found, listedBytes).map(plane.redaction.call) });
     },
     logs: (stream) => plane.logs.serve(stream),

@@ -1,6 +1,7 @@
 // ⑦ Log lines: numbered, stored, and handed to whoever listens; past ones first, then new ones, without a gap.
 
 import type { ServerWritableStream } from "@grpc/grpc-js";
+import { baseOf, isDeployment, parseReference } from "../proto/app-name.ts";
 import type { LogLines, LogsRequest } from "../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
 import { toServiceError } from "../proto/status.ts";
@@ -30,10 +31,22 @@ export interface Logs {
 
 function matcher(request: LogsRequest): (line: LogLine) => boolean {
   const { app, function: name, call } = request;
-  return (line) => (!app || line.app === app) && (!name || line.function === name) && (!call || line.call === call);
+  const reference = parseReference(app);
+  const isOf = (line: LogLine): boolean =>
+    reference?.kind === "live" ? isDeployment(line.app) && baseOf(line.app) === reference.app : !app || line.app === app;
+  return (line) => isOf(line) && (!name || line.function === name) && (!call || line.call === call);
+}
+
+/** Of "APP@live" all that is and was deployed: whoever follows it stays with it over deployments. */
+function appsOf({ app }: LogsRequest, deployed: LogsParts["deployed"]): string[] {
+  const reference = parseReference(app);
+  if (reference?.kind === "live") return deployed(reference.app);
+  return app ? [app] : [];
 }
 
 interface LogsParts {
+  /** Names of the app's deployments. */
+  deployed(app: string): string[];
   store: LogStore;
   /** The call or map of that id. */
   find(id: string): Caller | undefined;
@@ -42,7 +55,7 @@ interface LogsParts {
   limits: Limits;
 }
 
-export function createLogs({ store, find, turn, clients, limits }: LogsParts): Logs {
+export function createLogs({ store, find, deployed, turn, clients, limits }: LogsParts): Logs {
   let readers = 0;
   const listeners = new Set<(lines: LogLine[]) => void>();
 
@@ -73,7 +86,7 @@ export function createLogs({ store, find, turn, clients, limits }: LogsParts): L
     const leave = clients.enter();
     const matches = matcher(request);
     const query: LogQuery = {
-      apps: request.app ? [request.app] : [],
+      apps: appsOf(request, deployed),
       function: request.function,
       call: request.call,
       sinceMs: request.sinceMs,

@@ -8,12 +8,10 @@ import { openRoots } from "../base/store-roots.ts";
 import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
 import { CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
-import { type DeploymentsServer, DeploymentsService } from "../proto/gen/hob/v1/deployments.ts";
 import { FleetService, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { type ImagesServer, ImagesService } from "../proto/gen/hob/v1/images.ts";
 import { type MembersServer, MembersService } from "../proto/gen/hob/v1/members.ts";
 import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
-import { type SchedulesServer, SchedulesService } from "../proto/gen/hob/v1/schedules.ts";
 import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
 import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
 import { hostImageRef, imageKey } from "../proto/image.ts";
@@ -25,11 +23,10 @@ import { type Calls, createCalls } from "./calls.ts";
 import { createCallsService } from "./calls-service.ts";
 import { type Clients, createClients } from "./clients.ts";
 import { type ContentParts, createContent } from "./content.ts";
-import { createDeployments, type Deployments, forgetHalfDeployed } from "./deployments/deployments.ts";
+import { forgetHalfDeployed } from "./deployments/deployments.ts";
+import { createPromotion, type Promotion } from "./deployments/promotion.ts";
 import { createDeploymentRecords } from "./deployments/records.ts";
 import { createResolve } from "./deployments/resolve.ts";
-import { createDeploymentsService } from "./deployments/service.ts";
-import { createWarmth } from "./deployments/warmth.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
@@ -52,8 +49,6 @@ import { createRedaction, type Redaction } from "./redaction.ts";
 import { createRegistry, type Registry } from "./registry.ts";
 import { createGroups } from "./scheduler/groups.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
-import { createSchedules, type Schedules } from "./schedules/schedules.ts";
-import { createSchedulesService } from "./schedules/service.ts";
 import { createSecrets, type Secrets } from "./secrets.ts";
 import { listen } from "./server.ts";
 import { createSessions, type Sessions } from "./sessions.ts";
@@ -101,10 +96,8 @@ interface Plane {
   redaction: Redaction;
   kept: Kept;
   shells: Shells;
-  deploying: Deployments;
-  deployments: DeploymentsServer;
-  schedules: Schedules;
-  schedulesService: SchedulesServer;
+  liveName(app: string): string;
+  promotion: Promotion;
   images: ImagesServer;
   content: ContentParts;
   values: Values;
@@ -201,13 +194,9 @@ function wire(
     },
   });
   const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes, builds });
-  const deployments = createDeployments({
-    ...{ records: deployed, registry, publishes, turn, now: clock.now },
-    warmth: createWarmth({ groups, nodes, registry, now: clock.now }),
-    imageDigest: (key) => images.image(key)?.digest ?? "",
-    switched: (app) => schedules.changed(app),
+  const promotion = createPromotion({
+    ...{ records: engine.records, deployed, registry, publishes, images, groups, nodes, calls, clients, turn, clock },
   });
-  const schedules = createSchedules({ records: engine.records, deployments: deployed, registry, calls, turn, clock });
   const redaction = createRedaction({
     apps: registry.apps,
     namesOf: (app) => registry.current(app).flatMap(({ spec }) => spec?.secrets ?? []),
@@ -224,7 +213,10 @@ function wire(
     ...{ turn, nodes, groups, registry, snapshots, calls, maps, clock, log, wayOf, unloadable, secretsFor },
     imageFailure: builds.failureOf,
   });
-  const logs = createLogs({ store: engine.logs, find: (id) => calls.find(id) ?? maps.find(id), turn, clients, limits });
+  const logs = createLogs({
+    ...{ store: engine.logs, turn, clients, limits, deployed: deployed.names },
+    find: (id) => calls.find(id) ?? maps.find(id),
+  });
   const sessions = createSessions({
     calls,
     callStore: engine.calls,
@@ -299,10 +291,8 @@ function wire(
     secrets,
     redaction,
     shells,
-    schedules,
-    schedulesService: createSchedulesService(schedules, turn),
-    deploying: deployments,
-    deployments: createDeploymentsService({ deployments, records: deployed, registry, clients, turn }),
+    liveName: deployed.liveName,
+    promotion,
     kept,
     images: service,
     content,
@@ -331,8 +321,7 @@ function servicesOf(plane: Plane, engine: Engine): Parameters<typeof listen>[1] 
     [RegistryService, registryService(plane.registry)],
     [ContentService, createContent(plane.content)],
     [FleetService, plane.fleet.service],
-    [DeploymentsService, plane.deployments],
-    [SchedulesService, plane.schedulesService],
+    ...plane.promotion.services,
     [SecretsService, plane.secrets.service],
     [AgentsService, { link: plane.agents.serve }],
     [ShellsService, plane.shells.service],
@@ -361,8 +350,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   stack.use(plane.fleet);
   stack.use(plane.calls);
   stack.use(plane.kept);
-  stack.use(plane.schedules);
-  stack.use(plane.deploying);
+  stack.use(plane.promotion);
   stack.use(plane.maps);
   turn.settle();
   stack.use(startHousekeeping({ ...options, engine, values: plane.values }));

@@ -1,5 +1,6 @@
 // ④ The deployments of each app, as they are recorded: what each consists of never changes, which one is live does.
 
+import { deploymentName, parseReference } from "../../proto/app-name.ts";
 import { Deployment } from "../../proto/gen/hob/v1/deployments.ts";
 import type { Records } from "../engine/engine.ts";
 
@@ -19,6 +20,10 @@ export interface DeploymentRecords {
   apps(): string[];
   of(app: string): Readonly<AppDeployments>;
   live(app: string): Deployment | undefined;
+  /** Of all that are kept, as in deploymentName. */
+  names(app: string): string[];
+  /** Of "APP@live" the name of what is live, where anything is; any other name as it is. */
+  liveName(name: string): string;
   /** A number that no deployment of the app has had, given up or not. */
   nextNumber(app: string): number;
   /** It is live from now on. Answers those that are not kept any more. */
@@ -59,6 +64,12 @@ export function createDeploymentRecords(records: Records): DeploymentRecords {
     live(app) {
       const { kept, live } = apps.get(app) ?? none;
       return live === 0 ? undefined : kept.find(({ number }) => number === live);
+    },
+    names: (app) => (apps.get(app) ?? none).kept.map(({ number }) => deploymentName(app, number)),
+    liveName(name) {
+      const reference = parseReference(name);
+      const live = reference?.kind === "live" ? (apps.get(reference.app) ?? none).live : 0;
+      return live > 0 ? deploymentName(reference!.app, live) : name;
     },
     nextNumber(app) {
       const own = entry(app);

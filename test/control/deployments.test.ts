@@ -2,10 +2,13 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { answered, soon } from "../../cli/answered.ts";
 import { openDeploymentsPool } from "../../cli/deployments-client.ts";
+import { openPoolClient } from "../../cli/pool-client.ts";
 import type { Dispatch, Load } from "../../proto/gen/hob/v1/agents.ts";
 import type { Warming } from "../../proto/gen/hob/v1/deployments.ts";
-import { unixAddress } from "../../proto/transport.ts";
+import { SecretsClient, type SetSecretResponse } from "../../proto/gen/hob/v1/secrets.ts";
+import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
 import {
   kill,
   linkAgent,
@@ -93,6 +96,29 @@ test("a deployment is warm before the switch, and no call at a hundred a second 
 
   const again = await pool.deploy({ app: "shop" }, never, quiet);
   expect(again).toMatchObject({ unchanged: true, deployment: { number: 3 } });
+  const lines = [1, 3].map((number) => {
+    const { container } = agent.commands.all.find(
+      (command) => command.$case === "dispatch" && command.value.app === `shop@${number}`,
+    )!.value as Dispatch;
+    const line = {
+      call: "",
+      function: "price",
+      container,
+      stream: "stdout",
+      timeMs: number,
+      dropped: 0,
+      seq: 0,
+      input: undefined,
+    };
+    return { ...line, app: `shop@${number}`, text: `of ${number}` };
+  });
+  agent.send({ $case: "logs", value: { lines: [{ ...lines[0]!, app: "shop", text: "of dev" }, ...lines] } });
+  await session.outcome(session.call("price", [4], { app: "shop@live" })); // said after it
+  using client = openPoolClient(unixAddress(place.socket));
+  const printed: string[] = [];
+  for await (const some of client.logs({ app: "shop@live" }, never)) printed.push(...some.map(({ text }) => text));
+  expect(printed).toEqual(["of 1", "of 3"]);
+  expect(new Set((await client.calls({ app: "shop@live" })).map(({ app }) => app))).toEqual(new Set(["shop@3"]));
   const history = await pool.history("shop");
   expect(history.map(({ number, live, changes }) => [number, live, changes.map(({ kind }) => kind)])).toEqual([
     [3, true, ["changed"]],
@@ -206,6 +232,39 @@ test("a control that is killed while a deployment warms up keeps what was live, 
   expect(refused.failure?.message).toBe("shop has no deployment 2: there are 1");
   expect((await pool.deploy({ app: "shop" }, never, quiet)).deployment.number).toBe(3);
   expect(agent.commands.all.some((command) => command.$case === "load" && command.value.app === "shop@2")).toBe(false);
+});
+
+test("a deployment has its app's secrets: without one it does not come up, and where one changes its container is replaced", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  using agent = linkAgent(place.socket);
+  const address = unixAddress(place.socket);
+  using pool = openDeploymentsPool(address);
+  const secrets = new SecretsClient(address, clientCredentials(address), channelOptions);
+  const set = (value: string) =>
+    answered<SetSecretResponse>((done) => secrets.setSecret({ app: "shop", name: "API_KEY", value }, ...soon(), done));
+  session.send({ $case: "publish", value: makePublish("v1", [{ name: "charge", secrets: ["API_KEY"] }]) });
+  await session.next("reloaded");
+  await expect(pool.deploy({ app: "shop" }, never, quiet)).rejects.toThrow(
+    "deployment 1 of shop did not come up: charge: secret API_KEY is not set; run: hob secrets set API_KEY; nothing is live",
+  );
+  await set("first-value");
+  await pool.deploy({ app: "shop" }, never, quiet);
+  const before = session.call("charge", [1], { app: "shop@live" });
+  expect(await session.outcome(before)).toMatchObject({ state: "succeeded", app: "shop@2" });
+  const { container } = await agent.dispatchOf(before);
+  await set("second-value");
+  await agent.commands.of((command) => command.$case === "stop" && command.value.container === container);
+  const after = session.call("charge", [2], { app: "shop@live" });
+  expect(await session.outcome(after)).toMatchObject({ state: "succeeded", app: "shop@2" });
+  expect((await agent.dispatchOf(after)).container).not.toBe(container);
+  const values = agent.commands.all.flatMap((command) => {
+    const load = command.$case === "load" ? command.value : command.$case === "dispatch" ? command.value.load : undefined;
+    return load?.app === "shop@2" ? [load.secrets["API_KEY"]] : [];
+  });
+  expect(new Set(values)).toEqual(new Set(["first-value", "second-value"]));
+  secrets.close();
 });
 
 test("what does not load is not switched to; a deployed function's calls stay in its deployment and reach nothing that nobody promoted", async () => {
