@@ -6,9 +6,9 @@ declare module "blessed" {
   export interface Screen {
     lines: Cell[][];
     append(node: object): void;
-    remove(node: object): void;
     render(): void;
     draw(start: number, end: number): void;
+    destroy(): void;
   }
   interface Blessed {
     Screen: { _bound?: boolean };
@@ -20,7 +20,7 @@ declare module "blessed" {
 }
 
 declare module "blessed-contrib/lib/widget/donut.js" {
-  interface Donut {
+  export interface Donut {
     setData(data: readonly { label: string; percent: number; color: string }[]): void;
   }
   const createDonut: (options: object) => Donut;

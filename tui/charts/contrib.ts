@@ -2,7 +2,7 @@
 
 import { PassThrough, Writable } from "node:stream";
 import blessed, { type Cell, type Screen } from "blessed";
-import createDonut from "blessed-contrib/lib/widget/donut.js";
+import createDonut, { type Donut } from "blessed-contrib/lib/widget/donut.js";
 import type { Line, Span, Style } from "../screen/line.ts";
 import type { Widgets } from "../screen/section.ts";
 
@@ -38,9 +38,17 @@ function lineOf(cells: readonly Cell[]): Line {
   return spans;
 }
 
-function drawDonuts(data: readonly { label: string; percent: number }[], columns: number, rows: number): Line[] {
+interface Stage {
+  readonly columns: number;
+  readonly rows: number;
+  readonly screen: Screen;
+  readonly donut: Donut;
+}
+
+function stageOf(columns: number, rows: number): Stage {
   const screen = offScreen(columns, rows);
   const donut = createDonut({
+    screen, // or blessed takes the newest that it knows, and throws a tick after the widget has left that
     width: columns,
     height: rows,
     radius: 12,
@@ -50,23 +58,31 @@ function drawDonuts(data: readonly { label: string; percent: number }[], columns
     data: [],
   });
   screen.append(donut);
+  return { columns, rows, screen, donut };
+}
+
+function drawDonuts({ screen, donut, rows }: Stage, data: readonly { label: string; percent: number }[]): Line[] {
   donut.setData(data.map((item) => ({ ...item, color: item.percent >= 90 ? "yellow" : "cyan" })));
   screen.render();
-  const lines = screen.lines.slice(0, rows).map(lineOf);
-  screen.remove(donut);
-  return lines;
+  return screen.lines.slice(0, rows).map(lineOf);
 }
 
 /** A widget is drawn again only when its data or its size has changed: about 2 ms each time. */
 export function createWidgets(): Widgets {
   let key = "";
   let lines: Line[] = [];
+  let stage: Stage | undefined;
   return {
     donuts(data, width, height) {
       const wanted = JSON.stringify([data, width, height]);
       if (wanted !== key) {
         key = wanted;
-        lines = drawDonuts(data, width, height);
+        if (stage?.columns !== width || stage.rows !== height) {
+          const former = stage;
+          stage = stageOf(width, height);
+          former?.screen.destroy(); // after: the last of blessed's screens cannot be, for it has taken none of the process' signals
+        }
+        lines = drawDonuts(stage, data);
       }
       return lines;
     },
