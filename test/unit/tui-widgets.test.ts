@@ -18,5 +18,9 @@ test("donuts are drawn again with other data and at other sizes, and nothing is 
       await turn();
     }
   }
-  expect(drawn(37, 40).split("\n").every((line) => [...line].length <= 40)).toBe(true);
+  expect(
+    drawn(37, 40)
+      .split("\n")
+      .every((line) => [...line].length <= 40),
+  ).toBe(true);
 });
