@@ -58,16 +58,18 @@ export function imageFailure(error: unknown, message: string): Failure {
 /** Builds what is asked for, a few at a time. */
 export function createBuilds(host: BuildsHost): Build {
   const { store, clock } = host;
-  const waiting: (() => void)[] = [];
+  const waiting = new Set<() => void>(); // in order
   let running = 0;
 
   async function inTurn<T>(image: ImageRef, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     while (running >= buildsAtOnce) {
       say(image, 0, "waiting for another build");
-      await new Promise<void>((resolve) => {
-        waiting.push(resolve);
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+      const turn = Promise.withResolvers<void>();
+      waiting.add(turn.resolve);
+      signal.addEventListener("abort", () => turn.resolve(), { once: true });
+      await turn.promise;
+      waiting.delete(turn.resolve); // who was given up would take the turn of one who waits
+      if (signal.aborted) wakeNext();
       signal.throwIfAborted();
     }
     running++;
@@ -75,8 +77,15 @@ export function createBuilds(host: BuildsHost): Build {
       return await work();
     } finally {
       running--;
-      waiting.shift()?.();
+      wakeNext();
     }
+  }
+
+  function wakeNext(): void {
+    const [next] = waiting;
+    if (!next || running >= buildsAtOnce) return;
+    waiting.delete(next);
+    next();
   }
 
   function say(image: ImageRef, done: number, phase: string): void {
