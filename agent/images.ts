@@ -7,9 +7,8 @@ import type { Clock } from "../base/clock.ts";
 import type { ContentFolder } from "../base/content-folder.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import { decodeManifest } from "../fusefs/image/decode.ts";
-import { entriesOfManifest } from "../fusefs/image/entries.ts";
 import { captureHostImage } from "../fusefs/image/host.ts";
-import { sizesOf } from "../fusefs/image/import/outcome.ts";
+import { sizesOfManifest } from "../fusefs/image/import/outcome.ts";
 import type { Manifest } from "../fusefs/image/manifest.ts";
 import type { FuseServer } from "../fusefs/server.ts";
 import type { AgentMessage, ResolveImage } from "../proto/gen/hob/v1/agents.ts";
@@ -130,7 +129,7 @@ export function createImages(host: ImagesHost): Images {
     const info = infoOf(
       digest,
       image.source === "host" ? "host, with steps" : imageLabel(image),
-      sizesOf([...entriesOfManifest(manifestOf(digest))]),
+      sizesOfManifest(manifestOf(digest)),
     );
     known.set(digest, info);
     await mountPoint(digest);

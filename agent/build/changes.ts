@@ -10,7 +10,7 @@ import type { ImageStep } from "../../proto/gen/hob/v1/common.ts";
 import { placeOf } from "../runner/image-paths.ts";
 
 export interface Image {
-  entries: ManifestEntry[];
+  entries: Iterable<ManifestEntry>;
   config: ImageConfig;
 }
 
@@ -23,7 +23,7 @@ export type ChunksOf = (digest: string) => readonly string[] | undefined;
  */
 const timeOf = (digest: string): number => TIMELESS_SECONDS + Number.parseInt(digest.slice(0, 6), 16);
 
-function copy(manifest: Manifest, step: ImageStep, chunksOf: ChunksOf): ManifestEntry[] {
+function copy(manifest: Manifest, step: ImageStep, chunksOf: ChunksOf): Iterable<ManifestEntry> {
   const target = step.arguments[0] ?? "/";
   const files = new Map<string, ManifestEntry>();
   for (const { path, digest, size, mode } of step.files) {
@@ -51,28 +51,33 @@ function copy(manifest: Manifest, step: ImageStep, chunksOf: ChunksOf): Manifest
       ...owner,
     });
   }
-  return [...[...entriesOfManifest(manifest)].filter(({ path }) => !files.has(path)), ...files.values()];
+  return replaced(manifest, files);
+}
+
+/** The image's entries, those of the same paths first left out, then added. */
+function* replaced(manifest: Manifest, files: ReadonlyMap<string, ManifestEntry>): Iterable<ManifestEntry> {
+  for (const entry of entriesOfManifest(manifest)) if (!files.has(entry.path)) yield entry;
+  yield* files.values();
 }
 
 const folderMode = 0o755;
 
 /** As a shell's `mkdir -p`; the encoder makes the folders above it. */
-function withFolder(manifest: Manifest, path: string): ManifestEntry[] {
-  const entries = [...entriesOfManifest(manifest)];
+function withFolder(manifest: Manifest, path: string): Iterable<ManifestEntry> {
   const place = placeOf(manifest, path);
   if (!place || (place.inode !== undefined && typeOf(manifest, place.inode) !== fileType.directory)) {
     throw new HobError("precondition", `${path} is no folder in the image`, { remedy: "choose another folder" });
   }
-  if (place.inode !== undefined) return entries;
+  if (place.inode !== undefined) return entriesOfManifest(manifest);
   const owner = { uid: 0, gid: 0, mtimeSeconds: TIMELESS_SECONDS, mtimeNanoseconds: 0 };
-  return [...entries, { kind: "directory", path: place.path, mode: folderMode, ...owner }];
+  return replaced(manifest, new Map([[place.path, { kind: "directory", path: place.path, mode: folderMode, ...owner }]]));
 }
 
 type Change = (manifest: Manifest, step: ImageStep, chunksOf: ChunksOf) => Image;
 
 const configured =
   (change: (config: ImageConfig, words: readonly string[]) => ImageConfig): Change =>
-  (manifest, { arguments: words }) => ({ entries: [...entriesOfManifest(manifest)], config: change(configOf(manifest), words) });
+  (manifest, { arguments: words }) => ({ entries: entriesOfManifest(manifest), config: change(configOf(manifest), words) });
 
 const changes: Readonly<Record<string, Change>> = {
   copy: (manifest, step, chunksOf) => ({ entries: copy(manifest, step, chunksOf), config: configOf(manifest) }),

@@ -1,6 +1,7 @@
 // ⑤ The image that a step leaves: the entries before it, and what its writes make of them. Pure.
 
 import { HobError } from "../../base/errors.ts";
+import { eachInSlices, type Sliced } from "../../base/turns.ts";
 import type { ManifestEntry } from "../../fusefs/image/encode.ts";
 import type { UpperEntry } from "./upper.ts";
 
@@ -14,17 +15,17 @@ const join = (directory: string, name: string): string => (directory === "" ? na
 const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/")));
 const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 
-function treeOf<E extends { path: string }>(entries: Iterable<E>): Tree<E> {
+function* treeOf<E extends { path: string }>(entries: Iterable<E>): Sliced<Tree<E>> {
   const byPath = new Map<string, E>();
   const children = new Map<string, string[]>();
-  for (const entry of entries) {
+  yield* eachInSlices(entries, (entry) => {
     byPath.set(entry.path, entry);
-    if (entry.path === "") continue;
+    if (entry.path === "") return;
     const parent = parentOf(entry.path);
     const names = children.get(parent);
     if (names) names.push(nameOf(entry.path));
     else children.set(parent, [nameOf(entry.path)]);
-  }
+  });
   return { at: (path) => byPath.get(path), names: (directory) => children.get(directory) ?? [] };
 }
 
@@ -38,13 +39,13 @@ function origin(redirect: string, below: string | undefined, name: string): stri
  * The entries of the next image. `ours` are paths that the container's own mounts needed (its /proc, its resolv.conf): what came up there is no
  * part of the image. The root keeps the attributes that it had; sockets are left out.
  */
-export function applyUpper(
+export function* applyUpper(
   before: Iterable<ManifestEntry>,
   upper: Iterable<UpperEntry>,
   ours: ReadonlySet<string>,
-): ManifestEntry[] {
-  const old = treeOf(before);
-  const written = treeOf([...upper].filter(({ path }) => !ours.has(path)));
+): Sliced<ManifestEntry[]> {
+  const old = yield* treeOf(before);
+  const written = yield* treeOf([...upper].filter(({ path }) => !ours.has(path)));
   const next: ManifestEntry[] = [];
 
   /** An image's entry, and what is below it, untouched but perhaps at another path. */

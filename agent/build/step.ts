@@ -3,9 +3,10 @@
 import { createReadStream } from "node:fs";
 import type { ContentFolder } from "../../base/content-folder.ts";
 import { HobError } from "../../base/errors.ts";
+import { inTurns } from "../../base/turns.ts";
 import { createContentHasher } from "../../fusefs/image/chunks.ts";
 import { configOf } from "../../fusefs/image/config.ts";
-import { encodeManifest } from "../../fusefs/image/encode.ts";
+import { encodeInTurns } from "../../fusefs/image/encode.ts";
 import { entriesOfManifest } from "../../fusefs/image/entries.ts";
 import { captureFolder } from "../../fusefs/image/folder.ts";
 import { type Manifest, UNCHUNKED_BYTES } from "../../fusefs/image/manifest.ts";
@@ -96,7 +97,8 @@ async function runScript(
       signal,
       lacksContent: ({ xattrs }) => xattrs?.has(metacopyXattr) === true,
     });
-    next = encodeManifest(applyUpper(entriesOfManifest(manifest), readUpper(captured, range), mountPoints(has)), settings);
+    const entries = await inTurns(applyUpper(entriesOfManifest(manifest), readUpper(captured, range), mountPoints(has)));
+    next = await encodeInTurns(entries, settings);
   }
   const end = await runStep(
     host.containers,
@@ -131,7 +133,7 @@ export async function buildStep(
     const change = changeOf(before.manifest, step, (digest) => chunks.get(digest));
     if (!change)
       throw new HobError("usage", `this node's hob knows no step of kind "${step.kind}"`, { remedy: "update hob on it" });
-    return await host.store.put(encodeManifest(change.entries, change.config));
+    return await host.store.put(await encodeInTurns(change.entries, change.config));
   } catch (error) {
     if (!(error instanceof HobError)) throw error;
     throw new HobError(error.kind, `${stepTitle(which.image, which.index)}: ${error.sentence}`, { cause: error });

@@ -4,7 +4,7 @@ import { existsSync, lstatSync, realpathSync } from "node:fs";
 import { basename } from "node:path";
 import { type ContentFolder, sha256 } from "../../base/content-folder.ts";
 import { HobError } from "../../base/errors.ts";
-import { encodeManifest, type ManifestEntry, TIMELESS_SECONDS } from "./encode.ts";
+import { encodeInTurns, type ManifestEntry, TIMELESS_SECONDS } from "./encode.ts";
 import { dpkgPaths, hasDpkg } from "./host-dpkg.ts";
 import { fileKey, openHostIndex } from "./host-index.ts";
 import { librariesOf, loaderPaths } from "./host-loader.ts";
@@ -140,6 +140,6 @@ export async function captureHostImage(options: HostImageOptions): Promise<HostI
 
   const entries = await writtenEntries(store, new Set(items.keys()));
   for (const [path, item] of items) entries.push(manifestEntry(path, item, stored));
-  const digest = await store.put(encodeManifest(entries));
+  const digest = await store.put(await encodeInTurns(entries));
   return { digest, ...sizesOf(entries) };
 }

@@ -10,6 +10,7 @@ import { applyUpper } from "../../agent/build/layer.ts";
 import { metacopyXattr, readUpper } from "../../agent/build/upper.ts";
 import { openContentFolder } from "../../base/content-folder.ts";
 import { errnoOf } from "../../base/errors.ts";
+import { atOnce } from "../../base/turns.ts";
 import { encodeManifest, type ManifestEntry } from "../../fusefs/image/encode.ts";
 import { captureFolder } from "../../fusefs/image/folder.ts";
 import { rootWithContainers } from "../drive/requirements.ts";
@@ -117,7 +118,7 @@ describe.skipIf(!rootWithContainers())("what a step leaves", () => {
             const scanned = await captureFolder(upper, store, {
               lacksContent: ({ xattrs }) => xattrs?.has(metacopyXattr) === true,
             });
-            const next = applyUpper(before, readUpper(scanned, { base: 0, size: 65_536 }), new Set());
+            const next = atOnce(applyUpper(before, readUpper(scanned, { base: 0, size: 65_536 }), new Set()));
             if (!encodeManifest(next).equals(encodeManifest(shown))) expect(plain(next)).toEqual(plain(shown));
           },
         ),
@@ -142,7 +143,9 @@ describe.skipIf(!rootWithContainers())("what a step leaves", () => {
       ...[{ ...rootEntry, path: "hob" }, { ...rootEntry, path: "etc" }, file("etc/resolv.conf"), file("etc/hosts")],
       { kind: "socket", path: "run", mode: 0o600, ...timeless },
     ];
-    const next = applyUpper(before, readUpper(scanned, { base: 5, size: 1 }), new Set(["hob", "proc", "etc/resolv.conf"]));
+    const next = atOnce(
+      applyUpper(before, readUpper(scanned, { base: 5, size: 1 }), new Set(["hob", "proc", "etc/resolv.conf"])),
+    );
     expect(next.map(({ path }) => path).sort()).toEqual(["", "etc", "etc/hosts", "etc/passwd", "proc"]);
   });
 

@@ -5,8 +5,9 @@ import { describe, expect, it } from "vitest";
 import { bytesOfText } from "../../base/byte-text.ts";
 import { configOf } from "../../fusefs/image/config.ts";
 import { decodeManifest } from "../../fusefs/image/decode.ts";
-import { encodeManifest, type ManifestEntry, TIMELESS_SECONDS } from "../../fusefs/image/encode.ts";
+import { encodeInTurns, encodeManifest, type ManifestEntry, TIMELESS_SECONDS } from "../../fusefs/image/encode.ts";
 import { entriesOfManifest } from "../../fusefs/image/entries.ts";
+import { sizesOf, sizesOfManifest } from "../../fusefs/image/import/outcome.ts";
 import * as manifests from "../../fusefs/image/manifest.ts";
 import { findXattr } from "../../fusefs/image/tables.ts";
 import { configs, entryLists } from "../fuzz/manifest-entries.ts";
@@ -52,6 +53,35 @@ const sorted = (entries: Map<string, ManifestEntry>): ManifestEntry[] =>
   [...entries.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
 
 describe("a manifest", () => {
+  it("of many files is written in turns with the event loop's other work, to the same bytes, and counted without reading it back", async () => {
+    const entries = Array.from({ length: 60_000 }, (_, index): ManifestEntry => {
+      const digest = (index % 50_000).toString(16).padStart(64, "0");
+      const times = { mtimeSeconds: TIMELESS_SECONDS, mtimeNanoseconds: 0 };
+      return {
+        kind: "file",
+        path: `${index % 300}/${index}`,
+        digest,
+        size: 1 + (index % 50_000),
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        ...times,
+      };
+    });
+    let turns = 0;
+    let written = false;
+    const turn = (): void => {
+      turns++;
+      if (!written) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const bytes = await encodeInTurns(entries);
+    written = true;
+    expect(turns).toBeGreaterThan(5);
+    expect(bytes.equals(encodeManifest(entries))).toBe(true);
+    expect(sizesOfManifest(decodeManifest(bytes))).toEqual(sizesOf(entries));
+  });
+
   it("gives back every entry that was written into it", () => {
     fc.assert(
       fc.property(entryLists, (entries) => {

@@ -1,8 +1,10 @@
 // ⑤ The end of every import: a manifest in the store, and what it amounts to.
 
 import type { ContentFolder } from "../../../base/content-folder.ts";
+import { fileType } from "../../wire/constants.ts";
 import type { ImageConfig } from "../config.ts";
-import { encodeManifest, type ManifestEntry } from "../encode.ts";
+import { encodeInTurns, type ManifestEntry } from "../encode.ts";
+import { DIGEST_BYTES, entryInode, entryWord, inodeWord, type Manifest, sizeOf, typeOf } from "../manifest.ts";
 
 export interface ImportedImage {
   digest: string;
@@ -22,8 +24,26 @@ export async function keepManifest(
   entries: readonly ManifestEntry[],
   config?: ImageConfig,
 ): Promise<ImportedImage> {
-  const digest = await store.put(encodeManifest(entries, config));
+  const digest = await store.put(await encodeInTurns(entries, config));
   return { digest, ...sizesOf(entries) };
+}
+
+/** The same of a manifest, without an object for each entry. */
+export function sizesOfManifest(manifest: Manifest): Omit<ImportedImage, "digest"> {
+  const seen = new Uint8Array(manifest.digests.length / DIGEST_BYTES);
+  const sum = { files: 0, bytes: 0, storedBytes: 0 };
+  const count = manifest.entries.length / entryWord.sizeof;
+  for (let entry = 0; entry < count; entry++) {
+    const inode = entryInode(manifest, entry);
+    if (typeOf(manifest, inode) !== fileType.regular) continue;
+    const size = sizeOf(manifest, inode);
+    const content = manifest.inodes[inode * inodeWord.sizeof + inodeWord.first] as number;
+    sum.files++;
+    sum.bytes += size;
+    if (!seen[content]) sum.storedBytes += size;
+    seen[content] = 1;
+  }
+  return sum;
 }
 
 export function sizesOf(entries: readonly ManifestEntry[]): Omit<ImportedImage, "digest"> {
