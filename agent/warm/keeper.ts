@@ -9,7 +9,7 @@ import { type GenericContainer, hushed, kindOf, planWarm, retryAt, type Setback 
 /** After a call the node is busy for so long. */
 const busyMs = 250;
 /** A node that is never anything but busy makes up what it should keep ready so often, one at a time. */
-const trickleMs = 5_000;
+const trickleMs = 15_000;
 
 export interface KeeperHost {
   containers(): GenericContainer[];

@@ -12,7 +12,7 @@ export interface WrittenBack {
 }
 
 /** Beyond this many (of 4 KiB) the WAL is to begin anew, for which its last pages are written back while nobody adds to them. */
-const mostPages = 16 * 1024;
+const mostPages = 32 * 1024;
 
 export interface WriteBack extends Disposable {
   /** Unless it is under way. Throws what went wrong the last time. */
