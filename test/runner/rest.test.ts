@@ -2,8 +2,9 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -156,4 +157,52 @@ except hob.ArgumentsRefused as error:
       "",
     ].map((line, at) => (at === 5 ? expect.stringMatching(/^refused /) : line)),
   );
+});
+
+test("a TypeScript program that nobody started with hob calls, spawns and maps", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "hob-rest-"));
+  try {
+    mkdirSync(join(folder, "node_modules"));
+    symlinkSync(installRoot, join(folder, "node_modules/hob")); // as `npm install PATH` does
+    writeFileSync(
+      join(folder, "program.mts"),
+      `import { functionFromName, RemoteError } from "hob";
+import "hob/rest";
+const same = functionFromName<any[], any>("shop", "same");
+const fail = functionFromName<any[], any>("shop", "fail");
+const say = (value: unknown) => console.log(JSON.stringify(value));
+say(await same.remote([1, "x", { a: null }]));
+say([...(await same.remote(new Uint8Array([1, 2])))]);
+const call = same.spawn({ a: 1 });
+say([await call.get(), await Array.fromAsync(same.map([0, 1, 2])), await Array.fromAsync(same.starmap([[1], [2]]))]);
+await fail.remote(7).catch((error: RemoteError) => say([error.type, error.kind]));
+say((await Array.fromAsync(fail.map([1, 2], { returnExceptions: true }))).map((each: Error) => each.constructor.name));
+const third = functionFromName("shop", "same", { version: 9 });
+for (const make of [() => functionFromName("shop", "none").remote(), () => same.spawnMap([1]), () => third.remote(1)])
+  await make().catch((error: RemoteError) => say(error.message.slice(0, 40)));
+`,
+    );
+    const child = spawn(process.execPath, ["program.mts"], {
+      cwd: folder,
+      env: { ...process.env, HOB_CONTROL: `unix:${open.place.socket}` },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    expect(
+      (await text(child.stdout))
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual([
+      [1, "x", { a: null }],
+      [1, 2],
+      [{ a: 1 }, [0, 1, 2], [1, 2]],
+      ["ValueError", "exception"],
+      ["RemoteError", "RemoteError"],
+      expect.stringMatching(/none/),
+      "same: spawnMap needs hob; run this progr",
+      "shop has no deployment 9: it has never b",
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
