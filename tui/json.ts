@@ -19,7 +19,16 @@ type JsonEvent = { event: "ready" | "reload" | "log" | "call" | "map" | "image" 
 export function jsonObjects(item: News): JsonEvent[] {
   switch (item.kind) {
     case "ready":
-      return [{ event: "ready", app: item.apps[0] ?? null, apps: item.apps, functions: item.functions, ms: rounded(item.ms) }];
+      return [
+        {
+          event: "ready",
+          app: item.apps[0] ?? null,
+          apps: item.apps,
+          functions: item.functions,
+          urls: item.urls,
+          ms: rounded(item.ms),
+        },
+      ];
     case "reload":
       return [reloadObject(item.receipt)];
     case "finished":

@@ -11,7 +11,8 @@ import { containersOf } from "./model/fleet.ts";
 type EventOf<K extends WorkbenchEvent["kind"]> = Extract<WorkbenchEvent, { kind: K }>;
 
 export type News =
-  | { kind: "ready"; apps: string[]; functions: string[]; ms: number }
+  /** `urls`: of those that are endpoints. */
+  | { kind: "ready"; apps: string[]; functions: string[]; urls: string[]; ms: number }
   | { kind: "reload"; receipt: Receipt }
   | { kind: "finished"; call: CallInfo; saveToResultMs: number | undefined }
   | (EventOf<"image"> & { /** Its state or its step is another than before. */ fresh: boolean })
@@ -52,7 +53,8 @@ export function news(event: WorkbenchEvent, heard: Heard, nowMs: number): News[]
   if (heard.ready || link?.state !== "live" || !project || !(heard.loaded || project.functions.length === 0)) return found;
   heard.ready = true;
   const functions = project.functions.map(({ spec }) => spec.name);
-  return [...found, { kind: "ready", apps: project.apps, functions, ms: nowMs - heard.startedAtMs }];
+  const urls = project.functions.flatMap(({ url }) => url ?? []);
+  return [...found, { kind: "ready", apps: project.apps, functions, urls, ms: nowMs - heard.startedAtMs }];
 }
 
 function told(event: WorkbenchEvent, heard: Heard): News[] {

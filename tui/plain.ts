@@ -27,7 +27,7 @@ const noticeMarks = { info: "·", warning: "!", error: "✗" } as const;
 function contentOf(item: News): string[] {
   switch (item.kind) {
     case "ready":
-      return [readyLine(item)];
+      return [readyLine(item), ...item.urls.map((url) => `  ${url}`)];
     case "reload":
       return [reloadLine(item.receipt)];
     case "finished":

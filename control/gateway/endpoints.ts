@@ -105,8 +105,11 @@ export function createEndpoints(parts: EndpointsParts): Endpoints {
 
     let ended = false;
     const listener: Listener = {
-      head(answer) {
-        if (!gone && !response.headersSent) writeHead(visit, answer, id);
+      head(answer, bytes) {
+        if (gone || response.headersSent) return;
+        // Of an answer to HEAD the function's own word on its length stays.
+        if (bytes !== undefined && visit.method !== "HEAD" && bodied(answer)) response.setHeader("content-length", bytes);
+        writeHead(visit, answer, id);
       },
       data({ data, container }) {
         if (gone) return tell(container, true);
@@ -182,10 +185,14 @@ export function createEndpoints(parts: EndpointsParts): Endpoints {
 
 export const challenge = (status: number): Record<string, string> => (status === 401 ? { "www-authenticate": "Bearer" } : {});
 
-function writeHead({ response }: Visit, { status, headers }: HttpResponse, call: string): void {
+/** RFC 9110, 6.4.1 */
+const bodied = ({ status }: HttpResponse): boolean => status !== 204 && status !== 304;
+
+function writeHead({ response, method }: Visit, { status, headers }: HttpResponse, call: string): void {
   for (const { name, value } of headers) {
     const key = name.toLowerCase();
-    if (!notTheirs.has(key)) response.appendHeader(key, value);
+    if (notTheirs.has(key) || (key === "content-length" && method !== "HEAD")) continue;
+    response.appendHeader(key, value);
   }
   response.setHeader("hob-call", call);
   response.writeHead(status);

@@ -18,7 +18,8 @@ export interface Exchange {
 
 /** Hears, in this order: parts, with the head before the first; then one end. */
 export interface Listener {
-  head(response: HttpResponse): void;
+  /** `bytes`: of the body, where it is whole. */
+  head(response: HttpResponse, bytes?: number): void;
   data(part: ResponsePart): void;
   /** `whole`: the body, where it was not streamed. */
   end(info: CallInfo, whole: Value | undefined): void;
@@ -52,7 +53,7 @@ export function createExchange(request: HttpRequest, listener: Listener): Exchan
       return Value.fromPartial({ json: Buffer.from(JSON.stringify(summary(head!, streamed ? undefined : body))) });
     },
     ended(info) {
-      if (whole && head) listener.head(head);
+      if (whole && head) listener.head(head, whole.large?.bytes ?? whole.json.byteLength);
       listener.end(info, whole);
     },
   };

@@ -41,7 +41,7 @@ describe("the python sdk", () => {
         backoff: null,
         min_containers: 0,
         max_containers: 3,
-        ...{ buffer_containers: 0, concurrency: 1, idle_timeout_ms: 0, network: "internet", secrets: [] },
+        ...{ buffer_containers: 0, concurrency: 1, idle_timeout_ms: 0, network: "internet", secrets: [], schedule: null },
       },
       "test",
       8,
