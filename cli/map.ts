@@ -1,5 +1,6 @@
 // ⑧ `hob map`: one function over the lines of a file; what it has begun it can go on with after any death of its own.
 
+import { relative, resolve } from "node:path";
 import type { Command } from "commander";
 import { HobError } from "../base/errors.ts";
 import type { Caller } from "./caller.ts";
@@ -77,7 +78,8 @@ async function begin(
   const { file, function: name } = parseFileTarget(target);
   if (name === "") throw new HobError("usage", `"${target}" names no function`, { remedy: "write FILE::FUNCTION" });
   const { root, path } = projectOf(file);
-  const caller = await openCaller(root, flags, write);
+  // What the command writes is no part of what it maps, wherever it lies.
+  const caller = await openCaller(root, { ...flags, leftOut: [relative(root, resolve(flags.out))] }, write);
   try {
     const { spec } = await functionIn(caller, path, name);
     return { caller, found: spec, [Symbol.asyncDispose]: () => caller[Symbol.asyncDispose]() };

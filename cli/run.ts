@@ -71,7 +71,7 @@ async function runLocal(
 /** A workbench on the project, whose functions can be called. */
 export async function openCaller(
   root: string,
-  flags: Pick<RunFlags, "control" | "linger">,
+  flags: Pick<RunFlags, "control" | "linger"> & { leftOut?: readonly string[] },
   write = (text: string): void => void process.stderr.write(text),
 ): Promise<Caller> {
   const connect = connectTo(flags.control, lingerMs(flags.linger));
@@ -81,7 +81,14 @@ export async function openCaller(
     import("./caller.ts"),
     import("../base/log.ts"),
   ]);
-  const workbench = await openWorkbench({ root, connect, build: buildId(), client: "run", log: silentLog });
+  const workbench = await openWorkbench({
+    root,
+    leftOut: flags.leftOut ?? [],
+    connect,
+    build: buildId(),
+    client: "run",
+    log: silentLog,
+  });
   return startCaller(workbench, write);
 }
 

@@ -25,7 +25,8 @@ export interface IgnoreRules {
   load(folder: string): void;
 }
 
-export function createIgnoreRules(root: string): IgnoreRules {
+/** `leftOut`: files that do not belong to it whatever the rules say. */
+export function createIgnoreRules(root: string, leftOut: readonly string[] = []): IgnoreRules {
   const base = ignore().add(defaults);
   const byFolder = new Map<string, Ignore>();
   const folders = new Map<string, boolean>(); // whether a folder, or one above it, is ignored
@@ -51,6 +52,7 @@ export function createIgnoreRules(root: string): IgnoreRules {
   /** Looks at this path alone: the deepest rule file that says something decides. */
   function matches(path: string, folder: boolean): boolean {
     const name = folder ? `${path}/` : path;
+    if (leftOut.includes(path)) return true;
     let ignored = base.test(name).ignored;
     for (let at = 0; at !== -1; at = path.indexOf("/", at + 1)) {
       const rules = byFolder.get(at === 0 ? "" : path.slice(0, at));

@@ -61,19 +61,19 @@ const pollMs = 100;
 // statfs types of file systems whose changes others make, unseen by inotify: NFS, CIFS, SMB2, 9p, vboxsf.
 const networkTypes = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x01021997, 0x786f4256]);
 
-/** Throws a HobError of kind `usage` when `root` is not a folder. HOB_WATCH=poll looks instead of listening. */
-export function watchProject(root: string, listener: ProjectListener): ProjectWatcher {
+/** Throws a HobError of kind `usage` when `root` is not a folder. HOB_WATCH=poll looks instead of listening. `leftOut`: files that are none of it, by their paths in it. */
+export function watchProject(root: string, listener: ProjectListener, leftOut: readonly string[] = []): ProjectWatcher {
   const stat = statSync(root, { throwIfNoEntry: false });
   if (!stat?.isDirectory()) {
     const fault = stat ? "is not a folder" : "does not exist";
     throw new HobError("usage", `the project ${root} ${fault}`, { remedy: "name the folder that your functions lie in" });
   }
-  return createWatcher(root, listener);
+  return createWatcher(root, listener, leftOut);
 }
 
-function createWatcher(root: string, listener: ProjectListener): ProjectWatcher {
+function createWatcher(root: string, listener: ProjectListener, leftOut: readonly string[]): ProjectWatcher {
   const clock = systemClock;
-  let rules = createIgnoreRules(root);
+  let rules = createIgnoreRules(root, leftOut);
   let folder: ProjectFolder = openProjectFolder(root, rules, (text) => listener.notice(text));
   let snapshot: Snapshot = snapshotOf([]);
   const folders = new Map<string, { watcher: FSWatcher; inode: number }>();
@@ -214,7 +214,7 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
   }
 
   function readRulesAgain(changed: ReadFile[], removed: string[]): void {
-    rules = createIgnoreRules(root);
+    rules = createIgnoreRules(root, leftOut);
     folder = openProjectFolder(root, rules, (text) => listener.notice(text));
     const { files, folders: present } = folder.walk("");
     for (const path of present) watchFolder(path);
@@ -258,7 +258,7 @@ function createWatcher(root: string, listener: ProjectListener): ProjectWatcher 
 
   function restart(): void {
     for (const path of [...folders.keys()]) forgetFolder(path);
-    rules = createIgnoreRules(root);
+    rules = createIgnoreRules(root, leftOut);
     folder = openProjectFolder(root, rules, (text) => listener.notice(text));
     if (polling) {
       void polling[Symbol.asyncDispose]();

@@ -26,6 +26,8 @@ import { type ProjectChange, pathsOf, watchProject } from "./watch.ts";
 
 export interface WorkbenchOptions {
   root: string;
+  /** Files that do not belong to it, by their paths in it. */
+  leftOut?: readonly string[];
   /** Gives control's address ("unix:PATH"), starting an embedded control where that is needed. */
   connect(): Promise<string>;
   build: string;
@@ -76,14 +78,18 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   const notice = (level: "info" | "warning" | "error", text: string): void =>
     emit({ kind: "notice", level, text, timeMs: clock.now() });
 
-  const watcher = watchProject(root, {
-    stirred: () => describer.rouse(),
-    changed: (change) => void take(change),
-    gone: () =>
-      notice("error", `the project's folder ${root} is gone; what it held keeps running, and hob goes on when it is back`),
-    back: () => notice("info", `the project's folder ${root} is back`),
-    notice: (text) => notice("warning", text),
-  });
+  const watcher = watchProject(
+    root,
+    {
+      stirred: () => describer.rouse(),
+      changed: (change) => void take(change),
+      gone: () =>
+        notice("error", `the project's folder ${root} is gone; what it held keeps running, and hob goes on when it is back`),
+      back: () => notice("info", `the project's folder ${root} is back`),
+      notice: (text) => notice("warning", text),
+    },
+    options.leftOut,
+  );
   const describer = createDescriber({ root, read: (path) => watcher.read(path)?.content });
   const session = openSession({ ...options, unfinished: () => calls.confirmed(), event: takeEvent, link: takeLink });
   const large = createLargeArguments({

@@ -124,6 +124,14 @@ describe.skipIf(!rootWithContainers())("hob map", () => {
     expect((await ended(start("map", "--resume", "00000000000000ff", ...files))).code).toBe(3);
   }, 120_000);
 
+  // In the field: the file was published with the project, emptied meanwhile, and the map failed for a content that was not what it had been.
+  test("writes over a large file of an earlier map that lies in the project", async () => {
+    writeFileSync(file("former.jsonl"), '{"index":0,"value":0}\n'.repeat(500_000));
+    const { code, said } = await ended(start("map", "app.py::steady", "--inputs", "-", "--out", "former.jsonl"), "1\n2\n");
+    expect([code, said]).toEqual([0, expect.stringContaining("2 done")]);
+    expect(linesOf(readFileSync(file("former.jsonl"), "utf8")).map(({ value }) => value)).toEqual([1, 2]);
+  }, 60_000);
+
   test("ctrl-c cancels the map", async () => {
     const child = start("map", "app.py::steady", "--inputs", "in.jsonl", "--json");
     const end = ended(child);
