@@ -42,3 +42,13 @@ export function withDebianMirror(): boolean {
   }
   return true;
 }
+
+/** True where the distribution's Python has that module: what CI lacks, scripts/test.sh installs. */
+export function pythonModule(name: string): boolean {
+  try {
+    execFileSync("/usr/bin/python3", ["-c", `import ${name}`], { stdio: "ignore" });
+    return true;
+  } catch {
+    return missing(`the distribution's Python has no ${name}`);
+  }
+}

@@ -97,7 +97,7 @@ class Host:
 
     def _scope(self, request: dict[str, Any]) -> dict[str, Any]:
         origin = urlsplit(request["origin"])
-        path = request["prefix"] + request["path"]
+        path = request["path"]  # without root_path: frameworks of before and after the specification said that it has that route it alike
         return {
             "type": "http",
             "asgi": _version,
