@@ -20,14 +20,16 @@ import { type Build, imageFailure } from "./build/builds.ts";
 import { unmount } from "./container/system-calls.ts";
 import type { Content } from "./content.ts";
 import type { LazyImages } from "./fetch/lazy.ts";
-import { type AgentNode, filesRead, type ImageRuntime, runtimeOf } from "./runner/image-runtime.ts";
+import { type AgentNode, filesRead, type ImageRuntime, pythonOf, runtimeOf } from "./runner/image-runtime.ts";
 
 type ImageResolved = Extract<NonNullable<AgentMessage["message"]>, { $case: "image" }>["value"];
 
 export interface ImagesHost {
   store: ContentFolder;
   content: Pick<Content, "ensure">;
-  lazy: Pick<LazyImages, "begin" | "answered" | "figures" | "forget">;
+  lazy: Pick<LazyImages, "begin" | "answered" | "figures" | "forget" | "foretellPython">;
+  /** The import statements of the Python runner. */
+  runnerImports(): string;
   fuse(): FuseServer;
   /** RUN/images */
   folder: string;
@@ -48,8 +50,8 @@ export interface Images {
   giveUpImage(image: ImageRef): void;
   /** Control is gone: nobody waits for what is being built. */
   giveUp(reason: string): void;
-  /** Where the image is mounted; mounts it if it is not. */
-  mountPoint(digest: string): Promise<string>;
+  /** Where the image is mounted; mounts it if it is not. `starts`: what is about to be started over it. */
+  mountPoint(digest: string, starts?: "python" | "typescript"): Promise<string>;
   /** What the image has for processes in it. */
   runtime(digest: string): Promise<ImageRuntime>;
   /** Resolves when nothing is being captured or mounted any more, or after five seconds: a fetch may wait for a control that is gone. */
@@ -68,6 +70,11 @@ export interface Images {
 
 /** Of an image that was made here, and not fetched. */
 const unknown = { sharedBytes: 0, firstReadBlobs: 0, firstReadBytes: 0, firstReadHits: 0, firstFetchedBytes: 0 };
+
+function pythonIn(manifest: Manifest): string | undefined {
+  const found = pythonOf(manifest);
+  return typeof found === "string" ? found : undefined;
+}
 
 const progressEveryMs = 100;
 const settlePatienceMs = 5_000;
@@ -161,8 +168,12 @@ export function createImages(host: ImagesHost): Images {
     return runtimeOf(manifest, host.node, (file) => host.store.read(file).toString("utf8"));
   }
 
-  async function mountNow(digest: string): Promise<string> {
-    if (!known.has(digest)) await host.lazy.begin(digest); // what was captured here has arrived
+  async function mountNow(digest: string, starts: string | undefined): Promise<string> {
+    // What was captured here has arrived.
+    if (!known.has(digest)) {
+      await host.lazy.begin(digest);
+      if (starts === "python") void host.lazy.foretellPython(digest, pythonIn, host.runnerImports());
+    }
     host.signal.throwIfAborted(); // who ends unmounts what is there, and nothing may come after it
     const target = join(host.folder, digest.slice(0, 16));
     mkdirSync(target, { recursive: true, mode: 0o711 });
@@ -170,11 +181,11 @@ export function createImages(host: ImagesHost): Images {
     return target;
   }
 
-  function mountPoint(digest: string): Promise<string> {
+  function mountPoint(digest: string, starts?: string): Promise<string> {
     const mounted = mounts.get(digest);
     if (mounted) return mounted;
     const left = leaving.get(digest) ?? Promise.resolve();
-    const mounting = left.then(() => mountNow(digest));
+    const mounting = left.then(() => mountNow(digest, starts));
     mounts.set(digest, mounting);
     mounting.catch(() => {
       if (mounts.get(digest) === mounting) mounts.delete(digest);

@@ -45,8 +45,8 @@ export function createMaking({ images, container, inside, clock, log, ...host }:
     const signal = host.signal();
     host.used(image);
     try {
-      const imageMount = await images.mountPoint(image);
       const language = resourceClass.language === "typescript" ? "typescript" : "python";
+      const imageMount = await images.mountPoint(image, language);
       const launch = launchOf(language, await images.runtime(image), inside);
       const { changed } = host;
       await createContainer(

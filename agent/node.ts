@@ -33,6 +33,7 @@ import { openNetwork } from "./network/network.ts";
 import type { Message } from "./outbox.ts";
 import type { AgentPaths } from "./run-folder.ts";
 import { connectRunner } from "./runner/connect.ts";
+import { runnerImports } from "./sdk-copy.ts";
 import { createShells } from "./shell/shells.ts";
 import { missingAt } from "./store/control.ts";
 import { openStoreKeeper } from "./store/keeper.ts";
@@ -141,6 +142,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
         },
       }),
     signal: ending.signal,
+    runnerImports: () => runnerImports(paths.sdk),
   });
   const dispatcher = createDispatcher({
     ...{ content, store, client: host.content, fuse: () => fuse, send, clock, log },

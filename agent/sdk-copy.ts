@@ -1,7 +1,7 @@
 // ⑤ Puts the SDK and the runners where containers can read them, whatever the permissions of the installation are.
 
 import { spawn } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemError } from "../base/errors.ts";
 import { runnerCommand } from "./runner/command.ts";
@@ -18,6 +18,14 @@ export function copySdk(from: string, to: string): void {
   } catch (error) {
     throw systemError(`copying the SDK to ${to}`, error, "install hob again if files of it are missing");
   }
+}
+
+/** The import statements with which the Python runner's modules begin, of the copy at `sdk`. */
+export function runnerImports(sdk: string): string {
+  const folder = join(sdk, "python/hob/_runner");
+  const sources = readdirSync(folder).filter((name) => name.endsWith(".py"));
+  const lines = sources.flatMap((name) => readFileSync(join(folder, name), "utf8").split("\n"));
+  return [...new Set(lines.filter((line) => /^(import|from) /.test(line)))].join("\n");
 }
 
 /**

@@ -17,7 +17,12 @@ export interface ForesightHost {
 export interface Foresight {
   /** Somebody reads that file: what goes with it is wanted too. Never rejects. */
   begun(index: number): void;
+  /** A Python interpreter at that path is about to run such source: what it reads before and for its imports is wanted. */
+  python(path: string, source: string): void;
 }
+
+/** What an interpreter imports of files before any source of ours: Python/initconfig.c, of 3.9 and newer. */
+const importedFirst = "import encodings, encodings.aliases, encodings.utf_8\n";
 
 /** A larger module is data. */
 const mostModuleBytes = 1 << 20;
@@ -89,5 +94,18 @@ export function createForesight(host: ForesightHost): Foresight {
     following?.catch(() => {}); // who reads it asks again, and is told
   }
 
-  return { begun: follow };
+  return {
+    begun: follow,
+    python(path, source) {
+      const index = contents.indexAt(path);
+      if (index < 0) return;
+      follow(index);
+      const program = contents.path(index);
+      const version = /\/(python3\.\d+)$/.exec(program)?.[1];
+      if (version === undefined) return;
+      const library = `${folderOf(folderOf(program))}/lib/${version}`;
+      for (const inode of modules.imports(`${library}/main.py`, Buffer.from(importedFirst + source)))
+        follow(contents.indexOfInode(inode));
+    },
+  };
 }

@@ -5,6 +5,7 @@ import { type ContentFolder, isDigest } from "../../base/content-folder.ts";
 import { HobError, sentenceOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { PartialBlobs } from "../../base/partial-blob.ts";
+import type { Manifest } from "../../fusefs/image/manifest.ts";
 import type { SeenRead } from "../../fusefs/read-log.ts";
 import { type Ahead, createAhead } from "./ahead.ts";
 import { type ImageContents, isZeros, readContents } from "./contents.ts";
@@ -27,6 +28,8 @@ interface ImageFigures {
 export interface LazyImages {
   /** Resolves when the image's manifest is here. What its first start will read is being fetched by then, where control knows it. */
   begin(image: string): Promise<void>;
+  /** A Python interpreter of the image, where it has one, is about to run source with these imports. Never rejects. */
+  foretellPython(image: string, find: (manifest: Manifest) => string | undefined, imports: string): Promise<void>;
   /** For a read that waits. HobError that names image, file and reason. */
   fetch(digest: string, chunk?: number): Promise<void>;
   /** A call in a container of that image has been answered: its start is over. Never rejects. */
@@ -71,6 +74,8 @@ interface Lazy {
   /** Reads that had to wait, by content. */
   readonly missed: Set<number>;
   readonly fetchedBefore: number;
+  /** It is known whether there is a trace. */
+  readonly looked: Promise<void>;
   counted: boolean;
 }
 
@@ -107,12 +112,13 @@ export function createLazyImages(host: LazyHost): LazyImages {
       want: (read) => (read.chunk === undefined ? company(lazy, read.index) : request(lazy, read, "prefetch")),
       bytesOf: (index, range) => here.bytesOf(contents, index, range),
     });
+    const looked = trace.then((reads) => replay(lazy, reads));
     const lazy: Lazy = {
+      looked,
       ...{ contents, foresight, ahead: createAhead(), local: new Uint8Array(contents.count), figures, untraced: true },
       ...{ answered: false, missed: new Set(), fetchedBefore, counted: false },
     };
     ready.push(lazy);
-    void trace.then((reads) => replay(lazy, reads));
     setTimeout(() => count(lazy), countLateMs).unref();
     return lazy;
   }
@@ -273,6 +279,13 @@ export function createLazyImages(host: LazyHost): LazyImages {
         });
       }
       await begun.arrived;
+    },
+    async foretellPython(image, find, imports) {
+      const lazy = await images.get(image)?.lazy.catch(() => undefined);
+      await lazy?.looked;
+      if (!lazy?.untraced || lazy.answered) return;
+      const path = find(lazy.contents.manifest);
+      if (path !== undefined) lazy.foresight.python(path, imports);
     },
     fetch,
     answered,

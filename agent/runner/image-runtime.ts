@@ -48,7 +48,7 @@ const nodePoint = "/hob/bin/node";
 const folders = ({ env }: ImageConfig): string[] =>
   (env["PATH"] ?? defaultPath).split(":").filter((path) => path.startsWith("/"));
 
-function pythonOf(manifest: Manifest, config: ImageConfig): string | HobError {
+export function pythonOf(manifest: Manifest, config: ImageConfig = configOf(manifest)): string | HobError {
   for (const folder of folders(config)) {
     const found = fileAt(manifest, `${folder}/python3`);
     if (!found) continue;

@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
+import { encodeTrace } from "../../agent/fetch/trace.ts";
 import { bytesOf, makeFolder, makeImage, openTestNode, serveContents } from "./places.ts";
 
 /** Contents of this machine's libraries, by where the image has them. */
@@ -76,4 +77,49 @@ test("a Python module that is read brings those that it imports while it is impo
   control.wants.length = 0;
   await images.fetch(made.digestOf("usr/lib/python3/dist-packages/source/__init__.py")); // without bytecode
   await expect.poll(asked).toEqual(["__init__.py", "part.py"]);
+});
+
+test("a runner that is about to start brings its interpreter and what it imports, before anybody has read a byte; a trace is better, where there is one", async () => {
+  using folder = makeFolder();
+  const library = "usr/lib/python3.11";
+  const source = (text: string, name: string): Buffer => Buffer.from(`${text}# ${name}\n`.padEnd(300_000, "#"));
+  const made = makeImage({
+    "usr/bin/python3.11": bytesOf("no program", 50_000),
+    [`${library}/encodings/__init__.py`]: source("from . import aliases\n", "encodings"),
+    [`${library}/encodings/aliases.py`]: source("", "aliases"),
+    [`${library}/json.py`]: source("import decoder\n", "json"),
+    [`${library}/decoder.py`]: source("", "decoder"),
+    [`${library}/asyncio.py`]: source("", "asyncio"),
+    "usr/lib/python3/dist-packages/numpy.py": source("", "numpy"),
+  });
+  using control = await serveContents(join(folder.path, "c"), made.blobs);
+  const asked = (): Set<string> => new Set(control.wants.map(({ digest }) => digest));
+  const imports = "import json\nfrom typing import Any";
+  {
+    await using node = await openTestNode(folder.path, "a", control);
+    await node.room.images.begin(made.image);
+    await node.room.images.foretellPython(made.image, () => "/usr/bin/python3.11", imports);
+    const expected = [
+      "usr/bin/python3.11",
+      ...["encodings/__init__", "encodings/aliases", "json", "decoder"].map((name) => `${library}/${name}.py`),
+    ];
+    await expect.poll(asked).toEqual(new Set([made.image, ...expected.map(made.digestOf)]));
+  }
+  control.wants.length = 0;
+  const digest = made.digestOf(`${library}/asyncio.py`);
+  control.trace = encodeTrace(made.image, [
+    {
+      index: [...made.blobs.keys()]
+        .filter((each) => each !== made.image)
+        .sort()
+        .indexOf(digest),
+      chunk: undefined,
+      digest,
+      bytes: 300_000,
+    },
+  ]);
+  await using traced = await openTestNode(folder.path, "b", control);
+  await traced.room.images.begin(made.image);
+  await traced.room.images.foretellPython(made.image, () => "/usr/bin/python3.11", imports);
+  await expect.poll(asked).toEqual(new Set([made.image, digest]));
 });
