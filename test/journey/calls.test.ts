@@ -1,6 +1,7 @@
 // Functions that call functions, in both languages, on a real pool: what they wait for, and what goes on without them.
 
 import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -168,5 +169,19 @@ describe.skipIf(!rootWithContainers())("functions that call functions", () => {
       expect(call.value).toBe(42);
       return;
     }
+  });
+
+  test("what is deployed stays as it was while the project is edited, calls its own version, and can be gone back to", async () => {
+    const [first] = (await rows("deploy", "--note", "first", "--json")) as { number: number; functions: unknown[] }[];
+    expect(first).toMatchObject({ app: "family", number: 1, live: true, note: "first" });
+    writeFileSync(join(place.project, "app.py"), python.replace("return x * 2", "return x * 3"));
+    expect(await ask("run", "app.py::total", "[2]")).toBe(3);
+    expect(await ask("call", "family/total", "[2]")).toBe(2); // and `slow`, which it calls, is the deployed one
+    const [second] = (await rows("deploy", "--json")) as { changes: { function: string; kind: string }[] }[];
+    expect(second!.changes.map(({ function: name, kind }) => `${name} ${kind}`)).toContain("slow changed");
+    expect(await ask("call", "family/total", "[2]")).toBe(3);
+    expect(await rows("rollback", "family", "--json")).toMatchObject([{ number: 3, of: 1, live: true }]);
+    expect(await ask("call", "family/total", "[2]")).toBe(2);
+    expect(await ask("call", "family@2/total", "[2]")).toBe(3);
   });
 });
