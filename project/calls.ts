@@ -1,8 +1,8 @@
 // ③⑦ The calls that this client has made and whose outcome it does not know yet, over however many connections that takes.
 
 import { randomBytes } from "node:crypto";
-import type { CallInfo } from "../proto/gen/hob/v1/calls.ts";
-import type { Arguments } from "../proto/gen/hob/v1/common.ts";
+import { type CallInfo, CallInfo as CallInfoMessage } from "../proto/gen/hob/v1/calls.ts";
+import type { Arguments, Failure } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 
 export interface CallTracker {
@@ -83,4 +83,14 @@ export const newCallId = (): string => randomBytes(8).toString("hex");
 export function encodeArguments(positional: readonly unknown[], keywords: Readonly<Record<string, unknown>>): Arguments {
   const named = Object.keys(keywords).length > 0 ? Buffer.from(JSON.stringify(keywords)) : Buffer.alloc(0);
   return { positional: Buffer.from(JSON.stringify(positional)), keywords: named, large: undefined };
+}
+
+/** What is told of a call that control never had. */
+export function endedHere(
+  call: StartCall,
+  { state, failure, nowMs }: { state: string; failure: Failure; nowMs: number },
+): CallInfo {
+  const { id, app, function: name, version, arguments: given, origin } = call;
+  const times = { queuedAtMs: nowMs, startedAtMs: 0, finishedAtMs: nowMs };
+  return CallInfoMessage.fromPartial({ id, app, function: name, version, arguments: given, origin, state, failure, ...times });
 }

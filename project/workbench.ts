@@ -7,11 +7,11 @@ import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
 import { isDeployment } from "../proto/app-name.ts";
-import { type AppState, CallInfo, type SessionEvent } from "../proto/gen/hob/v1/calls.ts";
+import type { AppState, CallInfo, SessionEvent } from "../proto/gen/hob/v1/calls.ts";
 import { Failure } from "../proto/gen/hob/v1/common.ts";
 import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { checkArguments } from "./arguments.ts";
-import { createCallTracker, encodeArguments, isFinal, newCallId } from "./calls.ts";
+import { createCallTracker, encodeArguments, endedHere, isFinal, newCallId } from "./calls.ts";
 import { changesBetween, type DescribedFunction } from "./describe/changes.ts";
 import { createDescriber, type Description } from "./describe/describe.ts";
 import type { Diagnostic, Receipt, Workbench, WorkbenchEvent } from "./events.ts";
@@ -333,13 +333,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
 
   /** The end of a call that control never had. */
   function endHere(call: StartCall, state: "failed" | "cancelled", failure: Failure): void {
-    const nowMs = clock.now();
-    const { id, app, function: name, version, arguments: given, origin } = call;
-    const times = { queuedAtMs: nowMs, startedAtMs: 0, finishedAtMs: nowMs };
-    emit({
-      kind: "call",
-      call: CallInfo.fromPartial({ id, app, function: name, version, arguments: given, origin, state, failure, ...times }),
-    });
+    emit({ kind: "call", call: endedHere(call, { state, failure, nowMs: clock.now() }) });
   }
 
   function functionNamed(app: string, name: string): DescribedFunction {
@@ -367,13 +361,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       large.forget(id);
       const unsent = calls.withdraw(id);
       if (unsent) {
-        endHere(unsent, "cancelled", {
-          kind: "cancelled",
-          type: "",
-          message: "cancelled before it was sent",
-          traceback: "",
-          frames: [],
-        });
+        endHere(unsent, "cancelled", Failure.fromPartial({ kind: "cancelled", message: "cancelled before it was sent" }));
       } else session.send({ $case: "cancel", value: { call: id } });
     },
     dialMap: maps.of,
