@@ -6,7 +6,15 @@ import { runInNewContext } from "node:vm";
 /** Quiet for so long, a process is at rest. One that never rests is V8's alone to tidy. */
 const restAfterMs = 12;
 
-type Collect = (options: { type: "minor" }) => void;
+type Collect = (options?: { type: "minor" }) => void;
+
+/** V8's own, which a process has only when it asks before it needs it. Without options it collects everything. */
+export function garbageCollector(): Collect {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as Collect;
+  setFlagsFromString("--no-expose-gc");
+  return collect;
+}
 
 export interface Rest extends Disposable {
   /** Something was done that leaves garbage. */
@@ -15,9 +23,7 @@ export interface Rest extends Disposable {
 
 /** Collects the young generation (about half a millisecond) once after each spell of work. */
 export function openRest(): Rest {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as Collect;
-  setFlagsFromString("--no-expose-gc");
+  const collect = garbageCollector();
   let timer: NodeJS.Timeout | undefined;
   const tidy = (): void => {
     timer = undefined;

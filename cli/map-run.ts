@@ -2,6 +2,7 @@
 
 import { setFlagsFromString } from "node:v8";
 import { HobError } from "../base/errors.ts";
+import { garbageCollector } from "../base/rest.ts";
 import { newCallId } from "../project/calls.ts";
 import { type MapInfo, MapResults } from "../proto/gen/hob/v1/maps.ts";
 import { type MapStream, type MapStreamOptions, openMapStream } from "../proto/map-stream.ts";
@@ -32,6 +33,8 @@ const chunkBytes = 512 << 10;
 const chunkMs = 10;
 /** Results that may be on their way, or on their way into the file. */
 const window = 8192;
+/** Results after which garbage is collected, for 5 ms: what lies in buffers V8 leaves until there are 64 MiB more of it. */
+const collectEvery = 6 * 1024;
 /** An embedded control that was killed is there again in a second or two. */
 const patienceMs = 30_000;
 
@@ -44,7 +47,9 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
   const id = work.resume || newCallId();
   const ended = Promise.withResolvers<MapInfo>();
   const sending = createSending(work);
+  const collect = garbageCollector();
   let written = 0;
+  let collectAt = collectEvery;
   let fault: unknown; // why the map was cancelled, where nobody asked for that
 
   const open = { id, resume: work.resume !== "", app: work.app, function: work.function, version: "", parent: "", origin: "cli" };
@@ -64,6 +69,9 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
         file.write(lines.map(resultLine).join(""), () => {
           written += count;
           stream.take(written + window);
+          if (written < collectAt) return;
+          collectAt = written + collectEvery;
+          collect();
         });
       },
       progress: report.progress,

@@ -43,7 +43,7 @@ export function ticketsWanted(waiting: number, size: number, out: number): numbe
   return Math.min(Math.ceil(waiting / size), out + 4);
 }
 
-const windowInputs = 16 * 1024;
+const windowInputs = 4 * 1024;
 const windowBytes = 64 << 20;
 /** Whatever their size. */
 const windowLeast = 16;

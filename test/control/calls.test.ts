@@ -54,8 +54,8 @@ test("a retry waits as the function says, is told meanwhile, outlives control, a
   const [first, second] = call.attempts;
   expect(call.attempts.map(({ number }) => number)).toEqual([1, 2]);
   expect((await agent.dispatchOf(id, 3)).attempt).toBe(3);
-  expect(second!.startedAtMs - first!.endedAtMs).toBeGreaterThanOrEqual(400);
-  expect(call.finishedAtMs - second!.endedAtMs).toBeGreaterThanOrEqual(800);
+  expect(second!.startedAtMs - first!.endedAtMs).toBeGreaterThanOrEqual(399);
+  expect(call.finishedAtMs - second!.endedAtMs).toBeGreaterThanOrEqual(799);
 });
 
 test("what is more than a limit is refused with a status that names the limit, its value and the remedy, and room comes back", async () => {

@@ -213,9 +213,9 @@ test("while a person calls, maps take ten inputs a millisecond, a small batch at
 });
 
 test("a client may send what fits: by number, by bytes, and, where it takes the results itself, not far ahead of those", () => {
-  expect(inputsUntil({ recorded: 0, recordedBytes: 0, used: 0 })).toBe(16_384);
-  expect(inputsUntil({ recorded: 16_384, recordedBytes: 16_384, used: 0 })).toBe(16_384);
-  expect(inputsUntil({ recorded: 16_384, recordedBytes: 16_384, used: 1_000 })).toBe(17_384);
-  expect(inputsUntil({ recorded: 16_384, recordedBytes: 16_384, used: undefined })).toBe(32_768);
+  expect(inputsUntil({ recorded: 0, recordedBytes: 0, used: 0 })).toBe(4_096);
+  expect(inputsUntil({ recorded: 4_096, recordedBytes: 4_096, used: 0 })).toBe(4_096);
+  expect(inputsUntil({ recorded: 4_096, recordedBytes: 4_096, used: 1_000 })).toBe(5_096);
+  expect(inputsUntil({ recorded: 4_096, recordedBytes: 4_096, used: undefined })).toBe(8_192);
   expect(inputsUntil({ recorded: 100, recordedBytes: 100 << 20, used: 100 })).toBe(164);
 });
