@@ -16,7 +16,7 @@ import { choosePalette } from "./screen/palette.ts";
 import type { LendTerminal, ScreenProps } from "./screen/screen.tsx";
 import type { Widgets } from "./screen/section.ts";
 import { createStore, type Store } from "./store.ts";
-import { beginAttention, endAttention, titleSequence } from "./terminal/attention.ts";
+import { beginAttention, endAttention, hearingFocus, titleSequence } from "./terminal/attention.ts";
 import { watchConfig } from "./terminal/config-file.ts";
 import { perform } from "./terminal/effects.ts";
 import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal/guard.ts";
@@ -171,7 +171,8 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
     stdout.write(beginAttention);
   }
   show(first.rows);
-  const ink = await mountInk({ rows: first.rows, onKey, onPaste, onFocus, onLend }, aloud ? stdout : modesOnly(stdout));
+  const terminal = aloud ? { stdin, stdout } : { stdin: hearingFocus(stdin, onFocus), stdout: modesOnly(stdout) };
+  const ink = await mountInk({ rows: first.rows, onKey, onPaste, onLend }, terminal);
   const { instance } = ink;
   tellReader = ink.tell;
   stdout.on("resize", onResize);
@@ -205,9 +206,9 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   return code;
 }
 
-async function mountInk(props: ScreenProps, stdout: NodeJS.WriteStream) {
+async function mountInk(props: ScreenProps, terminal: { stdin: NodeJS.ReadStream; stdout: NodeJS.WriteStream }) {
   const { mount } = await import("./screen/screen.tsx");
-  return mount(props, stdout);
+  return mount(props, terminal);
 }
 
 function watchSettings(store: Store, config: Config, nowMs: () => number): Disposable {

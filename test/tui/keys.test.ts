@@ -243,7 +243,7 @@ describe("keys", () => {
     shown.press(`r${esc}[O`);
     await shown.until("the running call", has("Run #43", "● running"));
     shown.press("c");
-    await shown.until("the notification", () => shown.raw().includes("\x1b]9;hob: done: #43 embed – cancelled, "));
+    await shown.until("the notification", () => shown.raw().includes("\x1b]9;hob: done: #43 embed – cancelled by a person, "));
     shown.press(`${esc}[I/`);
     await shown.until("the filter", has("enter keep"));
     shown.press("[I");

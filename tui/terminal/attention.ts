@@ -26,3 +26,24 @@ export function notification(title: string, text: string, env: Readonly<Record<s
   // GNU screen ends its own at the first ST: BEL ends the inner one.
   return /^screen/.test(env["TERM"] ?? "") ? `\x1bP${sequence.replace(/\x1b\\$/, "\x07")}\x1b\\` : sequence;
 }
+
+const focusReport = /\x1b\[([IO])/g;
+
+/** A terminal to read keys from, of which Ink sees no reports of the focus: it would drop them. */
+export function hearingFocus(terminal: NodeJS.ReadStream, hear: (focused: boolean) => void): NodeJS.ReadStream {
+  const read = (size?: number): unknown => {
+    const piece: unknown = terminal.read(size);
+    if (piece === null) return null;
+    return String(piece).replace(focusReport, (_, way: string) => {
+      hear(way === "I");
+      return "";
+    });
+  };
+  return new Proxy(terminal, {
+    get(target, name) {
+      if (name === "read") return read;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
