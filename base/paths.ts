@@ -13,6 +13,8 @@ export const cacheFolder = (): string => home("XDG_CACHE_HOME", ".cache");
 export const configFile = (): string => join(configFolder(), "config.jsonc");
 /** What functions were called with, by hand. */
 export const inputsFile = (): string => join(stateFolder(), "inputs.json");
+/** There once the tour was dismissed. */
+export const tourFile = (): string => join(stateFolder(), "tour-over");
 /** Inputs that were kept, to be run again. */
 export const keptInputsFolder = (): string => join(stateFolder(), "kept-inputs");
 

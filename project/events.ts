@@ -45,7 +45,8 @@ export interface FunctionView {
 
 export type WorkbenchEvent =
   | { kind: "link"; state: "connecting" | "live" | "lost"; sinceMs: number; detail: string }
-  | { kind: "project"; root: string; apps: string[]; functions: FunctionView[] }
+  /** `empty`: the folder has no file at all. */
+  | { kind: "project"; root: string; apps: string[]; functions: FunctionView[]; empty?: true }
   | { kind: "diagnostics"; diagnostics: Diagnostic[] } // the whole current list; empty when mended
   | { kind: "receipt"; receipt: Receipt }
   | { kind: "call"; call: CallInfo; saveToResultMs?: number }

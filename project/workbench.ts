@@ -200,10 +200,11 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       return { spec, version: shipping.serving(key) ?? digest, pinned: pins.has(key), ...url };
     });
     const apps = appsOf();
-    const text = JSON.stringify([apps, functions]);
+    const empty = snapshot?.files.size === 0 ? { empty: true as const } : {};
+    const text = JSON.stringify([apps, functions, empty]);
     if (text === shown || snapshot === undefined) return;
     shown = text;
-    emit({ kind: "project", root, apps, functions });
+    emit({ kind: "project", root, apps, functions, ...empty });
   }
 
   function showDiagnostics(next: Diagnostic[]): void {

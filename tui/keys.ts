@@ -37,6 +37,7 @@ import {
 import { keepShownInput, needsInput, needsInputAndPool, runShownAgain } from "./model/again.ts";
 import { compare, needsShownCall, needsTwoRuns, toggleMark } from "./model/compare.ts";
 import type { Step } from "./model/effects.ts";
+import { createProject, endTour, needsEmptyFolder, needsTour } from "./model/first.ts";
 import { needsLogs, needsPattern, nextLevel, nextMatch, openLogs, toggleMarked } from "./model/logview.ts";
 import { browse, editPlace, needsPlace, needsText, needsUrl, pageText, suspend } from "./model/outside.ts";
 import { changeReplay, needsReplay } from "./model/replay.ts";
@@ -139,6 +140,15 @@ export const keyTable: readonly KeyBinding[] = [
     ["<", "slower", "half as fast", changeReplay("slower"), needsReplay],
   ]),
   ...group("hob", [
+    ["P", "new python project", "in an empty folder: a small project in Python", createProject("python"), needsEmptyFolder],
+    [
+      "T",
+      "new typescript project",
+      "in an empty folder: a small project in TypeScript",
+      createProject("typescript"),
+      needsEmptyFolder,
+    ],
+    ["X", "end tour", "end the tour for ever", endTour, needsTour],
     [":", "commands", "every command and function, found by some of its letters", openPalette],
     ["?", "help", "this page", openHelp],
     ["ctrl-z", "suspend", "back to the shell; fg brings the screen back", suspend],

@@ -22,6 +22,7 @@ import { perform } from "./terminal/effects.ts";
 import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal/guard.ts";
 import { keepInputs, readInputs } from "./terminal/inputs.ts";
 import { createPainter, enterScreen, modesOnly } from "./terminal/painter.ts";
+import { isTourOver } from "./terminal/tour.ts";
 
 export interface ScreenOptions {
   pool: string;
@@ -188,6 +189,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   }
   using _watching = player ? undefined : watchSettings(store, options.config ?? defaultConfig, nowMs);
   if (!player) store.dispatch({ kind: "inputs", inputs: readInputs() });
+  if (!player && !isTourOver()) store.dispatch({ kind: "tour" });
   void follow(
     async () => {
       workbench = await open();

@@ -32,7 +32,7 @@ const persons: ReadonlySet<string> = new Set<PersonEvent["kind"]>([
   "accepted",
   "refused",
   "copied",
-  "kept",
+  "said",
   "inputs",
   "config",
 ]);

@@ -63,7 +63,7 @@ export function openScreen(file: string, argv: string[], options: ScreenOptions)
       (_, row) =>
         buffer
           .getLine(buffer.viewportY + row)
-          ?.translateToString(true)
+          ?.translateToString(true, 0, terminal.cols)
           .trimEnd() ?? "",
     );
   }

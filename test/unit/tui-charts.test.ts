@@ -81,3 +81,18 @@ describe("what is drawn", () => {
     expect([0, 3, 4, 4.1, 11, 20, 51, 1_001].map((value) => niceMax(value, 4))).toEqual([5, 5, 5, 5, 20, 20, 100, 2_000]);
   });
 });
+
+// With a second screen blessed looked a tick later for a widget's parent, and its error ended hob.
+test("donuts of another size end nothing", async () => {
+  const { createWidgets } = await import("../../tui/charts/contrib.ts");
+  const widgets = createWidgets();
+  const faults: unknown[] = [];
+  const hear = (fault: unknown): void => void faults.push(fault);
+  process.on("uncaughtException", hear);
+  for (const columns of [40, 60, 40]) {
+    expect(widgets.donuts([{ label: "cpu", percent: columns }], columns, 10)).toHaveLength(10);
+    await new Promise(setImmediate);
+  }
+  process.off("uncaughtException", hear);
+  expect(faults).toEqual([]);
+});

@@ -172,6 +172,11 @@ describe("comparing", () => {
     expect(shown()).toMatch(/#1 +#2/);
     press("esc");
     expect(state.marked).toEqual([]);
+    // Two values of no common shape had ended the screen.
+    call(4, { result: { json: Buffer.from("1") } });
+    call(5, { result: { json: Buffer.from('"one"') } });
+    press("3", "g", "=");
+    expect(shown()).toMatch(/≠ +1 +"one"/);
   });
 });
 

@@ -19,6 +19,8 @@ export type Effect =
   | { kind: "edit"; file: string; line: number }
   | { kind: "page"; text: string; name: string }
   | { kind: "notify"; title: string; text: string }
+  | { kind: "create"; root: string; language: "python" | "typescript" }
+  | { kind: "tourOver" }
   | { kind: "suspend" }
   | { kind: "replay"; change: ReplayChange }
   | { kind: "quit" };

@@ -49,7 +49,7 @@ export interface State {
   readonly rows: number;
   readonly focused: boolean; // the terminal has the keyboard; true where it does not tell
   readonly link: Link;
-  readonly project: { root: string; apps: string[]; functions: FunctionView[] } | undefined;
+  readonly project: Omit<EventOf<"project">, "kind"> | undefined;
   readonly diagnostics: readonly Diagnostic[];
   readonly receipts: readonly Receipt[]; // newest first
   readonly saveToResultMs: number | undefined;
@@ -78,6 +78,7 @@ export interface State {
   readonly palette: { readonly text: string; readonly selected: number } | undefined; // the command palette is open
   readonly inputs: ReadonlyMap<string, readonly string[]>; // by function key, latest first
   readonly replay: ReplayState | undefined; // a recorded session is shown
+  readonly tour: number; // the step that is next, from 1; 0: none
   readonly interrupted: boolean; // the last key was a ctrl-c that had nothing to cancel
 }
 
@@ -139,6 +140,7 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     palette: undefined,
     inputs: new Map(),
     replay: undefined,
+    tour: 0,
     interrupted: false,
   };
 }

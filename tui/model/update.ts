@@ -9,6 +9,7 @@ import { recordBuild } from "./builds.ts";
 import { type CallChange, functionKey, recordCalls } from "./calls.ts";
 import { type CallInput, inputText, remember } from "./editor.ts";
 import { type Step, step } from "./effects.ts";
+import { advanceTour } from "./first.ts";
 import { recordSample } from "./fleet.ts";
 import { recordLogs } from "./logs.ts";
 import type { ReplayState } from "./replay.ts";
@@ -23,7 +24,8 @@ export type PersonEvent =
   | { kind: "accepted"; app: string; function: string; input: CallInput }
   | { kind: "refused"; sentence: string; nowMs: number }
   | { kind: "copied"; what: string; nowMs: number }
-  | { kind: "kept"; name: string; nowMs: number }
+  /** What came of something else that was asked for. */
+  | { kind: "said"; text: string; nowMs: number }
   /** The person's settings, at the start and when their file has changed. */
   | { kind: "config"; config: Config }
   /** What functions were called with in earlier sessions, latest first. */
@@ -35,6 +37,8 @@ type ScreenEvent =
   | { kind: "drawn"; viewports: Partial<Record<Surface, Viewport>> }
   | { kind: "replay"; replay: ReplayState }
   | { kind: "focus"; focused: boolean }
+  /** The tour begins: it has never been dismissed. */
+  | { kind: "tour" }
   | { kind: "calls"; changes: CallChange[] };
 
 export type ModelEvent = WorkbenchEvent | PersonEvent | ScreenEvent;
@@ -47,7 +51,7 @@ const noticeMs = 8_000;
 
 const handlers: Handlers = {
   link: (state, { kind: _, ...link }) => step({ ...state, link }),
-  project: (state, { root, apps, functions }) => step({ ...state, project: { root, apps, functions } }),
+  project: (state, { kind: _, ...project }) => step({ ...state, project }),
   diagnostics: (state, { diagnostics }) => step({ ...state, diagnostics }),
   receipt: (state, { receipt }) => step({ ...state, receipts: withReceipt(state.receipts, receipt) }),
   call: (state, { kind: _, ...change }) => step(withCalls(state, [change]), ...callNotices(state, [change])),
@@ -63,6 +67,7 @@ const handlers: Handlers = {
   paste: (state, { text }) => paste(state, text),
   resize: (state, { columns, rows }) => step({ ...state, columns, rows }),
   tick: (state, { nowMs }) => step(withoutOldNotice(state, nowMs)),
+  tour: (state) => step({ ...state, tour: 1 }),
   focus: (state, { focused }) => step({ ...state, focused }),
   replay: (state, { replay }) => step({ ...state, replay }),
   drawn: (state, { viewports }) => step({ ...state, viewports }),
@@ -77,14 +82,17 @@ const handlers: Handlers = {
   },
   config: (state, { config }) => step({ ...state, config }),
   inputs: (state, { inputs }) => step({ ...state, inputs: new Map([...Object.entries(inputs), ...state.inputs]) }),
-  kept: (state, { name, nowMs }) => step(withNotice(state, "info", `kept: hob replay-input ${name}`, nowMs)),
+  said: (state, { text, nowMs }) => step(withNotice(state, "info", text, nowMs)),
   copied: (state, { what, nowMs }) => step(withNotice(state, "info", `copied ${what}`, nowMs)),
 };
 
 export function update(state: State, event: ModelEvent): Step {
   // The table has one handler for each kind, of that kind; TypeScript cannot follow the pairing through a union.
   const handler = handlers[event.kind] as (state: State, event: ModelEvent) => Step;
-  return handler(state, event);
+  const next = handler(state, event);
+  if (next.state.tour === 0) return next;
+  const toured = advanceTour(next.state);
+  return toured.state === next.state ? next : step(toured.state, ...next.effects, ...toured.effects);
 }
 
 function withNotice(state: State, level: "info" | "error", text: string, nowMs: number): State {

@@ -82,7 +82,7 @@ const readers: Readers = {
   accepted: asItIs,
   refused: asItIs,
   copied: asItIs,
-  kept: asItIs,
+  said: asItIs,
   inputs: asItIs,
   config: asItIs,
 };

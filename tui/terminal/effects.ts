@@ -2,6 +2,7 @@
 
 import { HobError, sentenceOf } from "../../base/errors.ts";
 import type { Workbench } from "../../project/events.ts";
+import { createFirstProject } from "../../project/first-project.ts";
 import { keepInput } from "../../project/kept-inputs.ts";
 import type { Effect } from "../model/effects.ts";
 import type { ReplayChange } from "../model/replay.ts";
@@ -10,6 +11,7 @@ import { clean } from "../text.ts";
 import { size } from "../units.ts";
 import { notification } from "./attention.ts";
 import { edit, openInBrowser, page, stopUntilContinued } from "./programs.ts";
+import { endTour } from "./tour.ts";
 
 // Terminals refuse longer OSC 52 sequences: xterm's limit, which others copied, is about 100,000 bytes of base64.
 const mostCopiedBytes = 74_000;
@@ -59,8 +61,13 @@ const handlers: Handlers = {
   notify: ({ title, text }, { writeTerminal }) => writeTerminal(notification(title, text, process.env)),
   keepInput: ({ input }, { dispatch, nowMs }) => {
     const name = keepInput(input);
-    dispatch({ kind: "kept", name, nowMs: nowMs() });
+    dispatch({ kind: "said", text: `kept: hob replay-input ${name}`, nowMs: nowMs() });
   },
+  create: ({ root, language }, { dispatch, nowMs }) => {
+    const made = createFirstProject(root, language);
+    dispatch({ kind: "said", text: `made ${made.join(" and ")}`, nowMs: nowMs() });
+  },
+  tourOver: () => endTour(),
   replay: ({ change }, world) => world.replay(change),
   quit: (_effect, world) => world.quit(),
 };

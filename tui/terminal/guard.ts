@@ -10,6 +10,7 @@ const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 const restore = "\x1b[?1004l\x1b[?2004l\x1b[0m\x1b[?1049l\x1b[?25h";
 
 const parentEveryMs = 500;
+const graceMs = 1_000;
 
 export interface Ending {
   readonly code: number;
@@ -25,6 +26,15 @@ export function guardTerminal(onEnd: (ending: Ending) => void): Disposable {
     process.on(event, listener);
     stack.defer(() => process.off(event, listener));
   }
+  // Others' listeners print (Node's warnings, the command line's faults), on a screen that the painter thinks it knows, or end the process before the screen is left.
+  function alone(event: "warning" | "uncaughtException" | "unhandledRejection", listener: (value: unknown) => void): void {
+    const others = process.listeners(event as "warning");
+    process.removeAllListeners(event);
+    stack.defer(() => {
+      for (const other of others) process.on(event, other);
+    });
+    listen(event, listener);
+  }
 
   for (const [signal, code] of Object.entries(signals)) {
     listen(signal, () => onEnd({ code, sentence: `hob was ended by ${signal}` }));
@@ -32,20 +42,16 @@ export function guardTerminal(onEnd: (ending: Ending) => void): Disposable {
   // The launcher (bin/hob) restores what this process no longer can; who kills the launcher leaves the screen to a shell that reads beside it.
   const launcher = process.ppid;
   const looking = setInterval(() => {
-    if (process.ppid !== launcher) onEnd({ code: 129, sentence: "hob's launcher was killed" });
+    if (process.ppid === launcher) return;
+    onEnd({ code: 129, sentence: "hob's launcher was killed" });
+    setTimeout(() => process.exit(129), graceMs).unref(); // the shell has the terminal already: what waits for it waits for ever
   }, parentEveryMs);
   looking.unref();
   stack.defer(() => clearInterval(looking));
-  listen("uncaughtException", (error) => onEnd(crashed(error)));
-  listen("unhandledRejection", (error) => onEnd(crashed(error)));
+  alone("uncaughtException", (error) => onEnd(crashed(error)));
+  alone("unhandledRejection", (error) => onEnd(crashed(error)));
   listen("exit", () => restoreTerminal());
-  // Node's own listener prints them: a line on the screen that the painter knows nothing of, and all rows shift.
-  const printing = process.listeners("warning");
-  process.removeAllListeners("warning");
-  stack.defer(() => {
-    for (const listener of printing) process.on("warning", listener);
-  });
-  listen("warning", (warning) => void note(warning));
+  alone("warning", (warning) => void note(warning));
   return stack;
 }
 

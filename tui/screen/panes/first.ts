@@ -1,6 +1,7 @@
 // ⑧ Pane 2 while nothing has run yet: what hob waits for, how a function looks, or which key runs the first one.
 
 import { bar } from "../../charts/bars.ts";
+import { keysNow } from "../../keys.ts";
 import { presentBuilds } from "../../model/builds.ts";
 import { type Progress, type State, selectedFunction } from "../../model/state.ts";
 import { count, duration } from "../../units.ts";
@@ -43,6 +44,18 @@ const typescript = [
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the user's template
   "    `hello ${name}`);",
 ];
+
+/** What hob can do about an empty folder. */
+function emptyFolderLines(state: State): Line[] {
+  const key = (name: string): string => keysNow(state).find((binding) => binding.name === name)?.keys[0] ?? "";
+  return [
+    line(" This folder is empty. hob can make a small project in it:"),
+    [],
+    [span(`   ${key("new python project")}`, "accentStrong"), span("  Python: app.py")],
+    [span(`   ${key("new typescript project")}`, "accentStrong"), span("  TypeScript: app.ts and package.json")],
+    [],
+  ];
+}
 
 function exampleLines(width: number, height: number): Line[] {
   const head =
@@ -97,5 +110,6 @@ export function firstLines({ state, nowMs, width, height }: DrawContext): Line[]
     return lines.slice(0, height);
   }
   if (!state.project || state.filters.functions !== "") return [];
-  return state.diagnostics.length > 0 ? [] : exampleLines(width, height);
+  if (state.diagnostics.length > 0) return [];
+  return [...(state.project.empty ? emptyFolderLines(state) : []), ...exampleLines(width, height)].slice(0, height);
 }

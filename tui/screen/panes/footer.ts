@@ -1,6 +1,7 @@
 // ⑧ The bottom line: a notice while there is one, else the keys that work here.
 
 import { keysNow } from "../../keys.ts";
+import { tour } from "../../model/first.ts";
 import { filteredOf, type State, type ViewName } from "../../model/state.ts";
 import { fitting, type Line, line, type Span, span, spread } from "../line.ts";
 
@@ -58,7 +59,13 @@ export function footerLine(state: State, width: number): Line {
     ];
   const quit: Line = [span("q", "accentStrong"), span(" quit ")];
   if (state.notice) {
-    return spread([span(" "), levels[state.notice.level], span(state.notice.text)], quit, width);
+    return spread([span(" "), levels[state.notice.level], span(state.notice.text.split("\n", 1)[0] ?? "")], quit, width);
+  }
+  const told = tour[state.tour - 1];
+  if (told && state.view === "main" && state.project && state.project.functions.length > 0) {
+    const end = keysNow(state).find(({ name }) => name === "end tour")?.keys[0] ?? "";
+    const step = [span(` tour ${state.tour} of ${tour.length}  `, "accentStrong"), span(told.text)];
+    return spread([...step, span(`   ${end}`, "accentStrong"), span(" ends the tour")], quit, width);
   }
   const all = hints(state);
   // Where room is short the hint that leads to all others is the last to go.

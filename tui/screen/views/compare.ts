@@ -15,6 +15,7 @@ import { type DrawContext, type Drawn, windowOf } from "../section.ts";
 import { callText, inline } from "../value.ts";
 
 const nameColumns = 18;
+const shortestMs = 0.05; // that a duration shows
 const mostComparedBytes = 4 * 1024 * 1024;
 
 interface Look {
@@ -50,7 +51,8 @@ function factRows([left, right]: readonly [CallRecord, CallRecord], nowMs: numbe
 function change(left: number | undefined, right: number | undefined): string {
   if (left === undefined || right === undefined) return "";
   const more = right - left;
-  const times = left > 0 && right > 0 && Math.abs(more) >= 0.05 ? `  ×${(right / left).toFixed(right / left < 10 ? 2 : 0)}` : "";
+  if (Math.abs(more) < shortestMs) return "  the same";
+  const times = left > 0 && right > 0 ? `  ×${(right / left).toFixed(right / left < 10 ? 2 : 0)}` : "";
   return `  ${more < 0 ? "−" : "+"}${duration(Math.abs(more))}${times}`;
 }
 
@@ -73,7 +75,7 @@ function timeRows([left, right]: readonly [CallRecord, CallRecord], look: Look):
 }
 
 function differenceRow({ depth, name, left, right, kind, count: many }: Difference, look: Look): Line {
-  const label = `${"  ".repeat(Math.min(depth - 1, 4))}${name}`;
+  const label = `${"  ".repeat(Math.max(0, Math.min(depth - 1, 4)))}${name}`;
   if (kind === "alike") return row(label, text(`… ${count(many)} the same`, "dim"), text("…", "dim"), false, look);
   if (kind === "inside") {
     const shape = (value: unknown): Line =>
