@@ -145,10 +145,8 @@ property("no call waits while a container could take it", (pool) => {
   for (const group of pool.groups.values()) {
     if (group.lanes.every((lane) => lane.size === 0)) continue;
     const person = group.lanes[0]!.size + group.lanes[1]!.size > 0;
-    const starved = [...pool.groups.values()].some(
-      (other) => other.app !== group.app && other.lanes.some((lane) => lane.size > 0),
-    );
-    if (!person && starved) continue; // its places may be on their way to the other app
+    const contended = [...pool.groups.values()].some((other) => other !== group && other.lanes.some((lane) => lane.size > 0));
+    if (!person && contended) continue; // its places may be on their way to the other, also where that is of the same app
     const own = pool.containers.filter((container) => container.group === group.key && alive(container));
     const busy = own.filter(({ inFlight }) => inFlight > 0).length;
     if (!person && group.concurrency === 1 && busy >= capOf(pool, group)) continue; // the rest is there for persons
