@@ -5,7 +5,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openContentFolder } from "../../base/content-folder.ts";
-import { linkAgent, makePlace as makeControlPlace, startControl } from "../control/harness.ts";
+import { linkAgent } from "../control/agent-double.ts";
+import { makePlace as makeControlPlace, startControl } from "../control/harness.ts";
 import { imageBuilder } from "../control/image-builder.ts";
 import { hob, makePlace, type Said } from "./run-hob.ts";
 

@@ -21,7 +21,8 @@ import { type FleetSample, NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { MembersClient, type TokenInfo } from "../../proto/gen/hob/v1/members.ts";
 import { Publish } from "../../proto/gen/hob/v1/registry.ts";
 import { clientCredentials, introduce, networkOptions } from "../../proto/transport.ts";
-import { linkAgent, makePublish, openSession, publishAndLoad, resultOf } from "./harness.ts";
+import { linkAgent } from "./agent-double.ts";
+import { makePublish, openSession, publishAndLoad, resultOf } from "./harness.ts";
 import { asked, makeNetworkPlace, type NetworkPlace, sendRaw } from "./network-place.ts";
 
 describe("a control on the network", () => {

@@ -3,10 +3,9 @@
 import { expect, test } from "vitest";
 import type { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
 import { ContainerInfo } from "../../proto/gen/hob/v1/fleet.ts";
+import { answer, linkAgent } from "./agent-double.ts";
 import {
-  answer,
   hostDigest,
-  linkAgent,
   makePlace,
   makePublish,
   megabytes512,

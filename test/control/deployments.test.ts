@@ -9,17 +9,8 @@ import type { Dispatch, Load } from "../../proto/gen/hob/v1/agents.ts";
 import type { Warming } from "../../proto/gen/hob/v1/deployments.ts";
 import { SecretsClient, type SetSecretResponse } from "../../proto/gen/hob/v1/secrets.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
-import {
-  kill,
-  linkAgent,
-  makePlace,
-  makePublish,
-  openSession,
-  publishAndLoad,
-  spawnControl,
-  startControl,
-  type TestAgent,
-} from "./harness.ts";
+import { linkAgent, type TestAgent } from "./agent-double.ts";
+import { kill, makePlace, makePublish, openSession, publishAndLoad, spawnControl, startControl } from "./harness.ts";
 
 const never = new AbortController().signal;
 const quiet = (): void => {};

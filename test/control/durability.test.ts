@@ -9,11 +9,10 @@ import { describe, expect, test } from "vitest";
 import { CallsClient, ListCallsRequest } from "../../proto/gen/hob/v1/calls.ts";
 import { ContainerInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
+import { answer, linkAgent } from "./agent-double.ts";
 import {
-  answer,
   hostDigest,
   kill,
-  linkAgent,
   makePlace,
   makePublish,
   megabytes512,

@@ -5,7 +5,8 @@ import { encodeManifest, type ManifestEntry, TIMELESS_SECONDS } from "../../fuse
 import type { ResolveImage } from "../../proto/gen/hob/v1/agents.ts";
 import type { ImageRef } from "../../proto/gen/hob/v1/common.ts";
 import { buildPlace, imageKey } from "../../proto/image.ts";
-import type { AgentScript, Place, TestAgent } from "./harness.ts";
+import type { AgentScript, TestAgent } from "./agent-double.ts";
+import type { Place } from "./harness.ts";
 
 const untold = { firstReadBlobs: 0, firstReadBytes: 0, firstReadHits: 0, firstFetchedBytes: 0 };
 

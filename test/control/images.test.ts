@@ -3,7 +3,8 @@
 import { expect, test } from "vitest";
 import { openContentFolder } from "../../base/content-folder.ts";
 import type { ImageRef, ImageStep } from "../../proto/gen/hob/v1/common.ts";
-import { linkAgent, makePlace, makePublish, openSession, resultOf, startControl } from "./harness.ts";
+import { linkAgent } from "./agent-double.ts";
+import { makePlace, makePublish, openSession, resultOf, startControl } from "./harness.ts";
 import { imageAfter, imageBuilder } from "./image-builder.ts";
 
 const run = (command: string): ImageStep => ({ kind: "run", arguments: [command], files: [] });

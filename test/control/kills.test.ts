@@ -10,7 +10,8 @@ import type { Dispatch } from "../../proto/gen/hob/v1/agents.ts";
 import { type CallInfo, CallsClient, ListCallsRequest } from "../../proto/gen/hob/v1/calls.ts";
 import { ContainerInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
-import { kill, linkAgent, makePlace, makePublish, openSession, type Place, publishAndLoad, type TestAgent } from "./harness.ts";
+import { linkAgent, type TestAgent } from "./agent-double.ts";
+import { kill, makePlace, makePublish, openSession, type Place, publishAndLoad } from "./harness.ts";
 
 /** Two pools at a time, for a start of control takes one core. */
 const pools = 2;

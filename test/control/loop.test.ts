@@ -4,8 +4,8 @@ import { expect, test } from "vitest";
 import { sha256 } from "../../base/content-folder.ts";
 import type { ChildFinished, Dispatch } from "../../proto/gen/hob/v1/agents.ts";
 import { Publish } from "../../proto/gen/hob/v1/registry.ts";
+import { linkAgent } from "./agent-double.ts";
 import {
-  linkAgent,
   makePlace,
   makePublish,
   makeVersion,

@@ -7,13 +7,10 @@ import { CallsClient } from "../../proto/gen/hob/v1/calls.ts";
 import { ContainerInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import type { ListMapsResponse } from "../../proto/gen/hob/v1/maps.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
+import { type AgentScript, answerInputs, finishInputs, linkAgent, type TestAgent } from "./agent-double.ts";
 import {
-  type AgentScript,
-  answerInputs,
-  finishInputs,
   hostDigest,
   kill,
-  linkAgent,
   makePlace,
   makePublish,
   megabytes512,
@@ -22,7 +19,6 @@ import {
   resultOf,
   spawnControl,
   startControl,
-  type TestAgent,
 } from "./harness.ts";
 import { openMap, valuesOf } from "./map-client.ts";
 

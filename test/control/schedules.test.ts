@@ -13,11 +13,10 @@ import {
   SchedulesClient,
 } from "../../proto/gen/hob/v1/schedules.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
+import { type AgentScript, linkAgent } from "./agent-double.ts";
 import {
-  type AgentScript,
   Arrivals,
   kill,
-  linkAgent,
   makePlace,
   makePublish,
   openSession,

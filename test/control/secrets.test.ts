@@ -7,7 +7,8 @@ import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { installRoot } from "../../base/install.ts";
 import { AgentMessage } from "../../proto/gen/hob/v1/agents.ts";
-import { linkAgent, makePlace, makePublish, openSession, publishAndLoad, startControl } from "./harness.ts";
+import { linkAgent } from "./agent-double.ts";
+import { makePlace, makePublish, openSession, publishAndLoad, startControl } from "./harness.ts";
 
 const hob = (socket: string, args: string[], input = "") => run(socket, ["secrets", ...args], input);
 

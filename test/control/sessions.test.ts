@@ -11,11 +11,10 @@ import { FleetClient, type FleetSample } from "../../proto/gen/hob/v1/fleet.ts";
 import { isGap } from "../../proto/lost-output.ts";
 import { fromServiceError } from "../../proto/status.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
+import { answer, linkAgent } from "./agent-double.ts";
 import {
   Arrivals,
-  answer,
   kill,
-  linkAgent,
   makePlace,
   makePublish,
   openSession,

@@ -14,7 +14,8 @@ import { type LargeValue, Value } from "../../proto/gen/hob/v1/common.ts";
 import { ContentClient } from "../../proto/gen/hob/v1/content.ts";
 import { headOf } from "../../proto/large-value.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
-import { linkAgent, makePlace, makePublish, newId, openSession, publishAndLoad, startCall, startControl } from "./harness.ts";
+import { linkAgent } from "./agent-double.ts";
+import { makePlace, makePublish, newId, openSession, publishAndLoad, startCall, startControl } from "./harness.ts";
 
 function largeOf(call: string, json: string): { blob: Buffer; large: LargeValue } {
   const blob = Buffer.concat([headOf(call), Buffer.from(json)]);

@@ -9,16 +9,8 @@ import { httpSocketOf } from "../../control/gateway/gateway.ts";
 import { AgentMessage, type Dispatch } from "../../proto/gen/hob/v1/agents.ts";
 import type { Endpoint, LargeValue } from "../../proto/gen/hob/v1/common.ts";
 import { headBytes } from "../../proto/large-value.ts";
-import {
-  answerInputs,
-  linkAgent,
-  makePlace,
-  makePublish,
-  openSession,
-  type Place,
-  startControl,
-  type TestSession,
-} from "../control/harness.ts";
+import { answerInputs, linkAgent } from "../control/agent-double.ts";
+import { makePlace, makePublish, openSession, type Place, startControl, type TestSession } from "../control/harness.ts";
 import { type Harness, type Language, startHarness } from "./harness.ts";
 
 export interface GatewayPlace extends AsyncDisposable {

@@ -25,7 +25,14 @@ describe("as JSON", () => {
   test("ready is said once, with the app, the functions and the time", () => {
     const ready = objects(recorded).filter(({ event }) => event === "ready");
     expect(ready).toEqual([
-      { event: "ready", app: "images", apps: ["images"], functions: ["embed", "Model.predict", "hello", "resize"], ms: 1500 },
+      {
+        event: "ready",
+        app: "images",
+        apps: ["images"],
+        functions: ["embed", "Model.predict", "hello", "resize"],
+        ms: 1500,
+        urls: [],
+      },
     ]);
   });
 

@@ -70,7 +70,7 @@ export interface State {
   readonly scroll: Readonly<Record<Surface, Scroll>>;
   readonly viewports: Readonly<Partial<Record<Surface, Viewport>>>;
   readonly wrap: boolean;
-  readonly details: boolean; // of a traceback: the frames of others, and what variables held
+  readonly details: boolean; // of a traceback: the frames of others too
   readonly filters: Readonly<Record<Filtered, string>>;
   readonly filtering: boolean; // keys go to the filter of what is in front
   readonly logView: LogView;
