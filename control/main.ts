@@ -50,7 +50,7 @@ import { createRegistry, type Registry } from "./registry.ts";
 import { createGroups } from "./scheduler/groups.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
 import { createSecrets, type Secrets } from "./secrets.ts";
-import { listen } from "./server.ts";
+import { listen, refuseTaken } from "./server.ts";
 import { createSessions, type Sessions } from "./sessions.ts";
 import { createShells, type Shells } from "./shells.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
@@ -357,6 +357,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   const services = servicesOf(plane, engine);
   const { agent, network } = options;
   if (network) stack.use(await reach.listen(network, services));
+  await refuseTaken(options.socket); // named before the one for HTTP beside it
   stack.use(await plane.front.open(options));
   stack.use(await listen(options.socket, services, log)); // last: whoever waits for control waits for its socket
   const child = agent && stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.trouble(sentence), log));

@@ -27,6 +27,14 @@ async function somebodyListens(socket: string): Promise<boolean> {
   });
 }
 
+/** HobError `precondition` where somebody listens. */
+export async function refuseTaken(socket: string): Promise<void> {
+  if (!(await somebodyListens(socket))) return;
+  throw new HobError("precondition", `listening on ${socket}: another control answers there`, {
+    remedy: "use that one, end it, or choose another socket",
+  });
+}
+
 /** Makes the socket file. Bound in a folder of its own and moved into place once its mode is right, it appears whole and is never open to others. */
 export async function bindSocket(listener: NetServer, socket: string): Promise<void> {
   const folder = dirname(socket);
@@ -39,11 +47,7 @@ export async function bindSocket(listener: NetServer, socket: string): Promise<v
   }
   await mkdir(folder, { recursive: true, mode: 0o711 });
   await chmod(folder, 0o711);
-  if (await somebodyListens(socket)) {
-    throw new HobError("precondition", `listening on ${socket}: another control answers there`, {
-      remedy: "use that one, end it, or choose another socket",
-    });
-  }
+  await refuseTaken(socket);
   await rm(birth, { recursive: true, force: true });
   await mkdir(birth, { mode: 0o700 });
   listener.listen(born);

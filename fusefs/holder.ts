@@ -74,7 +74,8 @@ function launch(): void {
     if (reason !== "") return tellDeath();
     if (ending) return; // it unmounts, then exits
     born.kill("SIGKILL"); // dead already, or to die
-    setTimeout(tellDeath, EXIT_GRACE_MS);
+    // Where none takes over, whoever hears of it finds the mounts without a daemon: this one has to be gone.
+    setTimeout(tellDeath, obstacle === "" ? EXIT_GRACE_MS : END_TIMEOUT_MS);
   });
   born.on("error", (error) => {
     if (born.pid === undefined) died(error.message); // it never began; otherwise it is a message that came too late for it
