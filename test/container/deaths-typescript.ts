@@ -128,6 +128,7 @@ export const typescriptDeaths: Death[] = [
   { name: "a daemon left behind", call: ["daemon"], result: "left a daemon" },
   {
     name: "a full disk",
+    fresh: true,
     call: ["fillsDisk"],
     kind: "exception",
     message: /ENOSPC.*the container's disk holds 256 MiB, half of its memory/,

@@ -45,7 +45,7 @@ describe.skipIf(cannotRun)("the table of deaths", () => {
       },
       async take(row) {
         const kind = kindOf(row);
-        const used = free[kind].pop();
+        const used = row.fresh ? undefined : free[kind].pop();
         const { language: wanted, memoryBytes } = classes[kind];
         const fits = ({ id, state, resourceClass }: ContainerInfo) =>
           used

@@ -32,6 +32,8 @@ export interface Death {
   ruins?: boolean;
   /** Needs a container with more memory than the others. */
   roomy?: boolean;
+  /** In a container of its own from the start: what other calls have left in memory would count. */
+  fresh?: boolean;
 }
 
 export interface Bench {

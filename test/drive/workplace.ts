@@ -2,6 +2,7 @@
 
 import {
   cpSync,
+  type Dirent,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -14,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { errnoOf } from "../../base/errors.ts";
 import { installRoot } from "../../base/install.ts";
 import { poolPaths } from "../../base/paths.ts";
 
@@ -128,9 +130,19 @@ export function leftovers(place: Workplace): string[] {
   return left;
 }
 
+/** None where the folder has gone meanwhile: other pools come and go. */
+function entriesOf(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
 function cgroupFolders(folder: string, name: string, depth: number): string[] {
   if (depth === 0) return [];
-  return readdirSync(folder, { withFileTypes: true })
+  return entriesOf(folder)
     .filter((entry) => entry.isDirectory())
     .flatMap((entry) =>
       entry.name === name ? [`cgroup ${join(folder, name)}`] : cgroupFolders(join(folder, entry.name), name, depth - 1),
