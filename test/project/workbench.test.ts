@@ -1,104 +1,25 @@
-// The workbench against a control: what it sends for a save, what it tells of the answers, and what it does when control goes away.
+// The workbench against a control: what it sends for a save, and what it tells of the answers.
 
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { HobError } from "../../base/errors.ts";
-import { silentLog } from "../../base/log.ts";
-import type { Receipt, Workbench, WorkbenchEvent } from "../../project/events.ts";
-import { openWorkbench } from "../../project/workbench.ts";
-import { type ControlDouble, startControlDouble } from "./control-double.ts";
-
-const app = `import hob
-import helpers
-app = hob.App("images")
-
-@app.function()
-def embed(path: str, width: int = 64) -> list:
-    return [helpers.clean(path), width]
-
-@app.function()
-def other(x):
-    return x
-`;
-
-let base: string;
-let root: string;
-let control: ControlDouble;
-let bench: Workbench;
-let events: WorkbenchEvent[];
-let waiting: (() => void)[] = [];
-let connects: number;
-let ended: Promise<void>;
-
-const put = (path: string, text: string | Buffer): void => {
-  writeFileSync(join(root, `${path}.part~`), text);
-  renameSync(join(root, `${path}.part~`), join(root, path));
-};
-
-/** `connected`: control is reached only then. */
-async function open(connected: Promise<void> = Promise.resolve()): Promise<void> {
-  events = [];
-  waiting = [];
-  connects = 0;
-  bench = await openWorkbench({
-    root,
-    connect: async () => {
-      connects++;
-      await connected;
-      return control.address;
-    },
-    build: "test",
-    client: "test",
-    log: silentLog,
-  });
-  ended = (async () => {
-    for await (const event of bench.events) {
-      events.push(event);
-      for (const look of waiting.splice(0)) look();
-    }
-  })();
-}
-
-/** The first event that `test` takes, among those that have come and those that come. */
-async function event<Found>(test: (event: WorkbenchEvent) => Found | undefined | false): Promise<Found> {
-  for (;;) {
-    for (const candidate of events) {
-      const found = test(candidate);
-      if (found) return found;
-    }
-    await new Promise<void>((resolve) => waiting.push(resolve));
-  }
-}
-
-const receiptIn = (state: Receipt["state"]) => (candidate: WorkbenchEvent) =>
-  candidate.kind === "receipt" && candidate.receipt.state === state && candidate.receipt;
-const finished = (candidate: WorkbenchEvent) => candidate.kind === "call" && candidate.call.state === "succeeded" && candidate;
-
-/** Live, and everything published. */
-async function ready(): Promise<void> {
-  await event((candidate) => candidate.kind === "project" && candidate.functions.length === 2);
-  const id = bench.call("images", "other", [0], {}, "cli"); // goes once control has the code
-  await event((candidate) => finished(candidate) && candidate.kind === "call" && candidate.call.id === id && candidate);
-  events.length = 0;
-  control.publishes.length = 0;
-}
-
-beforeEach(async () => {
-  base = mkdtempSync(join(tmpdir(), "hob-bench-"));
-  root = join(base, "project");
-  mkdirSync(root);
-  put("app.py", app);
-  put("helpers.py", "def clean(x):\n    return x\n");
-  control = await startControlDouble(join(base, "control.sock"));
-});
-afterEach(async () => {
-  await bench[Symbol.asyncDispose]();
-  await ended;
-  await control[Symbol.asyncDispose]();
-  rmSync(base, { recursive: true, force: true });
-});
+import type { WorkbenchEvent } from "../../project/events.ts";
+import {
+  app,
+  base,
+  bench,
+  control,
+  ended,
+  event,
+  events,
+  finished,
+  open,
+  put,
+  ready,
+  receiptIn,
+  root,
+} from "./workbench-place.ts";
 
 describe("a workbench", () => {
   it("publishes the project when it starts, and calls go once control has it", async () => {
@@ -203,50 +124,6 @@ describe("a workbench", () => {
   });
 
   // In the field: whoever saved in the first half second saw "there is no function", no pinned call, or every function as new.
-  describe("a save before control is reached", () => {
-    async function openAndSave(edit: (source: string) => string): Promise<{ reach: () => void }> {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      await bench[Symbol.asyncDispose]();
-      await ended;
-      control.publishes.length = 0;
-      control.versions.clear();
-      await open(promise);
-      await event((candidate) => candidate.kind === "project" && candidate.functions.length === 2);
-      bench.pin("images", "other", [7], {});
-      put("app.py", edit(app));
-      await event(
-        (candidate) => candidate.kind === "receipt" || (candidate.kind === "diagnostics" && candidate.diagnostics.length > 0),
-      );
-      return { reach: resolve };
-    }
-
-    it("that breaks a file: its functions serve as they were before", async () => {
-      const { reach } = await openAndSave((source) => source.replace("def embed(", "def embed(("));
-      const call = bench.call("images", "other", [1], {}, "key");
-      reach();
-      await event((candidate) => finished(candidate) && candidate.kind === "call" && candidate.call.id === call && candidate);
-      expect([...control.versions.keys()].sort()).toEqual(["images/embed", "images/other"]);
-    });
-
-    it("that changes the pinned function calls it, and tells just that change", async () => {
-      const { reach } = await openAndSave((source) => source.replace("return x", "return x + 1"));
-      reach();
-      const receipt = await event(receiptIn("loaded"));
-      expect(receipt.changes.map((change) => `${change.function}: ${change.reason}`)).toEqual(["other: body changed"]);
-      expect(control.publishes.flatMap(({ calls }) => calls.map((call) => call.function))).toEqual(["other"]);
-    });
-
-    it("that changes a comment says so, and calls nothing", async () => {
-      const { reach } = await openAndSave((source) => `${source}# a remark\n`);
-      reach();
-      const call = bench.call("images", "embed", ["a"], {}, "key");
-      await event((candidate) => finished(candidate) && candidate.kind === "call" && candidate.call.id === call && candidate);
-      const receipts = events.flatMap((candidate) => (candidate.kind === "receipt" ? [candidate.receipt] : []));
-      expect(receipts.map(({ nothing }) => nothing)).toEqual(["comment or formatting only, or code that no function reaches"]);
-      expect(control.publishes.flatMap(({ calls }) => calls)).toEqual([]);
-    });
-  });
-
   it("publishes nothing while paused, and everything since when it goes on", async () => {
     await open();
     await ready();
@@ -261,83 +138,6 @@ describe("a workbench", () => {
     expect(receipt.changes.map((change) => change.function).sort()).toEqual(["embed", "other"]);
     expect(receipt.files.sort()).toEqual(["app.py", "helpers.py"]);
     expect(control.publishes.length).toBe(1);
-  });
-
-  it("goes on after control was lost with all that it had", async () => {
-    await open();
-    await ready();
-    control.holdCalls = true;
-    const id = bench.call("images", "embed", ["x"], {}, "cli");
-    await event((candidate) => candidate.kind === "call" && candidate.call.state === "running");
-    control.send({
-      $case: "logs",
-      value: {
-        lines: [
-          {
-            call: id,
-            app: "images",
-            function: "embed",
-            container: "",
-            stream: "stdout",
-            timeMs: 0,
-            text: "hello",
-            dropped: 0,
-            seq: 41,
-          },
-        ],
-      },
-    });
-    await event((candidate) => candidate.kind === "logs");
-    await control[Symbol.asyncDispose]();
-    expect((await event((candidate) => candidate.kind === "link" && candidate.state === "lost" && candidate)).detail).not.toBe(
-      "",
-    );
-    put("helpers.py", "def clean(x):\n    return x + '!'\n"); // saved while nobody listens
-    await event(receiptIn("described"));
-    const queued = bench.call("images", "other", ["later"], {}, "key");
-    events.length = 0;
-    control = await startControlDouble(join(base, "control.sock"));
-    await event((candidate) => candidate.kind === "link" && candidate.state === "live");
-    await event((candidate) => candidate.kind === "call" && candidate.call.id === queued && finished(candidate));
-    expect(control.messages[0]).toMatchObject({ $case: "open", value: { logsAfter: 41, calls: [id] } });
-    expect([...control.versions.keys()].sort()).toEqual(["images/embed", "images/other"]);
-    expect(control.file("helpers.py")).toContain("'!'");
-    expect((await event(receiptIn("loaded"))).files).toEqual(["helpers.py"]);
-    expect(connects).toBeGreaterThan(1);
-  });
-
-  it("a control that has it all is sent nothing again", async () => {
-    await open();
-    await ready();
-    await bench[Symbol.asyncDispose]();
-    await ended;
-    const before = control.messages.length;
-    await open();
-    await ready();
-    expect(control.messages.slice(before).map((message) => message.$case)).toEqual(["open", "watch", "call"]);
-    put("app.py", app.replace("return x", "return x + 1"));
-    await event(receiptIn("loaded"));
-    expect(control.publishes[0]!.snapshot!.changed.length).toBe(1);
-  });
-
-  it("puts large files by Content, and what control has lost is put again", async () => {
-    const large = Buffer.alloc(3 << 20, "x");
-    put("model.bin", large);
-    await open();
-    await ready();
-    const digest = [...control.blobs].find(([, data]) => data.length === large.length)![0];
-    expect(digest).toBeDefined();
-    put("model.bin", Buffer.alloc(3 << 20, "y"));
-    await event((candidate) => candidate.kind === "receipt" && candidate.receipt.nothing === "no function reaches model.bin");
-    put("app.py", app.replace("return x", "return x + 1"));
-    const receipt = await event(receiptIn("loaded"));
-    expect(receipt.bytesShipped).toBeGreaterThan(3 << 20);
-    expect([...control.blobs.values()].some((data) => data.length === 3 << 20 && data[0] === 121)).toBe(true);
-    events.length = 0;
-    control.blobs.clear(); // and it wants the whole again only where it says so
-    put("app.py", app.replace("return x", "return x + 2"));
-    await event(receiptIn("loaded"));
-    expect(control.file("app.py")).toContain("x + 2");
   });
 
   it("a version that cannot be loaded fails its receipt, and is tried again with the next save", async () => {
