@@ -3,7 +3,7 @@
 import type { AgentMessage } from "../proto/gen/hob/v1/agents.ts";
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
 import { isKept } from "../proto/kept.ts";
-import { beginGap, isGap, widenGap } from "../proto/lost-output.ts";
+import { createGaps, isGap } from "../proto/lost-output.ts";
 
 export type Message = NonNullable<AgentMessage["message"]>;
 
@@ -34,6 +34,7 @@ export function createOutbox(): Outbox {
   let keptNow = 0; // bytes
   let taken = 0; // of those that count
   const held = { lines: 0, characters: 0 };
+  const gaps = createGaps(); // after all that waits
 
   function keep(message: Message): void {
     if (!isKept(message)) return;
@@ -57,19 +58,29 @@ export function createOutbox(): Outbox {
     }
   }
 
-  function putLines(batch: LogLine[]): void {
+  /** The lines at the end of the queue, to be added to. */
+  function lastLines(): LogLine[] {
     const last = queue.at(-1);
-    const lines = last?.$case === "logs" ? last.value.lines : [];
+    if (last?.$case === "logs") return last.value.lines;
+    const lines: LogLine[] = [];
+    queue.push({ $case: "logs", value: { lines } });
+    return lines;
+  }
+
+  function closeGaps(): void {
+    const lost = gaps.take();
+    if (lost.length > 0) lastLines().push(...lost);
+  }
+
+  function putLines(batch: LogLine[]): void {
     for (const line of batch) {
-      const before = lines.at(-1);
       if (held.lines < linesKept && held.characters + line.text.length <= charactersKept) {
-        lines.push(line);
+        closeGaps();
+        lastLines().push(line);
         held.lines++;
         held.characters += line.text.length;
-      } else if (before && isGap(before)) widenGap(before, line);
-      else lines.push(beginGap(line));
+      } else gaps.lose(line);
     }
-    if (last?.$case !== "logs" && lines.length > 0) queue.push({ $case: "logs", value: { lines } });
   }
 
   /** A message's worth of the lines at the head of the queue. */
@@ -88,10 +99,12 @@ export function createOutbox(): Outbox {
   return {
     put(message) {
       if (message.$case === "sample") queue = queue.filter(({ $case }) => $case !== "sample");
-      if (message.$case === "logs") putLines(message.value.lines);
-      else queue.push(message);
+      if (message.$case === "logs") return putLines(message.value.lines);
+      closeGaps();
+      queue.push(message);
     },
     take() {
+      closeGaps();
       const first = queue[0];
       if (first?.$case === "logs") return takeLines(first.value.lines);
       const message = queue.shift();

@@ -1,7 +1,7 @@
 // ⑦ What waits for one client, in order. A slow client loses log lines, counted, and never holds up anybody else.
 
 import type { LogLine } from "../proto/gen/hob/v1/common.ts";
-import { beginGap, isGap, widenGap } from "../proto/lost-output.ts";
+import { createGaps, isGap } from "../proto/lost-output.ts";
 
 export interface OutboxLimits {
   /** Log lines that wait; what comes beyond is dropped and counted. */
@@ -36,8 +36,13 @@ export function createOutbox<Event>(
   limits: OutboxLimits = clientLimits,
 ): Outbox<Event> {
   let waiting: ({ event: Event; bytes: number } | { line: LogLine })[] = [];
+  const gaps = createGaps(); // after all that waits
   let open = true; // whether the stream takes more
   let held = { events: 0, bytes: 0, lines: 0, characters: 0 };
+
+  function closeGaps(): void {
+    for (const line of gaps.take()) waiting.push({ line });
+  }
 
   function packFrom(start: number): { batch: LogLine[]; next: number } {
     const batch: LogLine[] = [];
@@ -56,6 +61,7 @@ export function createOutbox<Event>(
   }
 
   function flush(): void {
+    closeGaps();
     let next = 0;
     while (open && next < waiting.length) {
       const item = waiting[next]!;
@@ -75,18 +81,16 @@ export function createOutbox<Event>(
 
   function hold(line: LogLine): void {
     if (held.lines < limits.lines && held.characters + line.text.length <= limits.characters) {
+      closeGaps();
       waiting.push({ line });
       held.lines++;
       held.characters += line.text.length;
-      return;
-    }
-    const last = waiting.at(-1);
-    if (last && "line" in last && isGap(last.line)) widenGap(last.line, line);
-    else waiting.push({ line: beginGap(line) });
+    } else gaps.lose(line);
   }
 
   return {
     send(event) {
+      closeGaps();
       if (open && waiting.length === 0) {
         open = stream.write(event);
         return;

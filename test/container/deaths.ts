@@ -66,7 +66,7 @@ export async function die(bench: Bench, row: Death): Promise<void> {
   };
   const beganAtMs = performance.now();
   const finished = await begin(row.call, !loaded, row.timeoutMs);
-  await judge(row, finished, agent);
+  judge(row, finished, agent);
   if (row.atLeastMs) expect(performance.now() - beganAtMs).toBeGreaterThan(row.atLeastMs);
   if (row.ends) {
     await agent.heard("container", ({ container: info, gone }) => gone && info?.id === container.id);
@@ -87,7 +87,7 @@ function textOf({ result }: CallFinished, agent: AgentUnderTest): string {
   return json?.toString() ?? "";
 }
 
-async function judge(row: Death, finished: CallFinished, agent: AgentUnderTest): Promise<void> {
+function judge(row: Death, finished: CallFinished, agent: AgentUnderTest): void {
   const { failure, result } = finished;
   if (row.kind !== undefined) {
     expect(failure, `it answered ${result?.json.toString().slice(0, 200)}`).toBeDefined();
@@ -98,19 +98,12 @@ async function judge(row: Death, finished: CallFinished, agent: AgentUnderTest):
   else if (row.message) expect(failure?.message).toMatch(row.message);
   if (row.result !== undefined) expect(JSON.parse(textOf(finished, agent))).toEqual(row.result);
   if (row.length !== undefined) expect(JSON.parse(textOf(finished, agent))).toHaveLength(row.length);
-  const linesSaid = () =>
-    agent.said.flatMap((message) =>
-      message.$case === "logs" ? message.value.lines.filter(({ call }) => call === finished.call) : [],
-    );
-  if (row.says !== undefined)
-    expect(
-      linesSaid()
-        .map(({ text }) => text)
-        .join("\n"),
-    ).toMatch(row.says);
+  const lines = agent.said.flatMap((message) =>
+    message.$case === "logs" ? message.value.lines.filter(({ call }) => call === finished.call) : [],
+  );
+  if (row.says !== undefined) expect(lines.map(({ text }) => text).join("\n")).toMatch(row.says);
   if (row.prints !== undefined) {
-    const { prints } = row;
-    const bytes = () => linesSaid().reduce((sum, line) => sum + line.dropped + (isGap(line) ? 0 : line.text.length + 1), 0);
-    await expect.poll(() => Math.abs(bytes() - prints)).toBeLessThanOrEqual(2); // the end of a line that was cut is dropped or not
+    const bytes = lines.reduce((sum, line) => sum + line.dropped + (isGap(line) ? 0 : line.text.length + 1), 0);
+    expect(Math.abs(bytes - row.prints)).toBeLessThanOrEqual(2); // the end of a line that was cut is dropped or not
   }
 }

@@ -204,6 +204,18 @@ describe("what waits for control", () => {
     expect(drain(outbox)).toEqual([{ $case: "logs", value: { lines: [line("0")] } }]);
   });
 
+  it("counts lost lines for the call that wrote them, when several write at once", () => {
+    const outbox = createOutbox();
+    outbox.put(logs(20_000));
+    const ofCall = (call: string): LogLine => ({ ...line("x"), call });
+    outbox.put({ $case: "logs", value: { lines: ["a", "b", "a", "a"].map(ofCall) } });
+    const kept = drain(outbox).flatMap((message) => (message.$case === "logs" ? message.value.lines : []));
+    expect(kept.slice(20_000).map(({ call, dropped }) => [call, dropped])).toEqual([
+      ["b", 2],
+      ["a", 6],
+    ]);
+  });
+
   it("is bounded in bytes too, and sends lines in messages of about a megabyte", () => {
     const outbox = createOutbox();
     const long = "x".repeat(64 << 10);
