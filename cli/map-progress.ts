@@ -1,5 +1,6 @@
 // ⑧ How a map goes, as one line: a bar where it is drawn again and again, plain words where lines are kept. Pure.
 
+import { grouped } from "../base/grouped.ts";
 import type { MapInfo } from "../proto/gen/hob/v1/maps.ts";
 import { formatMs } from "./format/duration.ts";
 
@@ -23,15 +24,13 @@ export function progressOf({ succeeded, failed, inputs, closed, rate }: MapInfo,
   return { done, failed, total: all, rate, leftMs };
 }
 
-const number = (value: number): string => Math.round(value).toLocaleString("en-GB");
-
 function words({ done, failed, total, rate, leftMs }: MapProgress): string {
   const parts = [
-    total === undefined ? `${number(done)} done` : `${number(done)}/${number(total)}`,
-    `${rate >= 9.95 ? number(rate) : rate.toFixed(1)}/s`,
+    total === undefined ? `${grouped(done)} done` : `${grouped(done)}/${grouped(total)}`,
+    `${rate >= 9.95 ? grouped(rate) : rate.toFixed(1)}/s`,
   ];
   if (leftMs !== undefined && total !== done) parts.push(`${formatMs(leftMs)} left`);
-  if (failed > 0) parts.push(`${number(failed)} failed`);
+  if (failed > 0) parts.push(`${grouped(failed)} failed`);
   return parts.join("  ");
 }
 

@@ -3,6 +3,7 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Clock } from "../base/clock.ts";
 import { HobError } from "../base/errors.ts";
+import { grouped } from "../base/grouped.ts";
 import type { Log } from "../base/log.ts";
 import { createBatch } from "../proto/batch.ts";
 import type {
@@ -95,7 +96,7 @@ function bytesOf({ event }: SessionEvent): number {
 /** The limits are the outbox's. */
 function unread(): HobError {
   const { events, bytes } = clientLimits;
-  const limit = `${events.toLocaleString("en")} messages or ${bytes >> 20} MiB`;
+  const limit = `${grouped(events)} messages or ${bytes >> 20} MiB`;
   const message = `this session was ended: it left more unread than the limit unread-events of ${limit}`;
   return new HobError("exhausted", message, { remedy: "read what it asks for, or watch fewer apps" });
 }

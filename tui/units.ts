@@ -1,5 +1,7 @@
 // ⑧ Numbers as people read them: each with its unit.
 
+import { grouped } from "../base/grouped.ts";
+
 /** "0.6 ms", "12.4 ms", "310 ms", "3.4 s", "12 s", "2 min 5 s", "1 h 3 min", "9 days". */
 export function duration(ms: number): string {
   if (ms < 99.95) return `${Math.max(0, ms).toFixed(1)} ms`;
@@ -40,9 +42,7 @@ export function sizeOf(bytes: number, whole: number): string {
 }
 
 /** "17,400". */
-export function count(value: number): string {
-  return Math.round(value).toLocaleString("en-GB");
-}
+export const count = grouped;
 
 /** "1 node", "2 nodes". */
 export function counted(value: number, noun: string): string {
