@@ -130,7 +130,8 @@ export interface Retention {
   maps: number;
 }
 
-export interface Engine extends Disposable {
+/** Leaving it commits what has gathered. */
+export interface Engine extends AsyncDisposable {
   readonly records: Records;
   readonly calls: CallStore;
   readonly logs: LogStore;

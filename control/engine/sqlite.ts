@@ -81,7 +81,7 @@ function openDatabase(state: string): { db: DatabaseSync; lock: DatabaseSync; fi
   }
 }
 
-export function openSqliteEngine(state: string, store: string): Engine {
+export function openSqliteEngine(state: string, store: string): Engine & Disposable {
   const blobs = openContentFolder(store, { durable: true });
   sweepWork(store);
   const { db, lock, file } = openDatabase(state);
@@ -126,6 +126,16 @@ export function openSqliteEngine(state: string, store: string): Engine {
     return more;
   }
 
+  function close(): void {
+    try {
+      commit();
+    } finally {
+      writeBack[Symbol.dispose]();
+      db.close();
+      lock.close();
+    }
+  }
+
   return {
     records: records.store,
     calls: calls.store,
@@ -139,14 +149,7 @@ export function openSqliteEngine(state: string, store: string): Engine {
       writeBack.run();
     },
     trim,
-    [Symbol.dispose]() {
-      try {
-        commit();
-      } finally {
-        writeBack[Symbol.dispose]();
-        db.close();
-        lock.close();
-      }
-    },
+    [Symbol.dispose]: close,
+    [Symbol.asyncDispose]: async () => close(),
   };
 }
