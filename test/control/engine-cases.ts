@@ -38,7 +38,7 @@ const makeMap = (number: number, more: Partial<MapInfo> = {}): MapInfo =>
   MapInfo.fromPartial({ id: `map-${number}`, number, app: "shop", function: "price", state: "running", ...more });
 
 /** Everything that a caller can see, so that two engines can be compared. */
-export function everything(engine: Engine) {
+function everything(engine: Engine) {
   const maps = engine.maps.list({ app: "", limit: 1_000 });
   const pieces = maps.map(({ number }) => {
     const found: unknown[] = [];
