@@ -90,6 +90,14 @@ describe("calls", () => {
     expect(newestFirst(state.calls)[0]?.info.number).toBe(700);
   });
 
+  test("large results do not fill the memory: the oldest calls go first", () => {
+    const json = Buffer.alloc(1 << 20);
+    for (let number = 1; number <= 100; number++) send(call(number, "succeeded", { result: { json, large: undefined } }));
+    expect(state.calls.byId.size).toBe(63); // with their inputs, below 64 MiB
+    expect(state.calls.byId.has("call-100")).toBe(true);
+    expect(state.calls.forgotten).toBe(37);
+  });
+
   test("a burst taken in at once gives what one by one gives", () => {
     const numbered = fc.array(
       fc.record({ number: fc.integer({ min: 1, max: 8 }), state: fc.constantFrom("queued", "running", "succeeded", "failed") }),
@@ -125,6 +133,19 @@ describe("logs", () => {
     expect(texts.at(-1)).toBe(8_399);
     expect(texts[0]).toBe(log?.dropped);
     expect(texts).toEqual([...texts].sort((a, b) => a - b));
+  });
+
+  test("long lines do not fill the memory: the oldest go first, and are counted", () => {
+    const text = "x".repeat(64 * 1024);
+    for (let batch = 0; batch < 20; batch++) {
+      send({ kind: "logs", lines: Array.from({ length: 100 }, () => line(text, `call-${batch % 2}`)) });
+    }
+    const { all, byCall } = state.logs;
+    for (const { lines, characters } of [all, ...byCall.values()]) {
+      expect(lines).toBeLessThanOrEqual(512); // 32 MiB
+      expect(characters).toBe(lines * text.length);
+    }
+    expect(all.lines + all.dropped).toBe(2_000);
   });
 
   test("stay bounded over all calls, the oldest output going first", () => {

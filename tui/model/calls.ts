@@ -28,6 +28,7 @@ export interface CallChange {
 }
 
 const keptCalls = 500;
+const keptBytes = 64 * 1024 * 1024; // of inputs and results, of which one has up to 1 MiB
 const keptRuns = 64;
 
 export const emptyCallBook: CallBook = { byId: new Map(), recent: new Map(), forgotten: 0 };
@@ -79,18 +80,25 @@ export function recordCalls(book: CallBook, changes: readonly CallChange[]): Cal
   return { byId, recent, forgotten: book.forgotten + forget(byId) };
 }
 
-/** Drops the oldest finished calls beyond the bound (unfinished ones too, when nothing else is left). */
+/** Drops the oldest finished calls beyond the bounds (unfinished ones too, when nothing else is left). */
 function forget(byId: Map<string, CallRecord>): number {
   let dropped = 0;
+  let bytes = 0;
+  for (const { info } of byId.values()) bytes += bytesOf(info);
   for (const finishedOnly of [true, false]) {
     for (const [id, { info }] of byId) {
-      if (byId.size <= keptCalls) return dropped;
+      if (byId.size <= keptCalls && bytes <= keptBytes) return dropped;
       if (finishedOnly && !isFinished(info)) continue;
       byId.delete(id);
+      bytes -= bytesOf(info);
       dropped += 1;
     }
   }
   return dropped;
+}
+
+function bytesOf({ arguments: input, result }: CallInfo): number {
+  return (input?.positional.length ?? 0) + (input?.keywords.length ?? 0) + (result?.json.length ?? 0);
 }
 
 const sorted = new WeakMap<CallBook["byId"], readonly CallRecord[]>();

@@ -6,6 +6,7 @@ import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
 export interface CallLog {
   readonly chunks: readonly (readonly LogLine[])[];
   readonly lines: number;
+  readonly characters: number;
   /** Lines that fell out at the front. */
   readonly dropped: number;
 }
@@ -20,8 +21,12 @@ export interface LogBook {
 const chunkLines = 200;
 const keptLinesPerCall = 5_000;
 const keptLines = 20_000;
+// A line can have 64 KiB: so many of them would be more than a gigabyte.
+const keptCharacters = 32 * 1024 * 1024;
 
-export const emptyLog: CallLog = { chunks: [], lines: 0, dropped: 0 };
+export const emptyLog: CallLog = { chunks: [], lines: 0, characters: 0, dropped: 0 };
+const charactersOf = (lines: readonly LogLine[]): number => lines.reduce((sum, { text }) => sum + text.length, 0);
+
 export const emptyLogBook: LogBook = { byCall: new Map(), lines: 0, all: emptyLog };
 
 export function recordLogs(book: LogBook, lines: readonly LogLine[]): LogBook {
@@ -35,10 +40,13 @@ export function recordLogs(book: LogBook, lines: readonly LogLine[]): LogBook {
     byCall.set(call, after);
     total += after.lines - before.lines;
   }
+  let characters = 0;
+  for (const log of byCall.values()) characters += log.characters;
   for (const [call, log] of byCall) {
-    if (total <= keptLines || byCall.size === 1) break;
+    if ((total <= keptLines && characters <= keptCharacters) || byCall.size === 1) break;
     byCall.delete(call);
     total -= log.lines;
+    characters -= log.characters;
   }
   return { byCall, lines: total, all: append(book.all, lines, keptLines) };
 }
@@ -54,11 +62,13 @@ function append(log: CallLog, added: readonly LogLine[], most: number): CallLog 
   }
   for (let start = 0; start < rest.length; start += chunkLines) chunks.push(rest.slice(start, start + chunkLines));
   let lines = log.lines + added.length;
+  let characters = log.characters + charactersOf(added);
   let dropped = log.dropped;
-  while (lines > most && chunks.length > 1) {
-    const gone = chunks.shift()?.length ?? 0;
-    lines -= gone;
-    dropped += gone;
+  while ((lines > most || characters > keptCharacters) && chunks.length > 1) {
+    const gone = chunks.shift() ?? [];
+    lines -= gone.length;
+    characters -= charactersOf(gone);
+    dropped += gone.length;
   }
-  return { chunks, lines, dropped };
+  return { chunks, lines, characters, dropped };
 }
