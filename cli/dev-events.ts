@@ -21,10 +21,18 @@ export async function* devEvents(
 ): AsyncIterable<WorkbenchEvent> {
   const refused = new Promise<never>((_, reject) => void connected.catch(reject));
   refused.catch(() => {}); // it may come after the end
+  let answered = false;
+  connected.then(
+    () => {
+      answered = true;
+    },
+    () => {}, // `refused` tells
+  );
   const events = workbench.events[Symbol.asyncIterator]();
   const pinning = pin && startPinning(workbench, pin);
   for (;;) {
-    const next = await Promise.race([events.next(), refused]);
+    // A race keeps what it has given for as long as one who lost it is open: every event, were there one for each.
+    const next = await (answered ? events.next() : Promise.race([events.next(), refused]));
     if (next.done) return;
     if (pinning?.take(next.value) !== "hold") yield next.value;
   }

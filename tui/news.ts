@@ -133,12 +133,17 @@ export interface PrintOptions {
   nowMs(): number;
 }
 
-/** Prints the lines that `render` makes, until the workbench's events end; waits where the reader is slower. */
+/** Prints the lines that `render` makes, until the workbench's events end; waits where the reader is slower. What is said in one go is one write. */
 export async function printNews(workbench: Workbench, options: PrintOptions, render: (item: News) => string[]): Promise<void> {
   const { out, nowMs } = options;
   const heard = nothingHeard(nowMs());
+  const uncork = (): void => out.uncork();
   for await (const event of workbench.events) {
     for (const line of news(event, heard, nowMs()).flatMap(render)) {
+      if (out.writableCorked === 0) {
+        out.cork();
+        process.nextTick(uncork); // once the events that are there have been taken
+      }
       if (!out.write(`${line}\n`)) await once(out, "drain");
     }
   }
