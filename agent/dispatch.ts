@@ -241,7 +241,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       const before = hurtsOf(inside.container);
       const outcome = await runner.call({
         ...{ call, snapshot: version.snapshot, version: version.digest, function: version.function, timeoutMs: order.timeoutMs },
-        ...given,
+        ...{ ...given, keepFrames: order.keepFrames },
         ...(request && { request: requestHead(request) }),
       });
       const { runMs, droppedBytes, response } = outcome;

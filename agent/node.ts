@@ -320,6 +320,12 @@ export async function openNode(host: NodeHost): Promise<Node> {
     }
   }
 
+  async function inspect(call: string, id: string): Promise<void> {
+    const container = containers.get(id);
+    const held = container?.state.name === "specialised" ? await container.runner.inspect(call) : undefined;
+    send({ $case: "inspected", value: { call, container: id, ...(held ?? { frames: [], reason: "its container has ended" }) } });
+  }
+
   /** One row a command. */
   const handlers: { [C in Command["$case"]]: (value: Extract<Command, { $case: C }>["value"]) => void } = {
     welcome({ control, build, peerKey }) {
@@ -346,6 +352,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
         if (container?.state.name === "specialised") container.runner.rouse(); // control may be a moment behind
       }
     },
+    inspect: ({ call, container }) => void inspect(call, container),
     resolve: (order) => void (order.image && resolveImage(order)),
     inputs: (order) => void dispatcher.dispatchInputs(order),
     cancelInputs: (order) => dispatcher.cancelInputs(order),

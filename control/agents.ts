@@ -14,6 +14,7 @@ import { type AgentLink, type AgentStream, openAgentLink } from "./agent-link.ts
 import type { Calls } from "./calls.ts";
 import type { Builds } from "./images/builds.ts";
 import type { ImageRecords } from "./images/records.ts";
+import type { Inspections } from "./inspections.ts";
 import type { Logs } from "./logs.ts";
 import { isBatch } from "./maps/map.ts";
 import type { Maps } from "./maps/maps.ts";
@@ -44,6 +45,7 @@ interface AgentsParts {
   logs: Pick<Logs, "append">;
   redaction: Redaction;
   shells: Pick<Shells, "containerGone">;
+  inspections: Pick<Inspections, "answered">;
   images: Pick<ImageRecords, "keepTrace">;
   builds: Builds;
   turn: Turn;
@@ -137,6 +139,7 @@ export function createAgents(parts: AgentsParts): Agents {
     },
     imageStep: (_node, message) => builds.stepBuilt(message),
     buildLog: (_node, message) => builds.said(message),
+    inspected: (_node, message) => parts.inspections.answered(message),
     trace(_node, { image, blob }) {
       images.keepTrace(image, blob);
       turn.wake();

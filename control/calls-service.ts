@@ -4,6 +4,7 @@ import type { CallsServer } from "../proto/gen/hob/v1/calls.ts";
 import { withinBytes } from "./call.ts";
 import type { Calls } from "./calls.ts";
 import type { CallStore } from "./engine/engine.ts";
+import type { Inspections } from "./inspections.ts";
 import type { Logs } from "./logs.ts";
 import type { Maps } from "./maps/maps.ts";
 import type { createMapStreams } from "./maps/stream.ts";
@@ -22,6 +23,7 @@ interface Parts {
   /** Of "APP@live" the deployment that is; any other name as it is. */
   liveName(app: string): string;
   redaction: Pick<Redaction, "call">;
+  inspections: Pick<Inspections, "serve">;
 }
 
 export function createCallsService(plane: Parts, calls: Pick<CallStore, "list">): CallsServer {
@@ -39,6 +41,7 @@ export function createCallsService(plane: Parts, calls: Pick<CallStore, "list">)
     },
     logs: (stream) => plane.logs.serve(stream),
     map: (stream) => plane.mapStreams.serve(stream),
+    inspect: plane.inspections.serve,
     listMaps({ request: { app, id, limit } }, callback) {
       const one = id ? plane.maps.find(id) : undefined;
       callback(null, { maps: id ? (one ? [one] : []) : plane.maps.list(app, Math.min(limit || 50, listedCalls)) });

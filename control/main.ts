@@ -38,6 +38,7 @@ import { createKept, type Kept } from "./images/kept.ts";
 import { createImageRecords } from "./images/records.ts";
 import { createImagesService } from "./images/service.ts";
 import { createSharing } from "./images/sharing.ts";
+import { createInspections, type Inspections } from "./inspections.ts";
 import { type Limits, withLimits } from "./limits.ts";
 import { createLogs, type Logs } from "./logs.ts";
 import type { Work } from "./maps/map.ts";
@@ -94,6 +95,7 @@ interface Plane {
   registry: Registry;
   secrets: Secrets;
   redaction: Redaction;
+  inspections: Inspections;
   kept: Kept;
   shells: Shells;
   liveName(app: string): string;
@@ -246,8 +248,26 @@ function wire(
     ...{ nodes, registry, groups, snapshots, clients, turn, log, secretsFor },
     imageFailure: builds.failureOf,
   });
+  const inspections = createInspections({ find: calls.find, nodes, redaction });
   const agents = createAgents({
-    ...{ shells, nodes, calls, maps, scheduler, publishes, sessions, logs, redaction, images, builds, turn, clock, log, build },
+    ...{
+      inspections,
+      shells,
+      nodes,
+      calls,
+      maps,
+      scheduler,
+      publishes,
+      sessions,
+      logs,
+      redaction,
+      images,
+      builds,
+      turn,
+      clock,
+      log,
+      build,
+    },
     ...{ receivedFrom: reach.receivedFrom, certify: reach.certify },
     cordoned: (name) => isCordoned(engine.records, name),
   });
@@ -279,18 +299,7 @@ function wire(
   });
   const mapStreams = createMapStreams({ maps, store: engine.maps, turn, clients, log });
   return {
-    turn,
-    calls,
-    maps,
-    mapStreams,
-    sessions,
-    agents,
-    logs,
-    fleet,
-    registry,
-    secrets,
-    redaction,
-    shells,
+    ...{ turn, calls, maps, mapStreams, sessions, agents, logs, fleet, registry, secrets, redaction, inspections, shells },
     liveName: deployed.liveName,
     promotion,
     kept,

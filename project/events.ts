@@ -1,6 +1,6 @@
 // What the workbench has to say, whoever listens: the screen, plain lines, or JSON lines.
 
-import type { CallInfo, CallsClient } from "../proto/gen/hob/v1/calls.ts";
+import type { CallInfo, CallsClient, InspectResponse } from "../proto/gen/hob/v1/calls.ts";
 import type { Failure, FunctionSpec, LogLine, Value } from "../proto/gen/hob/v1/common.ts";
 import type { FleetSample } from "../proto/gen/hob/v1/fleet.ts";
 import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
@@ -73,6 +73,8 @@ export interface Workbench extends AsyncDisposable {
   ): string;
   /** The JSON of a value, wherever it lies; throws a HobError when it is not kept any more. */
   value(value: Value): Promise<Buffer>;
+  /** The variables of the project's frames in which a call has failed, or why there are none; rejects where there is no connection. */
+  inspect(call: string): Promise<InspectResponse>;
   cancel(call: string): void;
   /** Opens a stream for a map of a function of that app, once control has the app's code; rejects when that is refused. */
   dialMap(app: string): Promise<ReturnType<CallsClient["map"]>>;

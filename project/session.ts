@@ -4,7 +4,13 @@ import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { CallsClient, type ClientMessage, type SessionEvent, type SessionEvents } from "../proto/gen/hob/v1/calls.ts";
+import {
+  CallsClient,
+  type ClientMessage,
+  type InspectResponse,
+  type SessionEvent,
+  type SessionEvents,
+} from "../proto/gen/hob/v1/calls.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { fromServiceError } from "../proto/status.ts";
 import { channelOptions, channelOptionsOf, clientCredentials } from "../proto/transport.ts";
@@ -35,6 +41,8 @@ export interface Session extends AsyncDisposable {
   map(): ReturnType<CallsClient["map"]> | undefined;
   /** Blobs to and from control, over the same connection. Throws `unavailable` when there is none. */
   content(): ContentClient;
+  /** The variables of the frames in which a call has failed, or why there are none. Throws `unavailable` when there is no connection. */
+  inspect(call: string): Promise<InspectResponse>;
 }
 
 const firstPauseMs = 50;
@@ -145,6 +153,13 @@ export function openSession(options: SessionOptions): Session {
     content() {
       if (!connection) throw new HobError("unavailable", "there is no connection to control");
       return connection.content;
+    },
+    async inspect(call) {
+      const client = connection?.client;
+      if (!client) throw new HobError("unavailable", "there is no connection to control");
+      return await new Promise((resolve, reject) => {
+        client.inspect({ call }, (error, answer) => (error ? reject(fromServiceError(error)) : resolve(answer)));
+      });
     },
     async [Symbol.asyncDispose]() {
       closed.abort(new HobError("cancelled", "the session was closed"));

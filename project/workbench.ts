@@ -358,6 +358,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       return call.id;
     },
     value: (value) => fetchValue(session.content(), value),
+    inspect: session.inspect,
     cancel(id) {
       large.forget(id);
       const unsent = calls.withdraw(id);

@@ -23,6 +23,7 @@ const counts: Record<Kind, boolean> = {
   trace: true,
   inputs: true,
   part: true,
+  inspected: false,
 };
 
 export const isKept = (message: { $case: Kind }): boolean => counts[message.$case];

@@ -42,6 +42,7 @@ import { needsLogs, needsPattern, nextLevel, nextMatch, openLogs, toggleMarked }
 import { browse, editPlace, needsPlace, needsText, needsUrl, pageText, suspend } from "./model/outside.ts";
 import { changeReplay, needsReplay } from "./model/replay.ts";
 import type { State } from "./model/state.ts";
+import { needsFailure, toggleVariables } from "./model/variables.ts";
 
 export interface KeyBinding {
   readonly keys: readonly string[];
@@ -110,6 +111,13 @@ export const keyTable: readonly KeyBinding[] = [
       needsTwoRuns,
     ],
     ["D", "details", "of a traceback: the frames of others too; again: only the project's", toggleDetails],
+    [
+      "i",
+      "variables",
+      "of a failed call in Python: what the variables of the project's frames held; again: no longer",
+      toggleVariables,
+      needsFailure,
+    ],
     ["I", "images", "the images: what they hold, and how their builds went", openImages],
     ["esc", "back", "leave a view, a filter, the choice of a call", back],
     ["/", "filter", "show only what contains a text, in the pane that has the focus", startFilter],

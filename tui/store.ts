@@ -33,6 +33,7 @@ const persons: ReadonlySet<string> = new Set<PersonEvent["kind"]>([
   "refused",
   "copied",
   "said",
+  "inspected",
   "inputs",
   "config",
 ]);

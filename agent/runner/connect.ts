@@ -7,6 +7,7 @@ import type { Failure } from "../../proto/gen/hob/v1/common.ts";
 import { answerLimitMs, createBatches } from "./batches.ts";
 import { createFrameDecoder, encodeFrame, type Frame, type FrameHeads, protocolVersion } from "./frames.ts";
 import { alone, childOf, completed, died, failure, linesOf, measure, responseOf, text, whole } from "./heard.ts";
+import { createInspections } from "./inspections.ts";
 import type { CallOutcome, CallRequest, LoadRequest, Runner, RunnerEvents } from "./runner.ts";
 
 const readyLimitMs = 30_000;
@@ -39,6 +40,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
   const loads = new Map<number, PendingLoad>();
   const ready = Promise.withResolvers<FrameHeads["ready"]>();
   const closed = Promise.withResolvers<string>();
+  const inspections = createInspections((call) => send("inspect", { call }));
   const batches = createBatches({ send, broken: () => end(noAnswer) });
   let endReason: string | undefined;
   let lastLoad = 0;
@@ -61,6 +63,7 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
     for (const [call, pending] of calls) finishCall(call, { failure: pending.cause ?? died(reason), runMs: 0, droppedBytes: 0 });
     for (const [load, pending] of loads) finishLoad(load, pending.cause ?? died(reason));
     batches.end(died(reason));
+    inspections.end(`its runner is gone: ${reason}`);
     closed.resolve(reason);
   }
 
@@ -154,6 +157,9 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
       case "childWait":
         events.childWait(frame.head.id);
         break;
+      case "inspected":
+        inspections.answered(frame.head);
+        break;
       case "unloaded":
         events.unloaded(text(frame.head.snapshot));
         break;
@@ -208,12 +214,12 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
   function call(request: CallRequest): Promise<CallOutcome> {
     if (endReason !== undefined) return Promise.resolve({ failure: died(endReason), runMs: 0, droppedBytes: 0 });
     const { promise, resolve } = Promise.withResolvers<CallOutcome>();
-    const { call, snapshot, version, positional, keywords, request: answered } = request;
+    const { call, snapshot, version, positional, keywords, request: answered, keepFrames } = request;
     calls.set(call, { timeoutMs: request.timeoutMs, resolve });
     const sizes = { positional: positional.byteLength, keywords: keywords.byteLength };
     try {
-      const head = { call, snapshot, version, function: request.function, ...sizes, ...(answered && { request: answered }) };
-      send("call", head, [positional, keywords]);
+      const more = { ...(answered && { request: answered }), ...(keepFrames && { keepFrames }) };
+      send("call", { call, snapshot, version, function: request.function, ...sizes, ...more }, [positional, keywords]);
     } catch (error) {
       finishCall(call, { failure: failure("arguments", `${request.function}: ${sentenceOf(error)}`), runMs: 0, droppedBytes: 0 });
     }
@@ -234,6 +240,10 @@ export async function connectRunner(socket: Duplex, events: RunnerEvents): Promi
     finish: () => send("finish", {}),
     partsTaken: (call, bytes, gone) => calls.has(call) && send("taken", { call, bytes, ...(gone && { gone }) }),
     rouse: () => send("rouse", {}),
+    inspect(call) {
+      const refused = hello.language === "python" ? endReason : "variables are kept of calls in Python only";
+      return refused === undefined ? inspections.ask(call) : Promise.resolve({ frames: [], reason: refused });
+    },
     childFinished(id, outcome) {
       if (outcome.failure) send("childResult", { id, failure: outcome.failure });
       else send("childResult", { id }, [outcome.result?.json ?? Buffer.from("null")]);

@@ -1,6 +1,7 @@
 // ⑥ Frames between the agent and a runner: docs/runner-protocol.md is the specification, this table and codec are the agent's side.
 
 import { HobError } from "../../base/errors.ts";
+import type { FrameLocals } from "../../proto/gen/hob/v1/calls.ts";
 import type { Failure } from "../../proto/gen/hob/v1/common.ts";
 import type { LoadedVersion, Patch } from "./runner.ts";
 
@@ -46,6 +47,7 @@ export interface FrameHeads {
     positional: number;
     keywords: number;
     request?: RequestHead;
+    keepFrames?: boolean; // should it fail, for `inspect`
   };
   cancel: { call: string } | { load: number } | { inputs: number };
   inputs: {
@@ -72,6 +74,7 @@ export interface FrameHeads {
   taken: { call: string; bytes: number; gone?: boolean }; // of its streamed response, so far; gone: nobody reads it
   finish: Record<string, never>;
   rouse: Record<string, never>;
+  inspect: { call: string }; // which has failed
   // runner → agent
   ready: { protocol: number; language: "python" | "typescript"; interpreter: string };
   loaded: { load: number; tier?: "patch" | "fork"; reason?: string; failure?: Failure };
@@ -106,6 +109,7 @@ export interface FrameHeads {
   mapInputs: { map: string; first: number; sizes: number[]; last: boolean };
   mapTake: { map: string; results: number };
   mapCancel: { map: string };
+  inspected: { call: string; frames?: FrameLocals[]; reason?: string };
 }
 
 export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
@@ -118,6 +122,7 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   inputs: 7,
   mapNews: 8,
   taken: 9,
+  inspect: 10,
   ready: 65,
   loaded: 66,
   started: 67,
@@ -133,6 +138,7 @@ export const frameNumbers: { readonly [K in keyof FrameHeads]: number } = {
   mapCancel: 77,
   childWait: 78,
   part: 79,
+  inspected: 80,
 };
 
 export const protocolVersion = 1;

@@ -2,6 +2,7 @@
 
 import type { Failure, HttpResponse, Value } from "../../proto/gen/hob/v1/common.ts";
 import type { Frame, FrameHeads, RequestHead } from "./frames.ts";
+import type { Inspection } from "./inspections.ts";
 
 export type MapFrame = Extract<Frame, { name: "map" | "mapInputs" | "mapTake" | "mapCancel" }>;
 
@@ -61,6 +62,8 @@ export interface CallRequest {
   timeoutMs: number; // 0: none
   /** The call answers it: `positional` is its body then. */
   request?: RequestHead;
+  /** Should it fail, its frames are kept for a while, to be asked for. */
+  keepFrames?: boolean;
 }
 
 export interface CallOutcome {
@@ -154,6 +157,8 @@ export interface Runner extends AsyncDisposable {
   partsTaken(call: string, bytes: number, gone: boolean): void;
   /** What serves will be asked something within milliseconds. */
   rouse(): void;
+  /** What the project's frames of a failed call hold, as long as its process keeps them. */
+  inspect(call: string): Promise<Inspection>;
   childFinished(id: string, outcome: { result?: Pick<Value, "json">; failure?: Failure }): void;
   /** Resolves when the connection has ended, with the reason. */
   readonly closed: Promise<string>;

@@ -64,6 +64,7 @@ export const rights: Record<Path, Right> = {
   "/hob.v1.Calls/Logs": reading,
   "/hob.v1.Calls/Map": both,
   "/hob.v1.Calls/ListMaps": reading,
+  "/hob.v1.Calls/Inspect": client,
   "/hob.v1.Registry/ListFunctions": reading,
   "/hob.v1.Content/Missing": both,
   "/hob.v1.Content/Put": both,

@@ -8,6 +8,7 @@ import type { Load, LoadFinished } from "../../proto/gen/hob/v1/agents.ts";
 import type { Failure, Version } from "../../proto/gen/hob/v1/common.ts";
 import type { Call } from "../call.ts";
 import type { Calls } from "../calls.ts";
+import { isPersons } from "../inspections.ts";
 import { isTicket, type Ticket, type Work } from "../maps/map.ts";
 import type { Maps } from "../maps/maps.ts";
 import type { Container, Node, Nodes } from "../nodes.ts";
@@ -161,7 +162,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
       container.owner.send({
         $case: "dispatch",
         value: {
-          ...{ call: id, attempt, container: container.id, app, version, timeoutMs, load },
+          ...{ call: id, attempt, container: container.id, app, version, timeoutMs, load, keepFrames: isPersons(info) },
           ...(exchange ? { arguments: undefined, request: exchange.request } : { arguments: given }),
         },
       }),

@@ -265,6 +265,7 @@ export function callOf(
     $case: "dispatch",
     value: {
       ...{ call, attempt: 1, container: load.container, app: load.app, version, timeoutMs: options.timeoutMs ?? 0 },
+      keepFrames: false,
       arguments: { positional: Buffer.from(JSON.stringify(args)), keywords: Buffer.alloc(0), large: undefined },
       load: options.withLoad ? load : undefined,
     },

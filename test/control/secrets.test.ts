@@ -7,6 +7,8 @@ import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { installRoot } from "../../base/install.ts";
 import { AgentMessage } from "../../proto/gen/hob/v1/agents.ts";
+import { CallsClient, type InspectResponse } from "../../proto/gen/hob/v1/calls.ts";
+import { clientCredentials } from "../../proto/transport.ts";
 import { linkAgent } from "./agent-double.ts";
 import { makePlace, makePublish, openSession, publishAndLoad, startControl } from "./harness.ts";
 
@@ -18,6 +20,13 @@ async function run(socket: string, args: string[], input = ""): Promise<{ code: 
   const code = new Promise<number | null>((resolve) => child.once("close", resolve));
   const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
   return { code: await code, out, err };
+}
+
+function inspect(socket: string, call: string): Promise<InspectResponse> {
+  const client = new CallsClient(`unix:${socket}`, clientCredentials(`unix:${socket}`));
+  return new Promise<InspectResponse>((resolve, reject) => {
+    client.inspect({ call }, (error, answer) => (error ? reject(error) : resolve(answer)));
+  }).finally(() => client.close());
 }
 
 const filesBelow = (folder: string): string[] =>
@@ -128,6 +137,21 @@ test("what a function prints, fails with or returns of its secret is not shown t
     const failed = await session.outcome(session.call("charge", ["fail"]));
     expect(failed.failure).toMatchObject({ message: "no [secret API_KEY]", traceback: "line 1\n[secret API_KEY]" });
     await screen.next("logs", ({ lines }) => lines.some(({ text: shown }) => shown === "key is [secret API_KEY]"));
+    const inspected = {
+      frames: [{ file: "app.py", line: 1, function: "charge", locals: [{ name: "key", value: `'${value}'` }] }],
+    };
+    const asked = session.call("charge", ["fail"]);
+    const ended = await session.outcome(asked);
+    expect((await agent.dispatchOf(asked)).keepFrames).toBe(true);
+    const answer = inspect(place.socket, ended.id);
+    const { value: order } = await agent.commands.of((command) => command.$case === "inspect");
+    expect(order).toEqual({ call: ended.id, container: ended.container });
+    agent.send(
+      AgentMessage.fromPartial({ message: { $case: "inspected", value: { ...ended, call: ended.id, ...inspected } } }).message!,
+    );
+    expect((await answer).frames[0]?.locals).toEqual([{ name: "key", value: "'[secret API_KEY]'" }]);
+    expect((await inspect(place.socket, returned)).reason).toBe("it has not failed");
+    expect((await inspect(place.socket, "0".repeat(16))).reason).toBe("this call is not known any more");
     const { container } = await agent.dispatchOf(returned);
     agent.send({ $case: "logs", value: { lines: [{ ...line, container, text: `loaded ${value}` }] } }); // while it was imported
     await session.outcome(session.call("charge", ["return"])); // said after it

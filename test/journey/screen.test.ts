@@ -111,6 +111,11 @@ describe.skipIf(!rootWithContainers())("running on the screen", { timeout: 60_00
     await desk.does("a", ["#10 ", "×3  ValueError: bad shape", "the same 3 times in a row"]);
   });
 
+  test("i shows what the variables of the failure's frame held, asked of its process", async () => {
+    await desk.does("i", ["values  [60, 70]", "width   2", "total   130"]);
+    await desk.does("i", ["the same 3 times in a row"], ["total   130"]);
+  });
+
   test("enter opens the run in full with its timing, esc comes back, and the tour has seen it", async () => {
     await desk.does(`2${enter}`, ["Timing", "started by", "Input", "[[60, 70]]", "Traceback"]);
     await desk.does(esc, ["1 Functions", "tour 4 of 5"]);

@@ -190,6 +190,7 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
     logs: (stream) => stream.end(),
     map: (stream) => stream.end(),
     listMaps: (_call, done) => done(null, { maps: [] }),
+    inspect: (_call, done) => done(null, { frames: [], reason: "there are no processes here" }),
   };
   const content: ContentServer = {
     missing: ({ request }, done) => done(null, { digests: request.digests.filter((digest) => !blobs.has(digest)) }),

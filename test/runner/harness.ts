@@ -70,6 +70,7 @@ interface CallOptions {
   id?: string;
   keywords?: Record<string, unknown>;
   timeoutMs?: number;
+  keepFrames?: boolean;
 }
 
 export async function startHarness(language: Language): Promise<Harness> {
@@ -187,6 +188,7 @@ export async function startHarness(language: Language): Promise<Harness> {
         positional: Buffer.from(JSON.stringify(values)),
         keywords: Buffer.from(options.keywords ? JSON.stringify(options.keywords) : ""),
         timeoutMs: options.timeoutMs ?? 0,
+        keepFrames: options.keepFrames ?? false,
       });
       return outcome.result ? { ...outcome, value: JSON.parse(outcome.result.json.toString()) as unknown } : outcome;
     },

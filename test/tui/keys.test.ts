@@ -187,6 +187,9 @@ describe("keys", () => {
       "the traceback",
       has("ValueError: bad shape", "app.py:12  in embed", "return normalise(pixels)", "shapes.py:4"),
     );
+    shown.press("i");
+    await shown.until("the variables", has("      path        'cat.png'", "      dimensions  512"));
+    expect(shown.asked()).toEqual([["inspect", "0000000000000029"]]);
   });
 
   test("f stays where it is while output goes on, and follows again", async () => {

@@ -35,6 +35,14 @@ const workbench: Workbench = {
     record("cancel", call);
     play("cancel");
   },
+  inspect: async (call) => {
+    record("inspect", call);
+    const locals = [
+      { name: "path", value: "'cat.png'" },
+      { name: "dimensions", value: "512" },
+    ];
+    return { frames: [{ file: "app.py", line: 12, function: "embed", locals }], reason: "" };
+  },
   dialMap: (app) => Promise.reject(new HobError("unavailable", `${app}: there is no pool here`)),
   settled: () => Promise.resolve(),
   pin(app, name, positional, keywords) {

@@ -15,6 +15,7 @@ export type Effect =
   | { kind: "shell"; app: string; function: string }
   | { kind: "keep"; functionKey: string; inputs: readonly string[] }
   | { kind: "keepInput"; input: KeptInput }
+  | { kind: "inspect"; call: string }
   | { kind: "browse"; url: string }
   | { kind: "edit"; file: string; line: number }
   | { kind: "page"; text: string; name: string }

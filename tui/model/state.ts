@@ -11,6 +11,7 @@ import { emptyFleet, type FleetHistory, type SpanMinutes } from "./fleet.ts";
 import { emptyLogBook, type LogBook } from "./logs.ts";
 import { firstLogView, type LogView } from "./logview.ts";
 import type { ReplayState } from "./replay.ts";
+import type { Variables } from "./variables.ts";
 
 export const panes = ["functions", "run", "runs", "fleet"] as const;
 export type Pane = (typeof panes)[number];
@@ -71,6 +72,7 @@ export interface State {
   readonly viewports: Readonly<Partial<Record<Surface, Viewport>>>;
   readonly wrap: boolean;
   readonly details: boolean; // of a traceback: the frames of others too
+  readonly variables: Variables | undefined; // of a failed call's frames
   readonly filters: Readonly<Record<Filtered, string>>;
   readonly filtering: boolean; // keys go to the filter of what is in front
   readonly logView: LogView;
@@ -131,6 +133,7 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
       helpView: atTop,
     },
     details: false,
+    variables: undefined,
     viewports: {},
     wrap: false,
     filters: { functions: "", run: "", runs: "", fleet: "", logs: "" },

@@ -1,6 +1,7 @@
 // ⑧ (state, event) → (state, effects): one row for each kind of event, pure throughout.
 
 import type { Receipt, WorkbenchEvent } from "../../project/events.ts";
+import type { FrameLocals } from "../../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
 import type { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
 import type { Config } from "../config.ts";
@@ -15,6 +16,7 @@ import { recordLogs } from "./logs.ts";
 import type { ReplayState } from "./replay.ts";
 import type { Progress, State, Surface, Viewport } from "./state.ts";
 import { paste, pressKey } from "./typing.ts";
+import { withVariables } from "./variables.ts";
 
 /** What a person does, and what comes of it: with the workbench's events all that enters the model from outside. */
 export type PersonEvent =
@@ -24,6 +26,8 @@ export type PersonEvent =
   | { kind: "accepted"; app: string; function: string; input: CallInput }
   | { kind: "refused"; sentence: string; nowMs: number }
   | { kind: "copied"; what: string; nowMs: number }
+  /** What a failed call's frames hold, or why that cannot be had. */
+  | { kind: "inspected"; call: string; frames: readonly FrameLocals[]; reason: string }
   /** What came of something else that was asked for. */
   | { kind: "said"; text: string; nowMs: number }
   /** The person's settings, at the start and when their file has changed. */
@@ -82,6 +86,7 @@ const handlers: Handlers = {
   },
   config: (state, { config }) => step({ ...state, config }),
   inputs: (state, { inputs }) => step({ ...state, inputs: new Map([...Object.entries(inputs), ...state.inputs]) }),
+  inspected: (state, { kind: _, ...answer }) => step(withVariables(state, answer)),
   said: (state, { text, nowMs }) => step(withNotice(state, "info", text, nowMs)),
   copied: (state, { what, nowMs }) => step(withNotice(state, "info", `copied ${what}`, nowMs)),
 };

@@ -2,7 +2,7 @@
 
 import { HobError } from "../../base/errors.ts";
 import type { FunctionView, WorkbenchEvent } from "../../project/events.ts";
-import { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
+import { CallInfo, FrameLocals } from "../../proto/gen/hob/v1/calls.ts";
 import { Failure, FunctionSpec, LogLine } from "../../proto/gen/hob/v1/common.ts";
 import { FleetSample } from "../../proto/gen/hob/v1/fleet.ts";
 import { ImageBuild } from "../../proto/gen/hob/v1/images.ts";
@@ -83,6 +83,7 @@ const readers: Readers = {
   refused: asItIs,
   copied: asItIs,
   said: asItIs,
+  inspected: (event) => ({ ...event, frames: event.frames.map((frame) => FrameLocals.fromPartial(frame)) }),
   inputs: asItIs,
   config: asItIs,
 };

@@ -63,6 +63,14 @@ const handlers: Handlers = {
     const name = keepInput(input);
     dispatch({ kind: "said", text: `kept: hob replay-input ${name}`, nowMs: nowMs() });
   },
+  inspect({ call }, { workbench, dispatch }) {
+    workbench()
+      .inspect(call)
+      .then(
+        ({ frames, reason }) => dispatch({ kind: "inspected", call, frames, reason }),
+        (error: unknown) => dispatch({ kind: "inspected", call, frames: [], reason: sentenceOf(error) }),
+      );
+  },
   create: ({ root, language }, { dispatch, nowMs }) => {
     const made = createFirstProject(root, language);
     dispatch({ kind: "said", text: `made ${made.join(" and ")}`, nowMs: nowMs() });

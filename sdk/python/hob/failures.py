@@ -76,6 +76,10 @@ def _clean(report: traceback.TracebackException, root: str, seen: set[int]) -> N
             _clean(inner, root, seen)
 
 
+def is_own(file: str) -> bool:
+    """Whether a file, relative to the project where it lies in it, is the project's."""
+    return not file.startswith(("/", "<")) and "site-packages" not in file
+
+
 def _frame(file: str, line: int, function: str, source: str) -> dict[str, Any]:
-    own = not file.startswith(("/", "<")) and "site-packages" not in file
-    return {"file": file, "line": line, "function": function, "source": source.strip(), "own": own}
+    return {"file": file, "line": line, "function": function, "source": source.strip(), "own": is_own(file)}

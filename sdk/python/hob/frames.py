@@ -15,6 +15,7 @@ ROUSE = 6
 INPUTS = 7
 MAP_NEWS = 8
 TAKEN = 9
+INSPECT = 10
 # Runner → agent.
 READY = 65
 LOADED = 66
@@ -31,6 +32,7 @@ MAP_TAKE = 76
 MAP_CANCEL = 77
 CHILD_WAIT = 78
 PART = 79
+INSPECTED = 80
 
 NAMES = {
     LOAD: "load",
@@ -42,6 +44,7 @@ NAMES = {
     INPUTS: "inputs",
     MAP_NEWS: "mapNews",
     TAKEN: "taken",
+    INSPECT: "inspect",
     READY: "ready",
     LOADED: "loaded",
     STARTED: "started",
@@ -57,6 +60,7 @@ NAMES = {
     MAP_CANCEL: "mapCancel",
     CHILD_WAIT: "childWait",
     PART: "part",
+    INSPECTED: "inspected",
 }
 
 PROTOCOL = 1

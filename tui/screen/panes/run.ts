@@ -5,6 +5,7 @@ import { isFinished } from "../../model/calls.ts";
 import { emptyLog } from "../../model/logs.ts";
 import { repeated } from "../../model/runs.ts";
 import { filesRoot, parsedJson, type State, shownCall } from "../../model/state.ts";
+import { variablesOf } from "../../model/variables.ts";
 import { short, size } from "../../units.ts";
 import { failureLines, repeatLines } from "../failure.ts";
 import { fitting, joined, type Line, line, span } from "../line.ts";
@@ -53,7 +54,8 @@ const mostResultLines = 12;
 /** The result whole where it has a structure and fits, else on one line that says how much it leaves out; the full view has all of it. */
 function outcomeLines(state: State, call: CallInfo, width: number, height: number): Line[] {
   if (call.failure) {
-    const [head = [], ...frames] = failureLines(call.failure, "own", filesRoot(state));
+    const look = { frames: "own", root: filesRoot(state), variables: variablesOf(state, call.id) } as const;
+    const [head = [], ...frames] = failureLines(call.failure, look);
     return [head, ...repeatLines(repeated(state, call.id)), ...frames];
   }
   if (call.state !== "succeeded" || !call.result) return [];

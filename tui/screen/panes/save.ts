@@ -7,6 +7,7 @@ import { count, duration, size, timeOfDay } from "../../units.ts";
 import { failureSentence, placeSpan } from "../failure.ts";
 import { fitting, joined, type Line, line, type Span, span, spread, widthOf, wrapped } from "../line.ts";
 import type { DrawContext, Drawn } from "../section.ts";
+import { sourceLine } from "../source.ts";
 
 const tiers: Record<Tier, string> = { patch: "patch, state kept", fork: "fork", container: "new container" };
 const order: readonly Tier[] = ["patch", "fork", "container"];
@@ -74,7 +75,7 @@ function receiptLines(receipt: Receipt, width: number, root: string | undefined)
   return [
     lines[0] ?? [],
     line(`  ${failureSentence(receipt.failure)}`, "bad"),
-    ...(at ? [[span("  "), placeSpan(`${at.file}:${at.line}`, root, at), span(`  ${clean(at.source)}`)]] : []),
+    ...(at ? [[span("  "), placeSpan(`${at.file}:${at.line}`, root, at), span("  "), ...sourceLine(at.source, at.file)]] : []),
     line("  the versions before keep serving", "dim"),
     ...lines.slice(1),
   ];
@@ -111,15 +112,16 @@ function faultLines(where: Span, message: string, width: number, room: number): 
 }
 
 /** The source line with a caret under the column, both shifted so that the caret is in view. */
-function pointed({ sourceLine, column }: Diagnostic, width: number): Line[] {
-  const indent = sourceLine.length - sourceLine.trimStart().length;
-  const source = clean(sourceLine.trim());
-  const at = Math.max(0, clean(sourceLine.slice(indent, Math.max(indent, column - 1))).length);
+function pointed({ file, sourceLine: whole, column }: Diagnostic, width: number): Line[] {
+  const indent = whole.length - whole.trimStart().length;
+  const source = clean(whole.trim());
+  const at = Math.max(0, clean(whole.slice(indent, Math.max(indent, column - 1))).length);
   const room = width - 6;
   const from = at < room ? 0 : at - Math.floor(room / 2);
   const shown = from === 0 ? source : `…${source.slice(from + 1)}`;
   const caret: Line = column === 0 ? [] : [span(`    ${" ".repeat(at - from)}`), span("^", "bad")];
-  return column === 0 ? [line(`    ${shown}`)] : [line(`    ${shown}`), caret];
+  const text: Line = [span("    "), ...sourceLine(shown, file)];
+  return column === 0 ? [text] : [text, caret];
 }
 
 export function drawSave({ state, width, height }: DrawContext): Drawn {

@@ -2,10 +2,12 @@
 
 import type { Receipt } from "../../../project/events.ts";
 import type { CallInfo } from "../../../proto/gen/hob/v1/calls.ts";
+import { keysNow } from "../../keys.ts";
 import { isFinished } from "../../model/calls.ts";
 import { emptyLog } from "../../model/logs.ts";
 import { repeated } from "../../model/runs.ts";
 import { filesRoot, parsedJson, receiptOf, type State, shownCall } from "../../model/state.ts";
+import { variablesOf } from "../../model/variables.ts";
 import { pad } from "../../text.ts";
 import { count, duration, size, timeOfDayMs } from "../../units.ts";
 import { failureLines, repeatLines } from "../failure.ts";
@@ -66,11 +68,27 @@ function resultLines(json: Buffer, width: number): readonly Line[] {
   return lines;
 }
 
+/** Which keys show more of it. */
+function tracebackNote(state: State, call: CallInfo): string {
+  const key = (name: string): string => keysNow(state).find((binding) => binding.name === name)?.keys[0] ?? "";
+  const python = call.failure?.frames.some(({ own, file }) => own && file.endsWith(".py")) && !variablesOf(state, call.id);
+  return [
+    state.details ? "" : `${key("details")} shows all of it`,
+    python && !state.replay ? `${key("variables")} what its variables held` : "",
+  ]
+    .filter((part) => part !== "")
+    .join(", ");
+}
+
 function outcome(state: State, call: CallInfo, width: number): Line[] {
   if (call.failure) {
-    const [head = [], ...frames] = failureLines(call.failure, state.details ? "all" : "folded", filesRoot(state));
+    const [head = [], ...frames] = failureLines(call.failure, {
+      frames: state.details ? "all" : "folded",
+      root: filesRoot(state),
+      variables: variablesOf(state, call.id),
+    });
     const lines = [head, ...repeatLines(repeated(state, call.id)), ...frames];
-    return [heading("Traceback", state.details ? "" : "D shows all of it"), ...lines.map((spans) => [span("   "), ...spans])];
+    return [heading("Traceback", tracebackNote(state, call)), ...lines.map((spans) => [span("   "), ...spans])];
   }
   if (call.state !== "succeeded" || !call.result) return [heading("Result", isFinished(call) ? "none" : "not yet")];
   const { json, large } = call.result;

@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { CallInfo, CancelCall, LogLines, Progress } from "./calls.ts";
+import { CallInfo, CancelCall, FrameLocals, LogLines, Progress } from "./calls.ts";
 import {
   Arguments,
   Blob,
@@ -79,6 +79,7 @@ export interface AgentMessage {
     | //
     /** of an HTTP response that is streamed */
     { $case: "part"; value: ResponsePart }
+    | { $case: "inspected"; value: Inspected }
     | undefined;
 }
 
@@ -95,6 +96,19 @@ export interface AgentHello {
 
 export interface CallAwaited {
   call: string;
+}
+
+/** What the frames of a call that has failed hold: asked of its container, and answered once, calls.proto. */
+export interface InspectCall {
+  call: string;
+  container: string;
+}
+
+export interface Inspected {
+  call: string;
+  container: string;
+  frames: FrameLocals[];
+  reason: string;
 }
 
 /** In order; the first has the response's head. CallFinished ends it. */
@@ -205,6 +219,7 @@ export interface AgentCommand {
     | { $case: "giveUpImage"; value: GiveUpImage }
     | { $case: "peerCertificate"; value: PeerCertificate }
     | { $case: "partsTaken"; value: PartsTaken }
+    | { $case: "inspect"; value: InspectCall }
     | undefined;
 }
 
@@ -311,7 +326,11 @@ export interface Dispatch {
     | Load
     | undefined;
   /** instead of arguments: the call answers it */
-  request?: HttpRequest | undefined;
+  request?:
+    | HttpRequest
+    | undefined;
+  /** a person waits for it: should it fail, its frames are kept for a while, for InspectCall */
+  keepFrames: boolean;
 }
 
 export interface ChildFinished {
@@ -551,6 +570,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "part":
         ResponsePart.encode(message.message.value, writer.uint32(402).fork()).join();
         break;
+      case "inspected":
+        Inspected.encode(message.message.value, writer.uint32(482).fork()).join();
+        break;
     }
     return writer;
   },
@@ -704,6 +726,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "part", value: ResponsePart.decode(reader, reader.uint32()) };
             continue;
           }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.message = { $case: "inspected", value: Inspected.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -821,6 +851,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "part": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "part", value: ResponsePart.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "inspected": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "inspected", value: Inspected.fromPartial(object.message.value) };
         }
         break;
       }
@@ -983,6 +1019,164 @@ export const CallAwaited: MessageFns<CallAwaited> = {
   fromPartial(object: DeepPartial<CallAwaited>): CallAwaited {
     const message = createBaseCallAwaited();
     message.call = object.call ?? "";
+    return message;
+  },
+};
+
+function createBaseInspectCall(): InspectCall {
+  return { call: "", container: "" };
+}
+
+export const InspectCall: MessageFns<InspectCall> = {
+  encode(message: InspectCall, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.call !== "") {
+      writer.uint32(10).string(message.call);
+    }
+    if (message.container !== "") {
+      writer.uint32(18).string(message.container);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InspectCall {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInspectCall();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.call = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<InspectCall>): InspectCall {
+    return InspectCall.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InspectCall>): InspectCall {
+    const message = createBaseInspectCall();
+    message.call = object.call ?? "";
+    message.container = object.container ?? "";
+    return message;
+  },
+};
+
+function createBaseInspected(): Inspected {
+  return { call: "", container: "", frames: [], reason: "" };
+}
+
+export const Inspected: MessageFns<Inspected> = {
+  encode(message: Inspected, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.call !== "") {
+      writer.uint32(10).string(message.call);
+    }
+    if (message.container !== "") {
+      writer.uint32(18).string(message.container);
+    }
+    for (const v of message.frames) {
+      FrameLocals.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Inspected {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInspected();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.call = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.frames.push(FrameLocals.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Inspected>): Inspected {
+    return Inspected.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Inspected>): Inspected {
+    const message = createBaseInspected();
+    message.call = object.call ?? "";
+    message.container = object.container ?? "";
+    message.frames = object.frames?.map((e) => FrameLocals.fromPartial(e)) || [];
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -1966,6 +2160,9 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "partsTaken":
         PartsTaken.encode(message.command.value, writer.uint32(402).fork()).join();
         break;
+      case "inspect":
+        InspectCall.encode(message.command.value, writer.uint32(482).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2111,6 +2308,14 @@ export const AgentCommand: MessageFns<AgentCommand> = {
             message.command = { $case: "partsTaken", value: PartsTaken.decode(reader, reader.uint32()) };
             continue;
           }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.command = { $case: "inspect", value: InspectCall.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2222,6 +2427,12 @@ export const AgentCommand: MessageFns<AgentCommand> = {
       case "partsTaken": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "partsTaken", value: PartsTaken.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "inspect": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "inspect", value: InspectCall.fromPartial(object.command.value) };
         }
         break;
       }
@@ -3097,6 +3308,7 @@ function createBaseDispatch(): Dispatch {
     timeoutMs: 0,
     load: undefined,
     request: undefined,
+    keepFrames: false,
   };
 }
 
@@ -3128,6 +3340,9 @@ export const Dispatch: MessageFns<Dispatch> = {
     }
     if (message.request !== undefined) {
       HttpRequest.encode(message.request, writer.uint32(322).fork()).join();
+    }
+    if (message.keepFrames !== false) {
+      writer.uint32(480).bool(message.keepFrames);
     }
     return writer;
   },
@@ -3217,6 +3432,14 @@ export const Dispatch: MessageFns<Dispatch> = {
             message.request = HttpRequest.decode(reader, reader.uint32());
             continue;
           }
+          case 60: {
+            if (tag !== 480) {
+              break;
+            }
+
+            message.keepFrames = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3249,6 +3472,7 @@ export const Dispatch: MessageFns<Dispatch> = {
     message.request = (object.request !== undefined && object.request !== null)
       ? HttpRequest.fromPartial(object.request)
       : undefined;
+    message.keepFrames = object.keepFrames ?? false;
     return message;
   },
 };

@@ -190,6 +190,28 @@ export interface Notice {
   timeMs: number;
 }
 
+export interface InspectRequest {
+  call: string;
+}
+
+export interface InspectResponse {
+  frames: FrameLocals[];
+  reason: string;
+}
+
+/** As in Failure.frames. */
+export interface FrameLocals {
+  file: string;
+  line: number;
+  function: string;
+  locals: Local[];
+}
+
+export interface Local {
+  name: string;
+  value: string;
+}
+
 export interface ListCallsRequest {
   app: string;
   function: string;
@@ -1928,6 +1950,286 @@ export const Notice: MessageFns<Notice> = {
   },
 };
 
+function createBaseInspectRequest(): InspectRequest {
+  return { call: "" };
+}
+
+export const InspectRequest: MessageFns<InspectRequest> = {
+  encode(message: InspectRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.call !== "") {
+      writer.uint32(10).string(message.call);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InspectRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInspectRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.call = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<InspectRequest>): InspectRequest {
+    return InspectRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InspectRequest>): InspectRequest {
+    const message = createBaseInspectRequest();
+    message.call = object.call ?? "";
+    return message;
+  },
+};
+
+function createBaseInspectResponse(): InspectResponse {
+  return { frames: [], reason: "" };
+}
+
+export const InspectResponse: MessageFns<InspectResponse> = {
+  encode(message: InspectResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.frames) {
+      FrameLocals.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InspectResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInspectResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.frames.push(FrameLocals.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<InspectResponse>): InspectResponse {
+    return InspectResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InspectResponse>): InspectResponse {
+    const message = createBaseInspectResponse();
+    message.frames = object.frames?.map((e) => FrameLocals.fromPartial(e)) || [];
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseFrameLocals(): FrameLocals {
+  return { file: "", line: 0, function: "", locals: [] };
+}
+
+export const FrameLocals: MessageFns<FrameLocals> = {
+  encode(message: FrameLocals, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.file !== "") {
+      writer.uint32(10).string(message.file);
+    }
+    if (message.line !== 0) {
+      writer.uint32(16).uint32(message.line);
+    }
+    if (message.function !== "") {
+      writer.uint32(26).string(message.function);
+    }
+    for (const v of message.locals) {
+      Local.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FrameLocals {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFrameLocals();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.file = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.line = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.function = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.locals.push(Local.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FrameLocals>): FrameLocals {
+    return FrameLocals.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FrameLocals>): FrameLocals {
+    const message = createBaseFrameLocals();
+    message.file = object.file ?? "";
+    message.line = object.line ?? 0;
+    message.function = object.function ?? "";
+    message.locals = object.locals?.map((e) => Local.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLocal(): Local {
+  return { name: "", value: "" };
+}
+
+export const Local: MessageFns<Local> = {
+  encode(message: Local, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Local {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLocal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Local>): Local {
+    return Local.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Local>): Local {
+    const message = createBaseLocal();
+    message.name = object.name ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
 function createBaseListCallsRequest(): ListCallsRequest {
   return { app: "", function: "", limit: 0, id: "", number: 0, state: "", sinceMs: 0, parent: "" };
 }
@@ -2286,6 +2588,16 @@ export const CallsService = {
     responseSerialize: (value: ListMapsResponse): Buffer => Buffer.from(ListMapsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListMapsResponse => ListMapsResponse.decode(value),
   },
+  /** The variables of the project's frames in which a call has failed, as long as its process keeps them. */
+  inspect: {
+    path: "/hob.v1.Calls/Inspect" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: InspectRequest): Buffer => Buffer.from(InspectRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): InspectRequest => InspectRequest.decode(value),
+    responseSerialize: (value: InspectResponse): Buffer => Buffer.from(InspectResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): InspectResponse => InspectResponse.decode(value),
+  },
 } as const;
 
 export interface CallsServer extends UntypedServiceImplementation {
@@ -2296,6 +2608,8 @@ export interface CallsServer extends UntypedServiceImplementation {
   logs: handleServerStreamingCall<LogsRequest, LogLines>;
   map: handleBidiStreamingCall<MapRequest, MapEvents>;
   listMaps: handleUnaryCall<ListMapsRequest, ListMapsResponse>;
+  /** The variables of the project's frames in which a call has failed, as long as its process keeps them. */
+  inspect: handleUnaryCall<InspectRequest, InspectResponse>;
 }
 
 export interface CallsClient extends Client {
@@ -2338,6 +2652,22 @@ export interface CallsClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListMapsResponse) => void,
+  ): ClientUnaryCall;
+  /** The variables of the project's frames in which a call has failed, as long as its process keeps them. */
+  inspect(
+    request: InspectRequest,
+    callback: (error: ServiceError | null, response: InspectResponse) => void,
+  ): ClientUnaryCall;
+  inspect(
+    request: InspectRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: InspectResponse) => void,
+  ): ClientUnaryCall;
+  inspect(
+    request: InspectRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: InspectResponse) => void,
   ): ClientUnaryCall;
 }
 

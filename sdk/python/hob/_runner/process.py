@@ -11,7 +11,7 @@ import types
 
 from .. import channel as channels
 from .. import failures, frames, values
-from . import forking, inputs, patching, work
+from . import forking, inputs, inspecting, patching, work
 from . import project as sources
 from .instances import Instances
 from .invoking import invoke, settled
@@ -46,6 +46,7 @@ class ServingProcess:
         self._answering: Answering | None = None  # from its first HTTP request on
         self._homeless: dict[str, Any] | None = None  # why it has no project: none of its calls is the code's fault
         self._broken: dict[tuple[str, str], dict[str, Any]] = {}  # (module, class) → why it could not be loaded
+        self._kept = inspecting.Kept()
 
     def run(self, spare: bool) -> NoReturn:
         """Serves until the zygote closes the connection."""
@@ -65,6 +66,10 @@ class ServingProcess:
                 self._inputs(frame)
             elif frame.kind == forking.FORK:
                 self._fork()
+            elif frame.kind == frames.INSPECT:
+                told = self._kept.answer(frame.head, self._folder)
+                if told is not None:
+                    self._channel.send(frames.INSPECTED, told)
         try:
             if not self._template:
                 self._instances.leave()
@@ -92,6 +97,7 @@ class ServingProcess:
                 self._patch(head)
             elif not self._snapshot:
                 os.environ.update(head.get("secrets") or {})
+                self._kept.hide(head.get("secrets") or {})
                 self._enter(head["snapshot"], {version["module"] for version in head["versions"]})
         except patching.CannotPatch as reason:
             self._channel.send(frames.LOADED, {**answer, "cannot": str(reason)})
@@ -168,6 +174,7 @@ class ServingProcess:
     def _call(self, frame: frames.Frame) -> None:
         head = frame.head
         self._channel.parent = head["call"]
+        self._kept.make_room()
         begin = time.perf_counter()
         failure, result, response = None, b"", None
         try:
@@ -178,6 +185,8 @@ class ServingProcess:
                 failure, result, begin = self._run(head, positional, keywords)
         except BaseException as error:
             failure = failures.from_exception(error, "exception", self._folder)
+            if head.get("keepFrames"):
+                self._kept.keep(head["call"], error)
         run_ms = (time.perf_counter() - begin) * 1000
         if failure is None and "request" not in head:
             try:

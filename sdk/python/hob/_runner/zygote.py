@@ -13,6 +13,7 @@ from .. import failures, frames
 from . import forking, voice, work
 from .ahead import Ahead
 from .children import Child
+from .inspecting import Inspections
 from .link import Link
 from .loads import Loads
 from .preload import Preloader
@@ -60,6 +61,7 @@ class Zygote:
         self._processes.events = self
         self._ahead = Ahead(self._processes, self._project, self._preloader)
         self._loads = Loads(self, self._project, self._servings, self._processes)
+        self._inspections = Inspections(self.send)
 
     def run(self) -> NoReturn:
         gc.collect()
@@ -92,12 +94,9 @@ class Zygote:
         if self._together_until:
             return max(0.0, self._together_until - time.monotonic())
         wait = [_quiet_s] if self._untidy else []
-        ahead = self._ahead.seconds()
-        if ahead is not None:
-            wait.append(ahead)
-        kill = self._processes.seconds_to_kill()
-        if kill is not None:
-            wait.append(kill)
+        for seconds in (self._ahead.seconds(), self._processes.seconds_to_kill(), self._inspections.seconds()):
+            if seconds is not None:
+                wait.append(seconds)
         return min(wait) if wait else None
 
     def _turn(self, fd: int, event: int) -> None:
@@ -142,6 +141,8 @@ class Zygote:
             reader = self._processes.running(frame.head["call"])
             if reader is not None:
                 reader.link.send(frame.raw)
+        elif frame.kind == frames.INSPECT:
+            self._inspections.ask(frame)
         elif frame.kind == frames.FINISH:
             self._finish()
         elif frame.kind == frames.ROUSE:
@@ -267,6 +268,7 @@ class Zygote:
             if frame.kind == frames.RESULTS and not frame.head.get("last"):
                 self._agent.send(frame.raw)
                 return
+            self._inspections.finished(child, child.running, frame)
             child.running = None
             self._together_until = 0.0
             if child.dropped:
@@ -300,7 +302,7 @@ class Zygote:
         elif frame.kind == frames.CHILD_CALL:
             self._callers[frame.head["id"]] = child
             self._agent.send(frame.raw)
-        elif frame.kind in (frames.CHILD_CANCEL, frames.CHILD_WAIT, frames.PART, frames.MAP_INPUTS, frames.MAP_TAKE, frames.MAP_CANCEL):
+        elif frame.kind in (frames.CHILD_CANCEL, frames.CHILD_WAIT, frames.PART, frames.INSPECTED, frames.MAP_INPUTS, frames.MAP_TAKE, frames.MAP_CANCEL):
             self._agent.send(frame.raw)
         elif frame.kind == frames.MAP:
             self._mappers[frame.head["map"]] = child
