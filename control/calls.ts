@@ -134,7 +134,7 @@ export function createCalls(parts: CallsParts): Calls {
   const appOf = (id: string): string => active.get(id)?.info.app ?? parts.appOfMap(id) ?? find(id)?.app ?? "";
 
   function start(request: StartCall, asker = "", exchange?: Exchange): void {
-    const known = find(request.id);
+    const known = exchange ? undefined : find(request.id); // an exchange's id is drawn for it
     if (known) {
       turn.toClient(() => parts.announce({ ...known }));
       return;

@@ -8,7 +8,8 @@ import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { HobError } from "../../base/errors.ts";
-import { awaitEnd, identify, kill, openFilesLimit, type ProcessId } from "./process.ts";
+import { openFilesLimit } from "../../base/open-files.ts";
+import { awaitEnd, identify, kill, type ProcessId } from "./process.ts";
 import { type Created, type RuncPlace, replaceInit } from "./runc.ts";
 import { oomScoreAdj, openFilesOf } from "./spec.ts";
 

@@ -95,9 +95,3 @@ export function endOf(leader: ProcessId): Promise<Ended> {
 
 export const signalName = (wanted: number): string =>
   Object.entries(constants.signals).find(([, number]) => number === wanted)?.[0] ?? `signal ${wanted}`;
-
-/** This process' hard limit of open files. */
-export function openFilesLimit(): number {
-  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];
-  return hard === undefined || hard === "unlimited" ? Number.MAX_SAFE_INTEGER : Number(hard);
-}

@@ -3,10 +3,11 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { HobError, sentenceOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { openFilesLimit } from "../../base/open-files.ts";
 import type { SnapshotDelta } from "../../proto/gen/hob/v1/common.ts";
 import type { OpenShell, ShellInput, ShellOutput, ShellsClient } from "../../proto/gen/hob/v1/shell.ts";
 import type { Container } from "../container/container.ts";
-import { type Ended, openFilesLimit } from "../container/process.ts";
+import type { Ended } from "../container/process.ts";
 import { failure } from "../failures.ts";
 import { type ShellProcess, startProcess } from "./process.ts";
 import { processSpec } from "./process-spec.ts";

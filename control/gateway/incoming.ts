@@ -75,7 +75,7 @@ export async function bodyOf({ request, path }: Pick<Visit, "request" | "path">,
       remedy: "send less, or declare the endpoint with a larger max_body",
     });
   if (announced > mostBytes) throw tooLarge();
-  if (announced === 0 && request.headers["transfer-encoding"] === undefined) return none;
+  if (!hasBody(request)) return none;
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const pieces: Buffer[] = [];
   let bytes = 0;
@@ -92,6 +92,10 @@ export async function bodyOf({ request, path }: Pick<Visit, "request" | "path">,
 
 const none = Buffer.alloc(0);
 
+/** One without is complete as well, but says so only after it has been handed over. */
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  Number(headers["content-length"] ?? 0) > 0 || headers["transfer-encoding"] !== undefined;
+
 /** Answers with JSON, and closes the connection where what was sent has not been read. */
 export function answerJson(
   visit: Pick<Visit, "request" | "response">,
@@ -102,7 +106,7 @@ export function answerJson(
   const { request, response } = visit;
   if (response.headersSent || response.destroyed) return;
   const body = Buffer.from(`${JSON.stringify(value)}\n`);
-  const unread = request.complete ? {} : { connection: "close" };
+  const unread = !request.complete && hasBody(request) ? { connection: "close" } : {};
   response.writeHead(status, { "content-type": "application/json", "content-length": body.byteLength, ...unread, ...more });
   response.end(body);
 }

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createSecureServer, Server as SecureServer } from "node:https";
 import { errnoOf, sentenceOf, systemError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { openFilesLimit } from "../../base/open-files.ts";
 import type { GivenFiles, ServerIdentity } from "../access/identity.ts";
 import type { Tokens } from "../access/tokens.ts";
 import { bindSocket } from "../server.ts";
@@ -47,7 +48,8 @@ interface GatewayParts {
   log: Log;
 }
 
-const mostConnections = 20_000;
+/** A quarter of the files that control may have open stays for its own. */
+const mostConnections = Math.min(20_000, Math.floor(openFilesLimit() * 0.75));
 /** A request's head has so long, the whole request so long, and a connection without one so long. */
 const headersMs = 15_000;
 const requestMs = 120_000;
