@@ -48,10 +48,13 @@ function advertisedFor(at: Pick<NetworkAddress, "host" | "port">, flag: string |
 }
 
 /** Certificates are for both doors of the network. */
-function webPlace({ http, tlsCert, tlsKey }: ListenFlags): { http?: GatewayPlace } {
+function webPlace({ http, advertise, tlsCert, tlsKey }: ListenFlags): { http?: GatewayPlace } {
   if (http === undefined) return {};
   const given = tlsCert !== undefined && tlsKey !== undefined;
-  return { http: { ...place(http), ...(given ? { given: { certificate: resolve(tlsCert), key: resolve(tlsKey) } } : {}) } };
+  const names = advertise === undefined ? [] : [place(advertise).host];
+  return {
+    http: { ...place(http), names, ...(given ? { given: { certificate: resolve(tlsCert), key: resolve(tlsKey) } } : {}) },
+  };
 }
 
 export function listenPlaces(flags: ListenFlags): Places {
@@ -65,17 +68,17 @@ export function listenPlaces(flags: ListenFlags): Places {
   }
   const [named] = sockets;
   const path = named === undefined ? join(runFolder(), "control.sock") : socketPath(named.includes("/") ? named : `./${named}`);
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new HobError("usage", "a certificate and its key belong together", { remedy: "give both --tls-cert and --tls-key" });
+  }
   const [text] = network;
   if (text === undefined) {
-    if (advertise ?? (flags.http === undefined ? (tlsCert ?? tlsKey) : undefined)) {
+    if (flags.http === undefined && (advertise ?? tlsCert) !== undefined) {
       throw new HobError("usage", "--advertise, --tls-cert and --tls-key are for a control on the network", {
-        remedy: "add --listen HOST:PORT",
+        remedy: "add --listen HOST:PORT or --http HOST:PORT",
       });
     }
     return { socket: path, ...webPlace(flags) };
-  }
-  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw new HobError("usage", "a certificate and its key belong together", { remedy: "give both --tls-cert and --tls-key" });
   }
   const at = place(text);
   const given = tlsCert === undefined ? {} : { given: { certificate: resolve(tlsCert), key: resolve(tlsKey!) } };

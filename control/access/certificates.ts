@@ -1,6 +1,7 @@
 // ④ Makes an authority, and certificates of control and of nodes that it vouches for, with @peculiar/x509 on Node's own cryptography.
 
 import { createPrivateKey, randomBytes, webcrypto } from "node:crypto";
+import { isIP } from "node:net";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const dayMs = 24 * 3_600_000;
@@ -71,15 +72,15 @@ export async function makeAuthority(nowMs: number): Promise<KeyPair> {
   return { key: await exported(keys.privateKey), certificate: `${certificate.toString("pem")}\n` };
 }
 
-/** A certificate of that name, with a key of its own. */
-export async function makeServerCertificate(authority: KeyPair, name: string, nowMs: number): Promise<KeyPair> {
+/** A certificate of those names, or addresses, with a key of its own. */
+export async function makeServerCertificate(authority: KeyPair, names: readonly string[], nowMs: number): Promise<KeyPair> {
   const library = await loadLibrary();
   const issuer = new library.X509Certificate(authority.certificate);
   const keys = await makeKeys();
   const certificate = await library.X509CertificateGenerator.create({
     ...validity(nowMs, serverDays),
     serialNumber: serialNumber(),
-    subject: `CN=${name}`,
+    subject: [{ CN: [names[0] ?? ""] }],
     issuer: issuer.subject,
     signingAlgorithm: algorithm,
     publicKey: keys.publicKey,
@@ -88,7 +89,7 @@ export async function makeServerCertificate(authority: KeyPair, name: string, no
       new library.BasicConstraintsExtension(false, undefined, true),
       new library.KeyUsagesExtension(library.KeyUsageFlags.digitalSignature, true),
       new library.ExtendedKeyUsageExtension([library.ExtendedKeyUsage.serverAuth]),
-      new library.SubjectAlternativeNameExtension([{ type: "dns", value: name }]),
+      new library.SubjectAlternativeNameExtension(names.map((value) => ({ type: isIP(value) ? "ip" : "dns", value }))),
       await library.AuthorityKeyIdentifierExtension.create(issuer),
       await library.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],

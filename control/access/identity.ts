@@ -2,10 +2,11 @@
 
 import { X509Certificate } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { HobError, sentenceOf, systemError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
-import { controlName, pinOf } from "../../proto/authority.ts";
+import { pinOf } from "../../proto/authority.ts";
 import { type KeyPair, makeAuthority, makeServerCertificate, serverDays } from "./certificates.ts";
 
 /** A certificate of ours is renewed when a third of its life is left. */
@@ -30,6 +31,10 @@ interface IdentityParts {
   /** Control's state folder. */
   state: string;
   given: GivenFiles | undefined;
+  /** Under which a certificate of ours is kept. */
+  file: string;
+  /** That it vouches for. */
+  names: readonly string[];
   now(): number;
   /** How often it is looked at. */
   lookEveryMs: number;
@@ -58,16 +63,20 @@ function writePair(folder: string, name: string, pair: KeyPair): KeyPair {
   return pair;
 }
 
-async function own(folder: string, nowMs: number): Promise<Shown> {
+const vouchesFor = (certificate: X509Certificate, name: string): boolean =>
+  (isIP(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined;
+
+async function own({ state, file, names, now }: IdentityParts): Promise<Shown> {
+  const folder = join(state, "access");
+  const nowMs = now();
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     chmodSync(folder, 0o700);
     const authority = readPair(folder, "authority") ?? writePair(folder, "authority", await makeAuthority(nowMs));
-    const kept = readPair(folder, "control");
-    const good = kept && endOf(kept.certificate) - nowMs > renewBeforeMs;
-    const { key, certificate } = good
-      ? kept
-      : writePair(folder, "control", await makeServerCertificate(authority, controlName, nowMs));
+    const kept = readPair(folder, file);
+    const shown = kept && new X509Certificate(kept.certificate);
+    const good = shown && endOf(kept.certificate) - nowMs > renewBeforeMs && names.every((name) => vouchesFor(shown, name));
+    const { key, certificate } = good ? kept : writePair(folder, file, await makeServerCertificate(authority, names, nowMs));
     const pin = pinOf(new X509Certificate(authority.certificate));
     return { current: { key, cert: certificate + authority.certificate }, pin, authority };
   } catch (error) {
@@ -101,8 +110,7 @@ function readGiven({ certificate, key }: GivenFiles, nowMs: number): Shown {
 
 export async function openServerIdentity(parts: IdentityParts): Promise<ServerIdentity> {
   const { given, now, log } = parts;
-  const folder = join(parts.state, "access");
-  const look = async () => (given ? readGiven(given, now()) : own(folder, now()));
+  const look = async () => (given ? readGiven(given, now()) : own(parts));
   const stampOf = (): number => (given ? statSync(given.certificate).mtimeMs : 0);
   let { current, pin, authority } = await look();
   let stamp = stampOf();

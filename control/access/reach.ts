@@ -5,7 +5,7 @@ import { systemClock } from "../../base/clock.ts";
 import { HobError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { type NetworkAddress, networkAddress, networkUrl } from "../../proto/address.ts";
-import { peerName } from "../../proto/authority.ts";
+import { controlName, peerName } from "../../proto/authority.ts";
 import type { Records } from "../engine/engine.ts";
 import { type KeyPair, makeServerCertificate } from "./certificates.ts";
 import { createGate } from "./gate.ts";
@@ -57,14 +57,14 @@ export function createReach({ records, state, log }: { records: Records; state: 
     receivedFrom: (peer) => receivedFrom(peer),
     async certify(node) {
       const vouching = authority();
-      return vouching && makeServerCertificate(vouching, peerName(node), now());
+      return vouching && makeServerCertificate(vouching, [peerName(node)], now());
     },
     async listen(network, services) {
       await using stack = new AsyncDisposableStack();
       const renewed: Parameters<typeof openServerIdentity>[0]["renewed"] = (current) => server.show(current);
       const identity = stack.use(
         await openServerIdentity({
-          ...{ state, given: network.given, now, renewed, log },
+          ...{ state, given: network.given, file: "control", names: [controlName], now, renewed, log },
           lookEveryMs: network.lookEveryMs ?? lookEveryMs,
         }),
       );

@@ -15,6 +15,7 @@ import type { Turn } from "../turn.ts";
 import { challenge, createEndpoints, type EndpointsParts } from "./endpoints.ts";
 import { answerError, answerJson, type Visit } from "./incoming.ts";
 import { createMetrics } from "./metrics.ts";
+import { gatewayNames } from "./names.ts";
 import { metricsRefusal } from "./permit.ts";
 import { createRest } from "./rest.ts";
 import { createGateway, type GatewayPlace } from "./server.ts";
@@ -24,7 +25,7 @@ import { createWaiting } from "./waiting.ts";
 const firstPort = 17_000;
 const ports = 10_000;
 
-const lookEveryMs = 60_000; // whether the certificate has to be renewed
+const standardLookEveryMs = 60_000; // whether the certificate has to be renewed
 
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
 
@@ -103,9 +104,18 @@ export function createFront(parts: FrontParts): Front {
       stack.use(await gateway.listenAt(httpSocketOf(socket)));
       if (http) {
         const place = http === "own" ? ownPlace() : http;
-        const { given, host } = place;
+        const { given, host, lookEveryMs = standardLookEveryMs } = place;
         const renewed: Parameters<typeof openServerIdentity>[0]["renewed"] = (current) => listening.show(current);
-        const parted = { state: parts.state, given, now: systemClock.now, renewed, log: parts.log, lookEveryMs };
+        const parted = {
+          state: parts.state,
+          given,
+          file: "gateway",
+          names: gatewayNames(place),
+          now: systemClock.now,
+          renewed,
+          log: parts.log,
+          lookEveryMs,
+        };
         const identity = isLoopback(host) ? undefined : stack.use(await openServerIdentity(parted));
         const listening = stack.use(await gateway.listenOn(place, identity));
         url = listening.url;

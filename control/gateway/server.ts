@@ -12,6 +12,7 @@ import type { Tokens } from "../access/tokens.ts";
 import { bindSocket } from "../server.ts";
 import type { Endpoints } from "./endpoints.ts";
 import { answerError, type Visit, visitOf } from "./incoming.ts";
+import { gatewayNames } from "./names.ts";
 import type { Door } from "./permit.ts";
 
 export interface GatewayPlace {
@@ -20,8 +21,12 @@ export interface GatewayPlace {
   port: number;
   /** Takes another port where this one is taken. */
   yields?: boolean;
+  /** Others than its host by which it is reached; the first is the one that URLs say. */
+  names?: string[];
   /** For an address that others reach: a certificate from elsewhere, instead of one of the pool's own authority. */
   given?: GivenFiles;
+  /** How often it is seen whether that has to be renewed, or was changed: a minute. */
+  lookEveryMs?: number;
   /** It serves there. */
   ready?(url: string): void;
 }
@@ -110,7 +115,8 @@ export function createGateway({ endpoints, own, tokens, log }: GatewayParts): Ga
       await bind(server, place);
       const bound = server.address();
       const port = typeof bound === "object" && bound ? bound.port : place.port;
-      const host = place.host.includes(":") ? `[${place.host}]` : place.host;
+      const [name = place.host] = gatewayNames(place);
+      const host = name.includes(":") ? `[${name}]` : name;
       const show: Listening["show"] = (current) =>
         server instanceof SecureServer && server.setSecureContext({ ...current, minVersion: "TLSv1.2" });
       return { ...closing(server), port, url: `http${identity ? "s" : ""}://${host}:${port}`, show };

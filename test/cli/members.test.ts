@@ -94,6 +94,7 @@ describe("a pool on the network, by hand", () => {
 describe("hob control", () => {
   test.each([
     [["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:1"], /^hob: control listens at one socket, and at one address/],
+    [["--http", "127.0.0.1:0", "--tls-cert", "a.pem"], /^hob: a certificate and its key belong together: give both/],
     [["--advertise", "example:1"], /^hob: --advertise, --tls-cert and --tls-key are for a control on the network/],
     [["--listen", "127.0.0.1:0", "--tls-cert", "a.pem"], /^hob: a certificate and its key belong together/],
   ])("refuses %j", async (args, sentence) => {

@@ -13,7 +13,7 @@ import { silentLog } from "../../base/log.ts";
 import { openServerIdentity } from "../../control/access/identity.ts";
 import { rights } from "../../control/access/rights.ts";
 import { networkAddress, networkUrl, parseNetworkUrl } from "../../proto/address.ts";
-import { fetchAuthority, peerName } from "../../proto/authority.ts";
+import { controlName, fetchAuthority, peerName } from "../../proto/authority.ts";
 import type { PeerCertificate } from "../../proto/gen/hob/v1/agents.ts";
 import { CallsClient, ListCallsRequest } from "../../proto/gen/hob/v1/calls.ts";
 import { ContentClient, type FetchElsewhere } from "../../proto/gen/hob/v1/content.ts";
@@ -245,6 +245,8 @@ describe("a control on the network", () => {
     const parts = {
       state,
       given: undefined,
+      file: "control",
+      names: [controlName],
       lookEveryMs: 60_000,
       renewed: (current: { cert: string }) => void renewed.push(current),
       log: silentLog,

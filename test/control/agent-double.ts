@@ -196,8 +196,19 @@ export function finishInputs(
   agent.send({ $case: "inputs", value });
 }
 
+/** What ran answers a request of HTTP with its own digest. */
+function answerRequest(agent: TestAgent, { call, container, attempt, version }: Dispatch): void {
+  const response = { status: 200, headers: [{ name: "content-type", value: "text/plain" }] };
+  const value = { call, container, attempt, result: { json: Buffer.from(version!.digest) }, response, runMs: 1 };
+  agent.send(AgentMessage.fromPartial({ message: { $case: "finished", value } }).message!);
+}
+
 export function answer(agent: TestAgent, dispatch: Dispatch): void {
   if (dispatch.load) agent.loaded(dispatch.load);
+  if (dispatch.request) {
+    answerRequest(agent, dispatch);
+    return;
+  }
   const [first] = JSON.parse(dispatch.arguments!.positional.toString() || "[]") as unknown[];
   agent.succeed(dispatch, first);
 }

@@ -6,9 +6,8 @@ import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { openDeploymentsPool } from "../../cli/deployments-client.ts";
-import { AgentMessage, type Dispatch } from "../../proto/gen/hob/v1/agents.ts";
 import { unixAddress } from "../../proto/transport.ts";
-import { linkAgent, type TestAgent } from "./agent-double.ts";
+import { linkAgent } from "./agent-double.ts";
 import { makePlace, makePublish, openSession, type Place, publishAndLoad, startControl } from "./harness.ts";
 
 const never = new AbortController().signal;
@@ -24,14 +23,6 @@ async function get(url: string, agent: Agent): Promise<Answer> {
   const asked = request(url, { agent }).end();
   const [response] = await once(asked, "response");
   return { status: response.statusCode, headers: response.headers, text: await text(response) };
-}
-
-/** What ran answers with its own digest. */
-function answerWithDigest(self: TestAgent, { load, call, container, attempt, version }: Dispatch): void {
-  if (load) self.loaded(load);
-  const response = { status: 200, headers: [{ name: "content-type", value: "text/plain" }] };
-  const value = { call, container, attempt, result: { json: Buffer.from(version!.digest) }, response, runMs: 1 };
-  self.send(AgentMessage.fromPartial({ message: { $case: "finished", value } }).message!);
 }
 
 interface Served extends AsyncDisposable {
@@ -71,7 +62,7 @@ test("deploying under a hundred requests a second fails none, and each is answer
   await using served = await serve();
   const { place, url } = served;
   using session = openSession(place.socket);
-  using _agent = linkAgent(place.socket, { dispatch: answerWithDigest });
+  using _agent = linkAgent(place.socket);
   using pool = openDeploymentsPool(unixAddress(place.socket));
   const publishes = ["v1", "v2", "v3", "never"].map((version, at) => makePublish(version, [price], { id: at + 1 }));
   const digests = publishes.map(({ versions }) => versions[0]!.digest);

@@ -56,7 +56,7 @@ test("a node gives to another over TLS; one with another's name, of another pool
   // Before it has a certificate nobody is let in.
   expect(await taker("early", "giver", port, ["file-0"])).toEqual([]);
   const show = async (name: string, by = authority): Promise<void> =>
-    giver.room.peerCertificate(await makeServerCertificate(by, peerName(name), nowMs));
+    giver.room.peerCertificate(await makeServerCertificate(by, [peerName(name)], nowMs));
   await show("giver");
   expect(await taker("first", "giver", port, Object.keys(files))).toEqual(Object.keys(files));
   expect(direct).toEqual([]);
