@@ -4,6 +4,7 @@ import { mkdir, statfs } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { yieldBackground } from "../base/background.ts";
 import { HobError, systemError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { cacheFolder, poolPaths, stateFolder } from "../base/paths.ts";
@@ -91,6 +92,7 @@ async function joined({ join: url = "", name }: AgentFlags): Promise<string> {
 }
 
 async function serve(flags: AgentFlags, control: string): Promise<void> {
+  yieldBackground();
   const { runAgent } = await import("../agent/main.ts");
   const { backfillRate } = await import("../agent/fetch/backfill.ts");
   const backfillBytesPerSecond = backfillRate(process.env);

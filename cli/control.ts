@@ -2,6 +2,7 @@
 
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
+import { yieldBackground } from "../base/background.ts";
 import { HobError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { poolPaths, stateFolder } from "../base/paths.ts";
@@ -64,6 +65,7 @@ async function serveEmbedded(flags: ControlFlags, ready: () => void): Promise<vo
     import("../base/log.ts"),
     import("./agent-command.ts"),
   ]);
+  yieldBackground();
   const { socket, state, store } = poolPaths(installRoot);
   using interrupt = interruptSignal();
   using _listening = whenListening(socket, ready);

@@ -92,7 +92,13 @@ async function startControl(paths: PoolPaths, lingerMs: number): Promise<void> {
  * once (a save takes 7 % less); no middle compiler, whose threads take a tenth of a save's processor time from those that a person waits for (what is
  * truly hot still gets the last one); and a small young generation, for what they make is short-lived (50 MB less after 1,000 saves).
  */
-const daemonFlags = ["--always-sparkplug", "--no-maglev", "--max-semi-space-size=2"];
+const daemonFlags = [
+  "--always-sparkplug",
+  "--no-maglev",
+  "--max-semi-space-size=2",
+  "--concurrent-marking-max-worker-num=1",
+  "--gc-memory-reducer-start-delay-ms=60000",
+];
 
 function spawnControl(logs: string, outputFile: string, lingerMs: number): ChildProcess {
   let output: number;

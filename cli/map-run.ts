@@ -1,6 +1,7 @@
 // ⑧ A map between two files: inputs go out as control wants them, results are written as they come, and neither are ever all in memory.
 
 import { setFlagsFromString } from "node:v8";
+import { yieldProcess } from "../base/background.ts";
 import { HobError } from "../base/errors.ts";
 import { garbageCollector } from "../base/rest.ts";
 import { newCallId } from "../project/calls.ts";
@@ -43,6 +44,7 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
   const { report, signal } = work;
   // Lines are garbage at once, and V8 would take that for a reason to grow its space for young objects and never give it back.
   setFlagsFromString("--semi-space-growth-factor=1");
+  yieldProcess();
   const file = openResultFile(work.out, work.resume !== "");
   const id = work.resume || newCallId();
   const ended = Promise.withResolvers<MapInfo>();

@@ -297,7 +297,7 @@ function wire(
     ...{ calls, maps, nodes, registry, deployments: deployed, clients, values, turn, log, blobs, tokens: reach.tokens },
     ...{ records: engine.records, mapStore: engine.maps, state: options.state },
   });
-  const mapStreams = createMapStreams({ maps, store: engine.maps, turn, clients, log });
+  const mapStreams = createMapStreams({ maps, store: engine.maps, turn, clients, clock, log });
   return {
     ...{ turn, calls, maps, mapStreams, sessions, agents, logs, fleet, registry, secrets, redaction, inspections, shells },
     liveName: deployed.liveName,

@@ -21,6 +21,8 @@ const SQLITE_FULL = 13;
 
 /** Commits after which the WAL is written back. */
 const restCommits = 200;
+/** After a call, of which inputs of maps are none: somebody may make the next. */
+const attentionMs = 1_000;
 
 const primaryCode = (error: unknown): number | undefined =>
   error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
@@ -94,6 +96,7 @@ export function openSqliteEngine(state: string, store: string): Engine & Disposa
   const begin = db.prepare("begin immediate");
   const end = db.prepare("commit");
   let commits = 0; // since the last checkpoint
+  let calledAtMs = Number.NEGATIVE_INFINITY;
 
   function transaction(work: () => void): void {
     try {
@@ -108,6 +111,7 @@ export function openSqliteEngine(state: string, store: string): Engine & Disposa
 
   function commit(): void {
     if (!parts.some((part) => part.pending())) return;
+    if (calls.pending()) calledAtMs = performance.now();
     transaction(() => {
       for (const part of parts) part.write();
     });
@@ -146,7 +150,7 @@ export function openSqliteEngine(state: string, store: string): Engine & Disposa
     rest() {
       if (commits < restCommits) return;
       commits = 0;
-      writeBack.run();
+      writeBack.run(performance.now() - calledAtMs < attentionMs);
     },
     trim,
     [Symbol.dispose]: close,

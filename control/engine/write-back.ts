@@ -11,24 +11,28 @@ export interface WrittenBack {
   failure: string;
 }
 
-/** Beyond this many (of 4 KiB) the WAL is to begin anew, for which its last pages are written back while nobody adds to them. */
-const mostPages = 32 * 1024;
+/**
+ * Beyond so many pages (of 4 KiB) the WAL is to begin anew, for which its last pages are written back while nobody adds to them: a wait of up to 70 ms for the disk. While
+ * somebody would feel it, only where there are four times as many.
+ */
+const mostPages = { calm: 32 * 1024, patient: 128 * 1024 };
 
 export interface WriteBack extends Disposable {
-  /** Unless it is under way. Throws what went wrong the last time. */
-  run(): void;
+  /** Unless it is under way. `patient`: somebody waits for what is recorded. Throws what went wrong the last time. */
+  run(patient: boolean): void;
 }
 
 export function createWriteBack(db: DatabaseSync, file: string): WriteBack {
   let thread: Worker | undefined;
   let busy = false;
+  let most = mostPages.calm;
   let problem: unknown;
 
   function done({ pages, failure }: WrittenBack): void {
     busy = false;
     try {
       if (failure !== "") throw new HobError("unavailable", `writing ${file} back: ${failure}`);
-      if (pages > mostPages) db.exec("pragma wal_checkpoint(passive)");
+      if (pages > most) db.exec("pragma wal_checkpoint(passive)");
     } catch (error) {
       problem = error;
     }
@@ -47,7 +51,8 @@ export function createWriteBack(db: DatabaseSync, file: string): WriteBack {
   }
 
   return {
-    run() {
+    run(patient) {
+      most = patient ? mostPages.patient : mostPages.calm;
       const former = problem;
       problem = undefined;
       if (former) throw former;

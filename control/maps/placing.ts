@@ -11,7 +11,7 @@ import type { Turn } from "../turn.ts";
 import { sliceItems } from "./items.ts";
 import type { Range } from "./ledger.ts";
 import { type Batch, isChild, type RunningMap, type Ticket, type Work } from "./map.ts";
-import { createPace } from "./pace.ts";
+import { createPace, type Flow } from "./pace.ts";
 import { batchSize, blockInputs, ticketsWanted } from "./sizes.ts";
 
 /** Inputs of blocks that are being cut are at hand. */
@@ -20,6 +20,8 @@ const cachedBlocks = 16;
 export interface Placing extends Disposable {
   /** A person calls: maps take little, and are told little. */
   readonly gentle: boolean;
+  /** Of results to clients. */
+  readonly telling: Flow;
   /** Before each decision: what has come becomes blocks, and places in the lanes. */
   prepare(): void;
   /** Nothing of the map is to be placed any more. */
@@ -89,7 +91,7 @@ export function createPlacing(
   /** While a person calls: the one map of which a batch may be cut now, or "none"; undefined: all may. */
   function nextByTurns(): RunningMap | "none" | undefined {
     if (!pace.gentle) return undefined;
-    const waitMs = pace.freeAtMs - clock.now();
+    const waitMs = pace.cut.freeAtMs - clock.now();
     if (waitMs > 0) {
       rest ??= setTimeout(rested, waitMs).unref();
       return "none";
@@ -142,7 +144,7 @@ export function createPlacing(
     map.largest = Math.min(blockInputs, Math.max(map.largest, count));
     const id = `${map.info.id}/${first}-${count}.${++lastBatch}`;
     const inputs = inputsOf(map, range);
-    pace.took(count, inputs.byteLength);
+    pace.cut.took(count, inputs.byteLength);
     const batch: Batch = { id, map, container, range, results: 0, again: new Map() };
     map.batches.set(id, batch);
     batches.set(id, batch);
@@ -165,6 +167,7 @@ export function createPlacing(
     get gentle() {
       return pace.gentle;
     },
+    telling: pace.told,
     prepare,
     withdraw: (map) => dropTickets(map, map.tickets.length),
     cut,

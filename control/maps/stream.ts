@@ -1,6 +1,7 @@
 // ⑦ The client's end of a map: takes in inputs as far as there is room, and gives out results as far as it is asked, each from the store.
 
 import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type { Clock } from "../../base/clock.ts";
 import { HobError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { InputCredit, MapEvent, MapEvents, MapInfo, MapRequest, OpenMap } from "../../proto/gen/hob/v1/maps.ts";
@@ -21,6 +22,7 @@ interface StreamParts {
   store: MapStore;
   turn: Turn;
   clients: Clients;
+  clock: Clock;
   log: Log;
 }
 
@@ -32,7 +34,7 @@ interface Opened {
 }
 
 export function createMapStreams(parts: StreamParts): { serve(stream: Stream): void } {
-  const { maps, store, turn, clients, log } = parts;
+  const { maps, store, turn, clients, clock, log } = parts;
 
   function open(request: OpenMap): Opened {
     const known = maps.find(request.id);
@@ -57,6 +59,7 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
     let told = { recorded: 0, until: 0 };
     let closing = false; // the client will not ask for more
     let over = false;
+    let later: NodeJS.Timeout | undefined; // a person calls, and results wait a little
     const leave = clients.enter();
 
     const write = (event: Event): boolean => stream.write({ events: [{ event }] });
@@ -81,16 +84,22 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
         write({ $case: "credit", value });
     }
 
-    /** As many results as there are, are asked for, and fit. The last word comes after the last of them. */
+    /** As many results as there are, are asked for, fit, and may go now. The last word comes after the last of them. */
     function pump(): void {
-      if (!opened || over) return;
+      if (!opened || over || later) return;
       const { info, map, cursor } = opened;
       let some: Some | undefined;
       while (sent < credit && !stream.writableNeedDrain) {
+        const waitMs = maps.telling.freeAtMs - clock.now();
+        if (waitMs > 0) {
+          later = setTimeout(goOn, waitMs);
+          return;
+        }
         some = cursor.next();
         if (!some) break;
         const { bytes, count, position } = some;
         sent += count;
+        maps.telling.took(count, bytes.byteLength);
         write({
           $case: "results",
           value: { results: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), count, position },
@@ -98,6 +107,11 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
       }
       if (map && maps.running.has(info.id)) giveCredit(map);
       else if (!stream.writableNeedDrain && !some && (sent < credit || closing || nothingLeft(info))) finish(info);
+    }
+
+    function goOn(): void {
+      later = undefined;
+      pumpRecorded();
     }
 
     const nothingLeft = (info: MapInfo): boolean => before + sent >= info.succeeded + info.failed;
@@ -164,6 +178,7 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
 
     function close(): void {
       over = true;
+      clearTimeout(later);
       leave();
       if (opened?.map) maps.detach(opened.map, reader);
       opened = undefined;

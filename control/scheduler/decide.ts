@@ -4,7 +4,7 @@ import type { Gpu } from "../../proto/gen/hob/v1/fleet.ts";
 import { type Draft, placeBatches, placeCode, placePersons } from "./place.ts";
 import type { PoolView } from "./pool-index.ts";
 import { type PoolWish, wishes } from "./pools.ts";
-import { horizonMs, wanted } from "./scale.ts";
+import { capForPersons, horizonMs, wanted } from "./scale.ts";
 import { withhold } from "./share.ts";
 import { type Stop, stops } from "./stops.ts";
 import { type GroupTally, tallyOf } from "./tally.ts";
@@ -120,7 +120,8 @@ function begin(view: PoolView, nowMs: number): Draft {
     let waiting = 0;
     for (const lane of group.lanes) waiting += lane.size;
     const cap = (group.maxContainers || standard) + Math.ceil(group.blocked / group.concurrency);
-    const personsCap = group.maxContainers > 0 ? cap : cap + roomForPersons(standard);
+    const personsLimit = group.maxContainers > 0 ? cap : cap + roomForPersons(standard);
+    const personsCap = capForPersons(group, busy, nowMs, personsLimit);
     const want = waiting === 0 ? 0 : wanted(group, busy, nowMs);
     tallies.set(group.key, tallyOf(group, { places, waiting, want, count, busy, cap, personsCap }));
     apps.set(group.app, (apps.get(group.app) ?? 0) + count);

@@ -150,7 +150,10 @@ function pick(draft: Draft, own: GroupTally, snapshot: string, batch: boolean): 
       return undefined;
     }
     container = specialise(draft, own, batch ? own.cap : own.personsCap);
-    if (!container) return undefined;
+    if (!container) {
+      draft.heldBack ||= !batch && own.count >= own.personsCap && own.group.waitingInputs > 0;
+      return undefined;
+    }
     if (own.group.concurrency > 1) {
       for (const { seen } of own.choices?.values() ?? []) seen.push({ container, cost: -1, order: own.count }); // weighed when it is looked at
     }

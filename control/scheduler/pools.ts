@@ -133,11 +133,11 @@ function needs({ view, tallies, nowMs }: Draft): Need[] {
 }
 
 /** What waits still has no container with room. */
-function forCalls({ group, count, cap, personsCap, waiting }: GroupTally, nowMs: number): number {
+function forCalls({ group, count, busy, cap, personsCap, waiting }: GroupTally, nowMs: number): number {
   if (waiting === 0) return 0;
   const persons = Math.min(waiting, group.lanes[0]!.size + group.lanes[1]!.size);
   const most = Math.max(cap - count, Math.min(persons, personsCap - count), 0);
-  return Math.min(moreWanted(group, nowMs, waiting), most);
+  return Math.min(moreWanted(group, busy, nowMs, waiting), most);
 }
 
 /** The wish list of each node that is asked about, or that gets more; in one order, so that equal wishes are equal texts. */

@@ -336,6 +336,11 @@ test("short calls that wait get no container of their own, long ones do, and so 
   expect(grows({ callMs: 1, waitingInputs: 300 })).toBe(4);
   expect(grows({ callMs: 1, waitingSinceMs: nowMs - 200 })).toBe(5);
   expect(grows({ callMs: 1, lanes: waiting(0, 5) })).toBe(5); // a person does not wait
+  const beside = { waitingInputs: 300, lanes: waiting(0, 5) };
+  expect(grows({ callMs: 1, ...beside })).toBe(0); // but for inputs of a map that take a millisecond
+  expect(grows({ callMs: 1, ...beside, lanes: waiting(0, 20) })).toBe(2); // if it is a few of them
+  expect(grows({ callMs: 20, ...beside })).toBe(5);
+  expect(grows({ callMs: 1, ...beside, waitingSinceMs: nowMs - 200 })).toBe(5);
   expect(decide(pool({ callMs: 1 }), nowMs).againMs).toBe(nowMs + 100);
   const wish = (more: Partial<GroupView>) =>
     decide(poolOf([container("own", { inFlight: 1 })], quiet({ lanes: waiting(0, 0, 0, 1), maxContainers: 40, ...more })), nowMs)

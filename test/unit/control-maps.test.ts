@@ -179,23 +179,25 @@ test("batches take about 50 ms, and 5 beside a person: slow inputs go one by one
   expect(ticketsWanted(1_000_000, 512, 3)).toBe(7);
 });
 
-test("while a person calls, maps take ten inputs a millisecond, a small batch at a time; a second later all is theirs again", () => {
+test("while a person calls, maps take five inputs a millisecond, a small batch at a time, and tell ten; a second later all is theirs again", () => {
   let nowMs = 10_000;
   let personAtMs = 0;
   const pace = createPace(
     () => nowMs,
     () => personAtMs,
   );
-  pace.took(1_000_000, 1 << 30);
-  expect(pace.freeAtMs).toBe(0);
+  pace.cut.took(1_000_000, 1 << 30);
+  expect(pace.cut.freeAtMs).toBe(0);
   personAtMs = nowMs;
-  expect(pace).toMatchObject({ gentle: true, freeAtMs: 0 }); // what was before is not held against them
-  pace.took(50, 100);
-  expect(pace.freeAtMs).toBe(10_005);
-  pace.took(1, 1 << 20);
-  expect(pace.freeAtMs).toBeCloseTo(10_107.4);
+  expect(pace).toMatchObject({ gentle: true, cut: { freeAtMs: 0 } }); // what was before is not held against them
+  pace.cut.took(50, 100);
+  expect(pace).toMatchObject({ cut: { freeAtMs: 10_010 }, told: { freeAtMs: 0 } });
+  pace.cut.took(1, 1 << 20);
+  expect(pace.cut.freeAtMs).toBeCloseTo(10_214.8);
+  pace.told.took(50, 100);
+  expect(pace.told.freeAtMs).toBe(10_005);
   nowMs += 1_000;
-  expect(pace).toMatchObject({ gentle: false, freeAtMs: 0 });
+  expect(pace).toMatchObject({ gentle: false, cut: { freeAtMs: 0 } });
 
   using world = createWorld(0, () => false);
   world.feed(10_000, 0);
