@@ -34,6 +34,8 @@ interface CallsParts {
   resolve: Resolve;
   /** The app of a map; undefined when there is none of that id. */
   appOfMap(id: string): string | undefined;
+  /** A call is accepted; `traceparent` as in StartCall. Only where calls are traced. */
+  begun?: ((call: Call, traceparent: string) => void) | undefined;
   /** Says what became of a call to whoever listens. */
   announce(info: CallInfo): void;
   /** Nobody waits any more for what this attempt has made. */
@@ -157,6 +159,7 @@ export function createCalls(parts: CallsParts): Calls {
     active.set(call.id, call);
     admission.enter(call);
     if (!outlives(call)) attach(call, parent);
+    parts.begun?.(call, request.traceparent ?? "");
     const problem = named.problem ?? findProblem(call);
     if (problem) return void fail(call, "arguments", problem);
     call.info.version = call.version!.digest;

@@ -5,6 +5,7 @@ import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
 import { openRoots } from "../base/store-roots.ts";
+import { openTracing } from "../base/tracing.ts";
 import { AgentsService } from "../proto/gen/hob/v1/agents.ts";
 import { CallsService } from "../proto/gen/hob/v1/calls.ts";
 import { ContentService } from "../proto/gen/hob/v1/content.ts";
@@ -56,6 +57,7 @@ import { createSessions, type Sessions } from "./sessions.ts";
 import { createShells, type Shells } from "./shells.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
 import { createSpread } from "./spread.ts";
+import { createTraces, type Traces } from "./traces.ts";
 import { createTurn, type Turn } from "./turn.ts";
 import { createValues, type Values } from "./values.ts";
 
@@ -113,7 +115,7 @@ function wire(
   engine: Engine,
   snapshots: Snapshots,
   turn: Turn,
-  around: { clients: Clients; end: End; reach: Reach },
+  around: { clients: Clients; end: End; reach: Reach; traces: Traces | undefined },
 ): Plane {
   const { log, build } = options;
   const { clients, end, reach } = around;
@@ -147,6 +149,7 @@ function wire(
     values,
     resolve,
     appOfMap: (id) => maps.running.get(id)?.info.app,
+    begun: around.traces?.begun,
     announce(info) {
       sessions.call(info);
       front.told(info);
@@ -155,6 +158,7 @@ function wire(
     finished(info) {
       turn.toClient(() => maps.childFinished(info.parent, info.id));
       front.ended(info);
+      around.traces?.ended(info);
       if (info.attempt > 0) fleet.callFinished(info.finishedAtMs - info.queuedAtMs);
     },
   });
@@ -354,7 +358,10 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   const snapshots = stack.use(createSnapshots(engine.blobs, engine.records, () => turn.wake(), log));
   const clients = stack.use(createClients(options.lingerMs, () => end("no client has been connected for its linger time")));
   const reach = createReach({ records: engine.records, state: options.state, log });
-  const plane = wire(options, engine, snapshots, turn, { clients, end, reach });
+  const tracing = await openTracing("hob-control", log);
+  if (tracing) stack.use(tracing);
+  const traces = tracing && createTraces(tracing);
+  const plane = wire(options, engine, snapshots, turn, { clients, end, reach, traces });
   stack.use(plane.agents);
   stack.use(plane.fleet);
   stack.use(plane.calls);

@@ -6,6 +6,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
+import { openTracing } from "../base/tracing.ts";
 import { isDeployment } from "../proto/app-name.ts";
 import type { AppState, CallInfo, SessionEvent } from "../proto/gen/hob/v1/calls.ts";
 import { Failure } from "../proto/gen/hob/v1/common.ts";
@@ -16,9 +17,11 @@ import { changesBetween, type DescribedFunction } from "./describe/changes.ts";
 import { createDescriber, type Description } from "./describe/describe.ts";
 import type { Diagnostic, Receipt, Workbench, WorkbenchEvent } from "./events.ts";
 import { checkSize, createLargeArguments, fetchValue } from "./large-values.ts";
+import { noFunctions } from "./no-functions.ts";
 import { createOnceSettled } from "./once-settled.ts";
 import { createPins } from "./pins.ts";
 import { describedReceipt, failed, loaded, ran, shipped } from "./receipt.ts";
+import { createSaveTraces } from "./save-traces.ts";
 import { type LinkState, openSession } from "./session.ts";
 import { createShipping } from "./shipping.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -37,14 +40,6 @@ export interface WorkbenchOptions {
 
 const eventsKept = 1 << 16; // a listener that stands still for longer loses what comes then
 const receiptsKept = 256;
-
-const noFunctions = [
-  "the project has no functions yet; one looks like this:",
-  "    import hob",
-  '    app = hob.App("hello")',
-  "    @app.function()",
-  '    def greet(name="world"): return f"hello {name}"',
-].join("\n");
 
 /** Throws a HobError of kind `usage` when `root` is not a folder; a control that cannot be reached is an event, and tried again. */
 export async function openWorkbench(options: WorkbenchOptions): Promise<Workbench> {
@@ -71,6 +66,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   let closed = false;
 
   const rest = openRest();
+  const tracing = await openTracing("hob-workbench", log);
+  const saves = tracing && createSaveTraces(tracing);
   function emit(event: WorkbenchEvent): void {
     events.offer(event);
     rest.worked();
@@ -175,6 +172,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     receipts.set(receipt.id, receipt);
     if (receipts.size > receiptsKept) receipts.delete(receipts.keys().next().value!);
     emit({ kind: "receipt", receipt });
+    saves?.step(receipt);
   }
 
   /** Takes a step of a receipt; undefined when there is none, because no save caused it. */
@@ -191,7 +189,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     if (!receipts.get(receipt)?.changes.some(({ function: changed }) => changed === described.spec.name)) return undefined;
     const call = pins.callOf(described);
     if (call) calls.carried(call, { receipt, savedAtMs: receipts.get(receipt)?.savedAtMs ?? clock.now() });
-    return call;
+    return call && saves ? saves.carry(call, receipt) : call;
   }
 
   function showProject(): void {
@@ -392,6 +390,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       await watcher[Symbol.asyncDispose]();
       await session[Symbol.asyncDispose]();
       await describer[Symbol.asyncDispose]();
+      await tracing?.[Symbol.asyncDispose]();
       events.close();
     },
   };

@@ -94,7 +94,8 @@ export function createRest(parts: RestParts): { serve(visit: Visit): Promise<voi
     const leave = clients.enter();
     try {
       const ending = waiting.until(id, waitMs, visit);
-      calls.start(StartCall.fromPartial({ id, app, function: name, arguments: given, origin: "rest" }));
+      const traceparent = String(visit.request.headers["traceparent"] ?? "");
+      calls.start(StartCall.fromPartial({ id, app, function: name, arguments: given, origin: "rest", traceparent }));
       const ended = await ending;
       await recorded();
       // What is more than control holds is not taken, and not recorded.

@@ -107,6 +107,8 @@ export interface StartCall {
   parent: string;
   /** "key" | "save" | "cli" | "function" | "map" | "schedule" | "spawn": what was spawned outlives its caller */
   origin: string;
+  /** of W3C Trace Context, where who calls traces; "" otherwise */
+  traceparent?: string | undefined;
 }
 
 function createBaseListFunctionsRequest(): ListFunctionsRequest {
@@ -756,7 +758,16 @@ export const Reloaded: MessageFns<Reloaded> = {
 };
 
 function createBaseStartCall(): StartCall {
-  return { id: "", app: "", function: "", version: "", arguments: undefined, parent: "", origin: "" };
+  return {
+    id: "",
+    app: "",
+    function: "",
+    version: "",
+    arguments: undefined,
+    parent: "",
+    origin: "",
+    traceparent: undefined,
+  };
 }
 
 export const StartCall: MessageFns<StartCall> = {
@@ -781,6 +792,9 @@ export const StartCall: MessageFns<StartCall> = {
     }
     if (message.origin !== "") {
       writer.uint32(58).string(message.origin);
+    }
+    if (message.traceparent !== undefined) {
+      writer.uint32(66).string(message.traceparent);
     }
     return writer;
   },
@@ -854,6 +868,14 @@ export const StartCall: MessageFns<StartCall> = {
             message.origin = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -880,6 +902,7 @@ export const StartCall: MessageFns<StartCall> = {
       : undefined;
     message.parent = object.parent ?? "";
     message.origin = object.origin ?? "";
+    message.traceparent = object.traceparent ?? undefined;
     return message;
   },
 };
