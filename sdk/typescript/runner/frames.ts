@@ -10,6 +10,7 @@ export const frameNumbers = {
   inputs: 7,
   mapNews: 8,
   taken: 9,
+  inspect: 10,
   ready: 65,
   loaded: 66,
   started: 67,
@@ -25,6 +26,7 @@ export const frameNumbers = {
   mapCancel: 77,
   childWait: 78,
   part: 79,
+  inspected: 80,
 } as const;
 
 export type FrameName = keyof typeof frameNumbers;
@@ -169,6 +171,8 @@ export interface Heads {
   mapInputs: { map: string; first: number; sizes: number[]; last: boolean };
   mapTake: { map: string; results: number };
   mapCancel: { map: string };
+  inspect: { call: string };
+  inspected: { call: string; reason: string };
 }
 
 /** `raw` is the whole frame: passing it on costs nothing. */

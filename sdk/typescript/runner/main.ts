@@ -74,6 +74,9 @@ function fromAgent(frame: Frame): void {
     case "rouse":
       for (const child of spares.all) if (child.serves.size > 0 && !child.ending) child.socket.write(frame.raw);
       break;
+    case "inspect":
+      send("inspected", { call: frame.head.call, reason: "only Python keeps the variables of what has failed" });
+      break;
     case "finish":
       finish();
   }
