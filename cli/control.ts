@@ -18,6 +18,7 @@ interface ControlFlags extends LimitFlags, ListenFlags {
   state?: string;
   embedded?: boolean;
   linger?: string;
+  engine?: string;
   json?: boolean;
 }
 
@@ -34,12 +35,13 @@ export function addControl(program: Command): void {
     .option("--tls-cert <file>", "a certificate with those that vouch for it, PEM, instead of one of the pool's own authority")
     .option("--tls-key <file>", "its key")
     .option("--state <folder>", "folder of its database, blobs and logs")
+    .option("--engine <url>", "share the pool with other controls through NATS JetStream: nats://HOST:PORT,HOST:PORT,…[/POOL]")
     .option("--embedded", "head of this installation's own pool: starts the agent, ends when no client is left")
     .option("--linger <seconds>", "embedded: how long to stay after the last client (default 30)")
     .option("--json", "say on stdout when it listens: one JSON object")
     .addHelpText(
       "after",
-      "\nExamples:\n  hob control --listen unix:/run/hob/team.sock --state /var/lib/hob\n  hob control --listen 0.0.0.0:7474 --advertise control.example\n",
+      "\nExamples:\n  hob control --listen unix:/run/hob/team.sock --state /var/lib/hob\n  hob control --engine nats://a,b,c --listen 0.0.0.0:7474\n  hob control --listen 0.0.0.0:7474 --advertise control.example\n",
     )
     .action(start);
 }
@@ -55,9 +57,9 @@ async function start(flags: ControlFlags): Promise<void> {
 }
 
 async function serveEmbedded(flags: ControlFlags, ready: () => void): Promise<void> {
-  if (flags.listen ?? flags.socket ?? flags.state) {
+  if (flags.listen ?? flags.socket ?? flags.state ?? flags.engine) {
     throw new HobError("usage", "--embedded has a socket and a state of its own", {
-      remedy: "leave out --listen, --socket and --state",
+      remedy: "leave out --listen, --socket, --state and --engine",
     });
   }
   const [{ runControl }, { openLog }, { embeddedAgent }] = await Promise.all([
@@ -87,7 +89,9 @@ async function serveEmbedded(flags: ControlFlags, ready: () => void): Promise<vo
 
 async function serveByHand(flags: ControlFlags): Promise<void> {
   const [{ runControl }, { openLog }] = await Promise.all([import("../control/main.ts"), import("../base/log.ts")]);
-  const state = resolve(flags.state ?? join(stateFolder(), "control"));
+  const state = resolve(flags.state ?? join(stateFolder(), flags.engine === undefined ? "control" : "control-nats"));
+  const nats =
+    flags.engine === undefined ? {} : { nats: (await import("../control/engine/nats/link.ts")).parseNatsUrl(flags.engine) };
   const { socket, network, http } = listenPlaces(flags);
   const others: { network?: string; http?: string } = {};
   const ready = (address: string): void => {
@@ -112,6 +116,7 @@ async function serveByHand(flags: ControlFlags): Promise<void> {
       lingerMs: Number.POSITIVE_INFINITY,
       ...(network ? { network: { ...network, ready } } : {}),
       ...(http ? { http: { ...http, ready: web } } : {}),
+      ...nats,
       ...limitsOf(flags),
       log: openLog("control", "-"),
     },

@@ -29,6 +29,7 @@ import { createPromotion, type Promotion } from "./deployments/promotion.ts";
 import { createDeploymentRecords } from "./deployments/records.ts";
 import { createResolve } from "./deployments/resolve.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
+import type { NatsPlace } from "./engine/nats/link.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
 import { createFront, type Front } from "./gateway/gateway.ts";
@@ -49,6 +50,7 @@ import { createNodes } from "./nodes.ts";
 import { createPublishes } from "./publishes.ts";
 import { createRedaction, type Redaction } from "./redaction.ts";
 import { createRegistry, type Registry } from "./registry.ts";
+import { runReplica, type Term } from "./replica.ts";
 import { createGroups } from "./scheduler/groups.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
 import { createSecrets, type Secrets } from "./secrets.ts";
@@ -82,6 +84,8 @@ export interface ControlOptions {
   network?: NetworkOptions;
   /** Where endpoints are served by HTTP, besides the socket for it; "own": at a loopback port that this state keeps. */
   http?: GatewayPlace | "own";
+  /** Where the pool's state lies if not in `state` alone: NATS, where several controls share it (replica.ts). */
+  nats?: NatsPlace;
   log: Log;
 }
 
@@ -348,12 +352,17 @@ function servicesOf(plane: Plane, engine: Engine): Parameters<typeof listen>[1] 
  * Rejects with a HobError when it cannot start: another control holds the state, the socket is in use, the disk is full.
  */
 export async function runControl(options: ControlOptions, signal: AbortSignal): Promise<void> {
+  if (options.nats) return runReplica({ ...options, nats: options.nats }, signal, (engine, term) => serve(options, engine, term));
+  await using engine = openSqliteEngine(options.state, options.store);
+  await serve(options, engine, { signal, moves: false, listen() {} });
+}
+
+async function serve(options: ControlOptions, engine: Engine, { signal, moves, listen: onDelay }: Term): Promise<void> {
   const { log } = options;
   const ending = Promise.withResolvers<{ reason: string; patienceMs: number }>();
   const end: End = (reason, patienceMs = 0) => ending.resolve({ reason, patienceMs });
   // Undone from the last to the first: the agent ends before the socket goes, and the database is let go of last.
   await using stack = new AsyncDisposableStack();
-  const engine = stack.use(openSqliteEngine(options.state, options.store));
   const turn = stack.use(createTurn(log, stack.use(openRest())));
   const snapshots = stack.use(createSnapshots(engine.blobs, engine.records, () => turn.wake(), log));
   const clients = stack.use(createClients(options.lingerMs, () => end("no client has been connected for its linger time")));
@@ -368,6 +377,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   stack.use(plane.kept);
   stack.use(plane.promotion);
   stack.use(plane.maps);
+  onDelay(turn.delay);
   turn.settle();
   stack.use(startHousekeeping({ ...options, engine, values: plane.values }));
   const services = servicesOf(plane, engine);
@@ -385,7 +395,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   });
   log.info({ socket: options.socket, state: options.state, pid: process.pid, build: options.build }, "control serves");
 
-  const onAbort = () => end("it was told to");
+  const onAbort = () => end(signal.reason instanceof HobError ? signal.reason.message : "it was told to");
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
   const { reason, patienceMs } = await ending.promise;
@@ -393,6 +403,7 @@ export async function runControl(options: ControlOptions, signal: AbortSignal): 
   log.info({ reason }, "control ends");
   plane.sessions.close(new HobError("unavailable", `control has ended: ${reason}`, { remedy: "start hob again" }));
   child?.expectEnd();
+  if (moves) return; // what runs goes on, and is told to the control that takes the pool
   await plane.agents.shutdown(patienceMs);
   turn.settle();
 }

@@ -41,7 +41,7 @@ interface SecretsParts {
 }
 
 /** The key of a state folder; made at the first use. Whoever has both it and the database can read the secrets. */
-function openKey(state: string): Buffer {
+export function openKey(state: string): Buffer {
   const file = join(state, "secrets.key");
   try {
     const fd = openSync(file, "wx", 0o600);

@@ -190,7 +190,8 @@ export function createSessions(parts: SessionsParts): Sessions {
       value: { control: `hob control, pid ${process.pid}`, build, nowMs: clock.now(), http: parts.http() },
     });
     for (const progress of current.values()) tell(session, { $case: "progress", value: progress });
-    if (turn.stuck) tell(session, { $case: "notice", value: { level: "error", text: turn.stuck.sentence, timeMs: clock.now() } });
+    const stuck = turn.stuck ?? turn.delayed;
+    if (stuck) tell(session, { $case: "notice", value: { level: "error", text: stuck.sentence, timeMs: clock.now() } });
     if (trouble) tell(session, { $case: "notice", value: { level: "error", text: trouble, timeMs: clock.now() } });
     for (const id of message.calls) tellOutcome(session, id);
     sessions.add(session);

@@ -10,8 +10,9 @@ const retryMs = 250;
 interface TurnSteps {
   /** Places what can be placed now. Runs before the commit, so that a dispatch and its record are one transaction. */
   decide(): void;
-  commit(): void;
-  /** Called once when recording begins to fail. Nothing that waits is lost. */
+  /** What it answers with is waited for before anything is sent: engine.ts. */
+  commit(): Promise<void> | undefined;
+  /** Called once when recording begins to fail, or to wait. Nothing that waits is lost. */
   onStuck(error: HobError): void;
   /** Calls that the decision could place. */
   queued(): number;
@@ -20,6 +21,9 @@ interface TurnSteps {
 export interface Turn extends Disposable {
   /** Why nothing can be recorded at present, if so; new work is refused meanwhile. */
   readonly stuck: HobError | undefined;
+  /** Why what is recorded is not durable yet, if so: what is asked is taken in, and answered once it is. */
+  readonly delayed: HobError | undefined;
+  delay(error: HobError | undefined): void;
   begin(steps: TurnSteps): void;
   /** Something changed: the turn ends after the current callback. */
   wake(): void;
@@ -42,10 +46,15 @@ export function createTurn(log: Log, rest: Pick<Rest, "worked">): Turn {
   let toNodes: (() => void)[] = [];
   let toClients: (() => void)[] = [];
   let awaited = false; // one of those is an outcome
+  let delayed: HobError | undefined;
+  let held = 0; // turns of which the sends wait until their commits are durable
+  let lastHeld: Promise<void> = Promise.resolve();
 
-  function recorded(): boolean {
+  /** False when it could not be recorded; a promise where it is durable only later. */
+  function recorded(): boolean | Promise<void> {
+    let durable: Promise<void> | undefined;
     try {
-      steps?.commit();
+      durable = steps?.commit();
     } catch (error) {
       const first = stuck === undefined;
       stuck = error instanceof HobError ? error : new HobError("internal", sentenceOf(error), { cause: error });
@@ -61,17 +70,38 @@ export function createTurn(log: Log, rest: Pick<Rest, "worked">): Turn {
     }
     if (stuck) log.info("recording works again");
     stuck = undefined;
-    return true;
+    return durable ?? true;
+  }
+
+  /** In the order of their turns. A commit that never becomes durable ends this control's time with the pool: nobody hears of it. */
+  function hold(durable: boolean | Promise<void>, send: () => void): void {
+    held++;
+    lastHeld = lastHeld
+      .then(async () => void (await durable))
+      .then(
+        () => {
+          held--;
+          if (steps) send();
+        },
+        () => {
+          held--;
+        },
+      );
   }
 
   /** Records, then sends; false when it could not be recorded. */
   function tell(): boolean {
-    if (!recorded()) return false;
+    const durable = recorded();
+    if (!durable) return false;
     const sends = [toNodes, toClients];
     toNodes = [];
     toClients = [];
     awaited = false;
-    for (const list of sends) for (const send of list) send();
+    const tellAll = (): void => {
+      for (const list of sends) for (const send of list) send();
+    };
+    if (durable === true && held === 0) tellAll();
+    else if (sends.some((list) => list.length > 0)) hold(durable, tellAll);
     return true;
   }
 
@@ -105,6 +135,13 @@ export function createTurn(log: Log, rest: Pick<Rest, "worked">): Turn {
   return {
     get stuck() {
       return stuck;
+    },
+    get delayed() {
+      return delayed;
+    },
+    delay(error) {
+      delayed = error;
+      if (error) steps?.onStuck(error);
     },
     begin(given) {
       steps = given;

@@ -43,6 +43,9 @@ interface IdentityParts {
   log: Log;
 }
 
+/** Of a state folder. */
+export const accessFolder = "access";
+
 const endOf = (pem: string): number => new X509Certificate(pem).validToDate.getTime();
 
 function write(file: string, text: string): void {
@@ -66,13 +69,19 @@ function writePair(folder: string, name: string, pair: KeyPair): KeyPair {
 const vouchesFor = (certificate: X509Certificate, name: string): boolean =>
   (isIP(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined;
 
+/** The authority of a state folder, made where there is none. */
+export async function openAuthority(state: string, nowMs: number): Promise<KeyPair> {
+  const folder = join(state, accessFolder);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  chmodSync(folder, 0o700);
+  return readPair(folder, "authority") ?? writePair(folder, "authority", await makeAuthority(nowMs));
+}
+
 async function own({ state, file, names, now }: IdentityParts): Promise<Shown> {
-  const folder = join(state, "access");
+  const folder = join(state, accessFolder);
   const nowMs = now();
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    chmodSync(folder, 0o700);
-    const authority = readPair(folder, "authority") ?? writePair(folder, "authority", await makeAuthority(nowMs));
+    const authority = await openAuthority(state, nowMs);
     const kept = readPair(folder, file);
     const shown = kept && new X509Certificate(kept.certificate);
     const good = shown && endOf(kept.certificate) - nowMs > renewBeforeMs && names.every((name) => vouchesFor(shown, name));

@@ -139,9 +139,10 @@ export interface Engine extends AsyncDisposable {
   readonly blobs: ContentFolder;
   /**
    * Writes everything since the last commit, as one transaction. Throws a HobError (`exhausted` when the disk is full); nothing
-   * is lost then: the next commit tries all of it again.
+   * is lost then: the next commit tries all of it again. Answers with undefined when everything committed is durable, else with a promise
+   * of it, which rejects when this process is not the one any more that records for the pool.
    */
-  commit(): void;
+  commit(): Promise<void> | undefined;
   /** Housekeeping of what has been committed. */
   rest(): void;
   /** Forgets a slice of what is older than `retention` keeps; true when there is more to forget. */

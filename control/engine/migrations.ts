@@ -31,7 +31,12 @@ const steps: string[] = [
    alter table calls add column large text not null default '';
    create index calls_by_parent on calls (parent, number) where parent <> '';
    create index calls_large on calls (number, large) where large <> '';`,
+  // Of which pool's journal this is a copy, and where it stands in it (control/engine/nats); pool '' is an embedded engine's own.
+  `create table journal (commits integer not null, sequence integer not null, clean integer not null, pool text not null);
+   insert into journal values (0, 0, 1, '');`,
 ];
+
+export const schema = steps.length;
 
 export function migrate(db: DatabaseSync, file: string): void {
   const row = db.prepare("pragma user_version").get() as { user_version: number };

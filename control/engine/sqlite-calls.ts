@@ -5,20 +5,24 @@ import { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
 import { Arguments } from "../../proto/gen/hob/v1/common.ts";
 import type { CallQuery, CallStore, Retention, StoredCall } from "./engine.ts";
 import type { EnginePart } from "./sqlite-records.ts";
+import { prepareWrites, type Recorder } from "./writes.ts";
 
 const slice = 2_000; // calls forgotten in one transaction
 
 export type SqliteCalls = EnginePart & { store: CallStore; trim(retention: Retention, nowMs: number): boolean };
 
-/** `settle` commits what is pending, so that a query sees it. */
-export function openSqliteCalls(db: DatabaseSync, settle: () => void): SqliteCalls {
-  const insert = db.prepare(
-    `insert into calls (number, id, app, function, state, retries, losses, finished_at_ms, parent, queued_at_ms, large, arguments, info)
+export const callWrites = {
+  insertCall: `insert into calls (number, id, app, function, state, retries, losses, finished_at_ms, parent, queued_at_ms, large, arguments, info)
      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const update = db.prepare(
-    "update calls set state = ?, retries = ?, losses = ?, finished_at_ms = ?, large = ?, info = ? where number = ?",
-  );
+  updateCall: "update calls set state = ?, retries = ?, losses = ?, finished_at_ms = ?, large = ?, info = ? where number = ?",
+  // The newest call always stays: its number is where numbering goes on.
+  trimCalls: `delete from calls where number in (select number from calls where state not in ('queued', 'running')
+       and (finished_at_ms < ? or number <= ?) and number < ? order by number limit ${slice}) returning large`,
+};
+
+/** `settle` commits what is pending, so that a query sees it. */
+export function openSqliteCalls(db: DatabaseSync, settle: () => void, recorder?: Recorder): SqliteCalls {
+  const { insertCall, updateCall, trimCalls } = prepareWrites(db, callWrites, recorder);
   const selectUnfinished = db.prepare(
     "select arguments, info, retries, losses from calls where state in ('queued', 'running') order by number",
   );
@@ -27,11 +31,6 @@ export function openSqliteCalls(db: DatabaseSync, settle: () => void): SqliteCal
   const selectByNumber = db.prepare("select arguments, info, retries, losses from calls where number = ?");
   const selectLarge = db.prepare("select large from calls where large <> ''");
   const prepared = new Map<string, StatementSync>();
-  // The newest call always stays: its number is where numbering goes on.
-  const trimOld = db.prepare(
-    `delete from calls where number in (select number from calls where state not in ('queued', 'running')
-       and (finished_at_ms < ? or number <= ?) and number < ? order by number limit ${slice}) returning large`,
-  );
   const oldest = db.prepare("select finished_at_ms from calls order by number limit 1");
   const dirty = new Map<number, StoredCall>();
   const dirtyById = new Map<string, StoredCall>();
@@ -59,11 +58,11 @@ export function openSqliteCalls(db: DatabaseSync, settle: () => void): SqliteCal
         const { number, id, app, function: name, state, finishedAtMs } = info;
         const bytes = CallInfo.encode({ ...info, arguments: undefined }).finish();
         const large = [info.arguments?.large, info.result?.large].flatMap((value) => value?.blob ?? []).join(" ");
-        if (inserted.has(call)) update.run(state, retries, losses, finishedAtMs, large, bytes, number);
+        if (inserted.has(call)) updateCall.run(state, retries, losses, finishedAtMs, large, bytes, number);
         else {
           const given = Arguments.encode(info.arguments ?? Arguments.create()).finish();
           const { parent, queuedAtMs } = info;
-          insert.run(number, id, app, name, state, retries, losses, finishedAtMs, parent, queuedAtMs, large, given, bytes);
+          insertCall.run(number, id, app, name, state, retries, losses, finishedAtMs, parent, queuedAtMs, large, given, bytes);
         }
       }
     },
@@ -77,7 +76,7 @@ export function openSqliteCalls(db: DatabaseSync, settle: () => void): SqliteCal
       const before = nowMs - retention.keepMs;
       const first = oldest.get() as { finished_at_ms: number } | undefined;
       if (!first || (first.finished_at_ms >= before && last <= retention.calls)) return false;
-      const gone = trimOld.all(before, last - retention.calls, last) as { large: string }[];
+      const gone = trimCalls.all(before, last - retention.calls, last) as { large: string }[];
       forgotten.push(...gone.flatMap(({ large }) => (large === "" ? [] : large.split(" "))));
       return gone.length === slice;
     },

@@ -4,6 +4,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
 import type { LogQuery, LogStore, Retention } from "./engine.ts";
 import type { EnginePart } from "./sqlite-records.ts";
+import { prepareWrites, type Recorder } from "./writes.ts";
 
 const slice = 10_000; // lines forgotten in one transaction
 const stuckLimit = 20_000; // lines kept while the disk is full; newer ones are then shown but not recorded
@@ -11,15 +12,18 @@ const clockSlackMs = 10_000; // a line's time is the node's, its seq control's: 
 
 export type SqliteLogs = EnginePart & { store: LogStore; trim(retention: Retention, nowMs: number): boolean };
 
-/** `settle` commits what is pending, so that a query sees it. */
-export function openSqliteLogs(db: DatabaseSync, settle: () => void): SqliteLogs {
-  const insert = db.prepare(
+export const logWrites = {
+  insertLine:
     "insert into logs (seq, call, app, function, container, stream, time_ms, text, dropped, input) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-  );
+  trimLines: "delete from logs where seq < ? and (time_ms < ? or seq <= ?)",
+};
+
+/** `settle` commits what is pending, so that a query sees it. */
+export function openSqliteLogs(db: DatabaseSync, settle: () => void, recorder?: Recorder): SqliteLogs {
+  const { insertLine, trimLines } = prepareWrites(db, logWrites, recorder);
   const selectLast = db.prepare("select max(seq) as seq from logs");
   const selectFirst = db.prepare("select seq, time_ms from logs order by seq limit 1");
   const selectTime = db.prepare("select time_ms from logs where seq >= ? order by seq limit 1");
-  const trimBelow = db.prepare("delete from logs where seq < ? and (time_ms < ? or seq <= ?)");
   const prepared = new Map<string, StatementSync>();
   let lastSeq = (selectLast.get() as { seq: number | null }).seq ?? 0;
   let pending: LogLine[] = [];
@@ -62,7 +66,7 @@ export function openSqliteLogs(db: DatabaseSync, settle: () => void): SqliteLogs
     write() {
       for (const line of pending) {
         const { seq, call, app, function: name, container, stream, timeMs, text, dropped, input = null } = line;
-        insert.run(seq, call, app, name, container, stream, timeMs, text, dropped, input);
+        insertLine.run(seq, call, app, name, container, stream, timeMs, text, dropped, input);
       }
     },
     written() {
@@ -74,7 +78,7 @@ export function openSqliteLogs(db: DatabaseSync, settle: () => void): SqliteLogs
       if (!first || (first.time_ms >= before && first.seq > lastSeq - retention.lines)) return false;
       // The newest line always stays: its seq is where numbering goes on.
       const end = Math.min(first.seq + slice, lastSeq);
-      return Number(trimBelow.run(end, before, lastSeq - retention.lines).changes) > 0;
+      return Number(trimLines.run(end, before, lastSeq - retention.lines).changes) > 0;
     },
     store: {
       append(lines) {

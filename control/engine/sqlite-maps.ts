@@ -5,29 +5,36 @@ import { HobError } from "../../base/errors.ts";
 import { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
 import type { InputBlock, MapStore, ResultPiece, Retention } from "./engine.ts";
 import type { EnginePart } from "./sqlite-records.ts";
+import { prepareWrites, type Recorder } from "./writes.ts";
 
 const slice = 100; // rows forgotten in one transaction, each up to 1 MiB
 
 export type SqliteMaps = EnginePart & { store: MapStore; trim(retention: Retention, nowMs: number): boolean };
 
-/** `settle` commits what is pending, so that a query sees it. */
-export function openSqliteMaps(db: DatabaseSync, settle: () => void): SqliteMaps {
-  const upsert = db.prepare(
-    `insert into maps (number, id, app, state, finished_at_ms, info) values (?, ?, ?, ?, ?, ?)
+export const mapWrites = {
+  upsertMap: `insert into maps (number, id, app, state, finished_at_ms, info) values (?, ?, ?, ?, ?, ?)
      on conflict (number) do update set state = excluded.state, finished_at_ms = excluded.finished_at_ms, info = excluded.info`,
-  );
+  insertInputs: "insert into map_inputs (map, first, count, bytes) values (?, ?, ?, ?)",
+  insertResults: "insert into map_results (map, block, count, bytes) values (?, ?, ?, ?)",
+  // In order, so that every copy of the database loses the same rows: positions are what clients go on by.
+  trimResults: `delete from map_results where position in (select position from map_results where map = ? order by position limit ${slice})`,
+  trimInputs: `delete from map_inputs where rowid in (select rowid from map_inputs where map = ? order by first limit ${slice})`,
+  trimMap: "delete from maps where number = ?",
+};
+
+/** `settle` commits what is pending, so that a query sees it. */
+export function openSqliteMaps(db: DatabaseSync, settle: () => void, recorder?: Recorder): SqliteMaps {
+  const { upsertMap, insertInputs, insertResults, trimResults, trimInputs, trimMap } = prepareWrites(db, mapWrites, recorder);
   const selectUnfinished = db.prepare("select info from maps where state = 'running' order by number");
   const selectById = db.prepare("select info from maps where id = ?");
   const selectList = db.prepare("select info from maps where ? in ('', app) order by number desc limit ?");
   const selectLast = db.prepare("select max(number) as number from maps");
-  const insertInputs = db.prepare("insert into map_inputs (map, first, count, bytes) values (?, ?, ?, ?)");
   const selectBlocks = db.prepare("select first, count from map_inputs where map = ? and first >= ? order by first limit ?");
   const selectBlockOf = db.prepare(
     "select first, count from map_inputs where map = ? and first <= ? order by first desc limit 1",
   );
   const selectInputs = db.prepare("select bytes from map_inputs where map = ? and first = ?");
   const selectInputBytes = db.prepare("select sum(length(bytes)) as bytes from map_inputs where map = ?");
-  const insertResults = db.prepare("insert into map_results (map, block, count, bytes) values (?, ?, ?, ?)");
   const selectCount = db.prepare("select sum(count) as count from map_results where map = ? and block = ?");
   const selectCountUntil = db.prepare("select sum(count) as count from map_results where map = ? and position <= ?");
   const selectAfter = db.prepare(
@@ -41,13 +48,6 @@ export function openSqliteMaps(db: DatabaseSync, settle: () => void): SqliteMaps
   const selectOld = db.prepare(
     `select number from maps where state <> 'running' and (finished_at_ms < ? or number <= ?) and number < ? order by number limit 1`,
   );
-  const trimResults = db.prepare(
-    `delete from map_results where position in (select position from map_results where map = ? limit ${slice})`,
-  );
-  const trimInputs = db.prepare(
-    `delete from map_inputs where rowid in (select rowid from map_inputs where map = ? limit ${slice})`,
-  );
-  const trimMap = db.prepare("delete from maps where number = ?");
 
   const dirty = new Map<number, MapInfo>();
   let inputs: { map: number; block: InputBlock; bytes: Uint8Array }[] = [];
@@ -62,7 +62,7 @@ export function openSqliteMaps(db: DatabaseSync, settle: () => void): SqliteMaps
     write() {
       for (const info of dirty.values()) {
         const { number, id, app, state, finishedAtMs } = info;
-        upsert.run(number, id, app, state, finishedAtMs, MapInfo.encode(info).finish());
+        upsertMap.run(number, id, app, state, finishedAtMs, MapInfo.encode(info).finish());
       }
       for (const { map, block, bytes } of inputs) insertInputs.run(map, block.first, block.count, bytes);
       for (const { map, block, count, bytes } of results) insertResults.run(map, block, count, bytes);

@@ -3,6 +3,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { HobError } from "../../base/errors.ts";
 import type { Records, StoredRecord } from "./engine.ts";
+import { prepareWrites, type Recorder } from "./writes.ts";
 
 /** A part of the engine: what it gathers is written by `write` inside a transaction, and forgotten by `written` after it. */
 export interface EnginePart {
@@ -11,11 +12,14 @@ export interface EnginePart {
   written(): void;
 }
 
-export function openSqliteRecords(db: DatabaseSync): EnginePart & { store: Records } {
-  const upsert = db.prepare(
+export const recordWrites = {
+  upsertRecord:
     "insert into records values (?, ?, ?, ?) on conflict (kind, key) do update set revision = excluded.revision, value = excluded.value",
-  );
-  const remove = db.prepare("delete from records where kind = ? and key = ?");
+  removeRecord: "delete from records where kind = ? and key = ?",
+};
+
+export function openSqliteRecords(db: DatabaseSync, recorder?: Recorder): EnginePart & { store: Records } {
+  const { upsertRecord, removeRecord } = prepareWrites(db, recordWrites, recorder);
   const kinds = new Map<string, Map<string, StoredRecord>>();
   const dirty = new Map<string, { kind: string; key: string }>();
 
@@ -38,8 +42,8 @@ export function openSqliteRecords(db: DatabaseSync): EnginePart & { store: Recor
     write() {
       for (const { kind, key } of dirty.values()) {
         const record = kinds.get(kind)?.get(key);
-        if (record) upsert.run(kind, key, record.revision, record.value);
-        else remove.run(kind, key);
+        if (record) upsertRecord.run(kind, key, record.revision, record.value);
+        else removeRecord.run(kind, key);
       }
     },
     written: () => dirty.clear(),

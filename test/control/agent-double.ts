@@ -30,6 +30,8 @@ export interface TestAgent extends Disposable {
   dispatchOf(call: string, attempt?: number): Promise<Dispatch>;
   /** From now on it reads nothing more of what control sends. */
   pause(): void;
+  /** Resolves when its stream is over, whoever ended it. */
+  readonly ended: Promise<void>;
   /** Its containers that wait, by language. */
   readonly containers: Map<string, ContainerInfo>;
 }
@@ -62,7 +64,10 @@ export function linkAgent(control: string, script: AgentScript = {}): TestAgent 
   const stream = client.link({ deadline: Date.now() + 120_000 });
   const commands = new Arrivals<NonNullable<AgentCommand["command"]>>();
   const containers = new Map((script.containers ?? []).map((container) => [container.id, container]));
-  stream.on("error", () => {}); // control ended, or this agent was disposed of
+  const ended = new Promise<void>((resolve) => {
+    stream.on("error", () => resolve()); // control ended, or this agent was disposed of
+    stream.on("end", () => resolve());
+  });
   const send = (message: NonNullable<AgentMessage["message"]>) => void stream.write({ messages: [{ message }] });
 
   function fill(command: Extract<AgentCommand["command"], { $case: "pools" }>["value"]): void {
@@ -91,6 +96,7 @@ export function linkAgent(control: string, script: AgentScript = {}): TestAgent 
   const agent: TestAgent = {
     commands,
     containers,
+    ended,
     send,
     loaded(load) {
       specialise(load);

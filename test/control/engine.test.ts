@@ -1,10 +1,32 @@
 // The same cases on every engine: what control relies on holds whichever it runs on.
 
+import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { silentLog } from "../../base/log.ts";
+import type { Engine } from "../../control/engine/engine.ts";
+import { openCopy } from "../../control/engine/nats/copy.ts";
+import { openNatsLink, parseNatsUrl } from "../../control/engine/nats/link.ts";
+import { openNatsEngine } from "../../control/engine/nats/nats.ts";
 import { openSqliteEngine } from "../../control/engine/sqlite.ts";
+import { type NatsServers, startNatsServers } from "../../scripts/nats-servers.ts";
+import { programs } from "../drive/requirements.ts";
 import { type EnginePlace, engineCases } from "./engine-cases.ts";
-import { makePlace } from "./harness.ts";
+import { makePlace, type Place } from "./harness.ts";
+
+const withNats = programs("nats-server");
+let servers: NatsServers;
+let home: Place;
+
+beforeAll(async () => {
+  home = makePlace();
+  if (withNats) servers = await startNatsServers(home.folder, 1);
+});
+afterAll(async () => {
+  await servers?.[Symbol.asyncDispose]();
+  home[Symbol.dispose]();
+});
 
 function embedded(): EnginePlace {
   const place = makePlace();
@@ -16,14 +38,45 @@ function embedded(): EnginePlace {
   };
 }
 
-const engines: { name: string; place(): Promise<EnginePlace> | EnginePlace }[] = [{ name: "embedded", place: embedded }];
+/** Each opening is another control's: the second of two that take turns, then one that begins with nothing but the journal. */
+function nats(): EnginePlace {
+  const pool = `test-${randomBytes(4).toString("hex")}`;
+  let openings = 0;
+  return {
+    async open(): Promise<Engine> {
+      const link = await openNatsLink(parseNatsUrl(`${servers.url}/${pool}`), silentLog);
+      const place = ["a", "b", `c${openings}`][openings++ % 3]!;
+      const state = join(home.folder, pool, place);
+      const copy = await openCopy(state, link, silentLog);
+      const hear = { delayed() {}, lost() {}, signal: new AbortController().signal };
+      const owner = randomBytes(8).toString("hex");
+      const engine = await openNatsEngine({ link, copy, owner, store: join(state, "blobs"), log: silentLog, ...hear });
+      return {
+        ...engine,
+        async [Symbol.asyncDispose]() {
+          await engine[Symbol.asyncDispose]();
+          await copy[Symbol.asyncDispose]();
+          await link[Symbol.asyncDispose]();
+        },
+      };
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
 
-describe.each(engines)("$name", ({ place: makeOne }) => {
-  test.each(engineCases)("$name", async ({ run }) => {
-    await using place = await makeOne();
-    await run(place);
+const engines: { name: string; place(): EnginePlace; here: boolean }[] = [
+  { name: "embedded", place: embedded, here: true },
+  { name: "NATS", place: nats, here: withNats },
+];
+
+for (const { name: engine, place: makeOne, here } of engines) {
+  describe.runIf(here)(engine, () => {
+    test.each(engineCases)("$name", async ({ run }) => {
+      await using place = makeOne();
+      await run(place);
+    });
   });
-});
+}
 
 test("a state has one embedded engine: another is refused, and told who has it", async () => {
   await using place = embedded();

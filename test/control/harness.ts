@@ -72,9 +72,9 @@ export async function startControl(place: Place, options: Partial<ControlOptions
 }
 
 /** Control as a process of its own, to be killed; resolves once it serves. */
-export async function spawnControl(place: Place): Promise<ChildProcess> {
+export async function spawnControl(place: Place, nats?: string): Promise<ChildProcess> {
   const entry = fileURLToPath(new URL("serve.ts", import.meta.url));
-  const child = spawn(process.execPath, [entry, place.socket, place.state, place.store], {
+  const child = spawn(process.execPath, [entry, place.socket, place.state, place.store, ...(nats === undefined ? [] : [nats])], {
     stdio: ["pipe", "inherit", "inherit"],
   });
   await listening(place.socket);

@@ -51,6 +51,8 @@ export function createWorld(retries: number, fails: (index: number) => boolean, 
   let personAtMs = Number.NEGATIVE_INFINITY;
   const turn: Turn = {
     stuck: undefined,
+    delayed: undefined,
+    delay() {},
     begin() {},
     wake() {},
     toNode: (send) => void sends.push(send),

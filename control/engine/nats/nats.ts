@@ -1,0 +1,74 @@
+// ④⑦ The engine of a pool with several controls: the embedded one on this control's copy of the journal, of which each commit goes to NATS before
+// anybody hears of it.
+
+import { openContentFolder } from "../../../base/content-folder.ts";
+import { type HobError, sentenceOf } from "../../../base/errors.ts";
+import type { Log } from "../../../base/log.ts";
+import { sweepWork } from "../../../base/store-work.ts";
+import type { Engine } from "../engine.ts";
+import { createSqliteEngine } from "../sqlite.ts";
+import { mirrorBlobs, shareBlobs } from "./blobs.ts";
+import type { Copy } from "./copy.ts";
+import { openJournal, takeJournal } from "./journal.ts";
+import type { NatsLink } from "./link.ts";
+import { createSnapshots } from "./snapshot.ts";
+
+const snapshotLookMs = 2_000;
+
+interface EngineParts {
+  link: NatsLink;
+  copy: Copy;
+  /** Of this control's time with the pool; no other has had it. */
+  owner: string;
+  /** Blob folder. */
+  store: string;
+  log: Log;
+  signal: AbortSignal;
+  delayed(error: HobError | undefined): void;
+  lost(error: HobError): void;
+}
+
+/** Takes the pool, whoever has it: nothing that another control writes is taken from now on. */
+export async function openNatsEngine(parts: EngineParts): Promise<Engine> {
+  const { link, copy, owner, log } = parts;
+  const from = await take(parts);
+  await copy.leave();
+  const folder = openContentFolder(parts.store, { durable: true });
+  sweepWork(parts.store);
+  await mirrorBlobs(folder, link.objects, parts.signal);
+  copy.markServed();
+  const journal = openJournal({ link, owner, from, log, delayed: parts.delayed, lost: parts.lost });
+  const engine = createSqliteEngine(copy.database, shareBlobs(folder, link.objects), journal);
+  const snapshots = createSnapshots(link, journal, copy.database.file);
+  const looking = setInterval(() => {
+    snapshots
+      .keep()
+      .catch((error: unknown) => log.warn({ error: sentenceOf(error) }, "keeping a snapshot of the pool failed; trying again"));
+  }, snapshotLookMs);
+  return {
+    ...engine,
+    async [Symbol.asyncDispose]() {
+      clearInterval(looking);
+      try {
+        void engine.commit();
+      } finally {
+        await journal[Symbol.asyncDispose]();
+        if (journal.settled() === undefined) copy.markClean(journal.durable);
+        await engine[Symbol.asyncDispose]();
+      }
+    },
+  };
+}
+
+async function take({ link, copy, owner, signal }: EngineParts): Promise<{ commit: number; sequence: number }> {
+  const manager = await link.stream.jetstreamManager(false);
+  for (;;) {
+    signal.throwIfAborted();
+    const { state } = await manager.streams.info(link.journal.stream);
+    await copy.reached(state.last_seq);
+    const sequence = await takeJournal(link, owner, state.last_seq);
+    if (sequence === undefined) continue; // its owner still writes
+    await copy.reached(sequence);
+    return { commit: copy.at.commit, sequence };
+  }
+}

@@ -1,0 +1,60 @@
+// ⑦ Snapshots: a copy of the owner's database in the object store, so that the journal before it can go and a control that begins needs not read all of it.
+
+import { createReadStream, rmSync } from "node:fs";
+import { backup, DatabaseSync } from "node:sqlite";
+import { Readable } from "node:stream";
+import { StoredSnapshot } from "../../../proto/gen/hob/v1/journal.ts";
+import { snapshotKey } from "./copy.ts";
+import type { Journal } from "./journal.ts";
+import type { NatsLink } from "./link.ts";
+
+const everyBytes = 64 << 20; // of journal
+const allPages = 2 ** 31 - 1;
+const pieceBytes = 512 << 10;
+const storeMs = 20_000;
+
+/** Keeps one when enough has been written since the last; called now and then. */
+export function createSnapshots(link: NatsLink, journal: Journal, file: string): { keep(): Promise<void> } {
+  let keptBytes = 0;
+  let keeping: Promise<void> | undefined;
+
+  async function keepOne(): Promise<void> {
+    const target = `${file}.snapshot`;
+    const { sequence } = journal.durable; // what follows it in the journal and is in the copy already is passed over by its number
+    try {
+      rmSync(target, { force: true });
+      // A connection of its own, in one step: a thread copies what the WAL has at that moment while control goes on writing.
+      using source = new DatabaseSync(file, { readOnly: true });
+      await backup(source, target, { rate: allPages });
+      using copy = new DatabaseSync(target);
+      const { commits } = copy.prepare("select commits from journal").get() as { commits: number };
+      if (journal.durable.commit < commits) await journal.settled();
+      await store({ name: `snapshot-${sequence}-${commits}`, commit: commits, sequence }, target);
+    } finally {
+      rmSync(target, { force: true });
+    }
+  }
+
+  async function store(snapshot: StoredSnapshot, from: string): Promise<void> {
+    const pieces = Readable.toWeb(createReadStream(from, { highWaterMark: pieceBytes })) as ReadableStream<Uint8Array>;
+    await link.objects.put({ name: snapshot.name, options: { max_chunk_size: pieceBytes } }, pieces, { timeout: storeMs });
+    const former = await link.records.get(snapshotKey);
+    await link.records.put(snapshotKey, StoredSnapshot.encode(snapshot).finish());
+    const manager = await link.stream.jetstreamManager(false);
+    await manager.streams.purge(link.journal.stream, { seq: snapshot.sequence });
+    const old = former?.operation === "PUT" ? StoredSnapshot.decode(former.value).name : snapshot.name;
+    if (old !== snapshot.name) await link.objects.delete(old);
+  }
+
+  return {
+    async keep() {
+      if (keeping || journal.bytes - keptBytes < everyBytes) return;
+      const { bytes } = journal;
+      keeping = keepOne().finally(() => {
+        keeping = undefined;
+      });
+      await keeping;
+      keptBytes = bytes;
+    },
+  };
+}

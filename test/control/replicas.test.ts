@@ -1,0 +1,141 @@
+// Several controls of one pool on NATS: who is connected to any of them is served, and what one has acknowledged outlives it.
+
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { silentLog } from "../../base/log.ts";
+import { parseNatsUrl } from "../../control/engine/nats/link.ts";
+import { runControl } from "../../control/main.ts";
+import { openPoolCaller } from "../../project/pool-caller.ts";
+import { unixAddress } from "../../proto/transport.ts";
+import { type NatsServers, startNatsServers } from "../../scripts/nats-servers.ts";
+import { programs } from "../drive/requirements.ts";
+import { linkAgent } from "./agent-double.ts";
+import {
+  kill,
+  makePlace,
+  makePublish,
+  openSession,
+  type Place,
+  publishAndLoad,
+  resultOf,
+  spawnControl,
+  startControl,
+} from "./harness.ts";
+
+const withNats = programs("nats-server");
+let servers: NatsServers;
+let home: Place;
+
+beforeAll(async () => {
+  home = makePlace();
+  if (withNats) servers = await startNatsServers(home.folder, 3);
+});
+afterAll(async () => {
+  await servers?.[Symbol.asyncDispose]();
+  home[Symbol.dispose]();
+});
+
+/** An agent that links again, to whichever control lets it, when its link has ended. */
+function faithfulAgent(places: Place[]): Disposable {
+  let over = false;
+  let agent = link(0);
+  function link(n: number): Disposable {
+    const linked = linkAgent(places[n % places.length]!.socket, { name: "node-1" });
+    linked.ended.then(() => {
+      if (!over) setTimeout(() => (agent = over ? agent : link(n + 1)), 100);
+    });
+    return linked;
+  }
+  return {
+    [Symbol.dispose]() {
+      over = true;
+      agent[Symbol.dispose]();
+    },
+  };
+}
+
+function callerAt(place: Place) {
+  const notices: string[] = [];
+  const caller = openPoolCaller({
+    ...{ client: "test", build: "test", log: silentLog, connect: async () => unixAddress(place.socket) },
+    ...{ output() {}, link() {}, progress() {} },
+    notice: (text) => void notices.push(text),
+  });
+  return {
+    notices,
+    call: async (n: number) =>
+      resultOf((await caller.call("shop", "price", { positional: [n], keywords: {} }).finished) as never),
+    [Symbol.asyncDispose]: () => caller[Symbol.asyncDispose](),
+  };
+}
+
+describe.runIf(withNats)("controls on NATS", () => {
+  test("whoever is connected to the control that stands by goes on when the one that serves is killed", async () => {
+    using a = makePlace();
+    using b = makePlace();
+    const url = `${servers.url}/killed`;
+    const first = await spawnControl(a, url);
+    keepKeys(a, b);
+    await using _second = await startControl(b, { nats: parseNatsUrl(url) });
+    using _agent = faithfulAgent([a, b]);
+    {
+      using session = openSession(b.socket); // led to the first
+      await publishAndLoad(session, makePublish("v1", [{ name: "price" }]));
+    }
+    await using caller = callerAt(b);
+    expect(await caller.call(1)).toBe(1);
+    await kill(first);
+    expect(await caller.call(2)).toBe(2);
+    using session = openSession(b.socket);
+    const id = session.call("price", [3]);
+    expect((await session.outcome(id)).number).toBe(3);
+  });
+
+  test("without a quorum of NATS calls wait, people are told why, and then they go on", async () => {
+    using place = makePlace();
+    await using _control = await startControl(place, { nats: parseNatsUrl(`${servers.url}/quorum`) });
+    using _agent = faithfulAgent([place]);
+    using session = openSession(place.socket);
+    await publishAndLoad(session, makePublish("v1", [{ name: "price" }]));
+    await Promise.all([0, 1].map((n) => servers.signal(n, "SIGKILL")));
+    const id = session.call("price", [5]);
+    const { text } = await session.next("notice", ({ level }) => level === "error");
+    expect(text).toMatch(
+      /^nothing can be recorded at present, and calls wait: NATS at .*: they go on when most of its servers run/,
+    );
+    using late = openSession(place.socket);
+    expect((await late.next("notice")).text).toBe(text);
+    expect(session.arrivals.all.filter((event) => event.$case === "call" && event.value.call?.id === id)).toEqual([]);
+    await Promise.all([0, 1].map((n) => servers.start(n)));
+    expect(resultOf(await session.outcome(id))).toBe(5);
+  });
+
+  test("a control whose keys are not the pool's, or whose state is an embedded pool's, refuses to start", async () => {
+    using a = makePlace();
+    using b = makePlace();
+    using embedded = makePlace();
+    const nats = parseNatsUrl(`${servers.url}/keys`);
+    await using _control = await startControl(a, { nats });
+    const options = { build: "test", lingerMs: Number.POSITIVE_INFINITY, log: silentLog };
+    const signal = new AbortController().signal;
+    await expect(runControl({ ...b, ...options, nats }, signal)).rejects.toThrow("this control lacks the pool's secrets.key");
+    {
+      await using _old = await startControl(embedded);
+      using session = openSession(embedded.socket);
+      session.send({ $case: "publish", value: makePublish("v1", [{ name: "price" }]) });
+      await session.next("published");
+    }
+    keepKeys(a, embedded);
+    await expect(runControl({ ...embedded, ...options, nats }, signal)).rejects.toThrow("it is the database of an embedded pool");
+    expect(() => parseNatsUrl("http://a")).toThrow("the engine is not of the form nats://");
+    await expect(runControl({ ...b, ...options, nats: parseNatsUrl("nats://127.0.0.1:1") }, signal)).rejects.toThrow(
+      "no NATS server takes this control at 127.0.0.1:1",
+    );
+  });
+});
+
+/** As whoever sets a pool up does by hand. */
+function keepKeys(from: Place, to: Place): void {
+  cpSync(join(from.state, "secrets.key"), join(to.state, "secrets.key"));
+}
