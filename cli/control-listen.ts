@@ -43,7 +43,12 @@ function ownAddress(): string {
 }
 
 function advertisedFor(at: Pick<NetworkAddress, "host" | "port">, flag: string | undefined): NetworkOptions["advertised"] {
-  if (flag !== undefined) return /:\d+$/.test(flag) ? place(flag) : { ...place(flag), port: at.port };
+  if (flag !== undefined) {
+    const [first, ...others] = flag
+      .split(",")
+      .map((text) => (/:\d+$/.test(text) ? place(text) : { ...place(text), port: at.port }));
+    return others.length === 0 ? first : { ...first!, others };
+  }
   return everywhere.has(at.host) ? { host: ownAddress(), port: at.port } : at;
 }
 

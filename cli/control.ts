@@ -27,7 +27,10 @@ export function addControl(program: Command): void {
     .description("the control plane: content, registry, scheduler, calls")
     .option("--listen <address...>", "where to listen: unix:PATH, and HOST:PORT for machines elsewhere, with TLS and tokens")
     .option("--socket <path>", "the same, as a path")
-    .option("--advertise <host:port>", "how machines elsewhere reach it, where that is not what it listens on")
+    .option(
+      "--advertise <host:port>",
+      "how machines elsewhere reach it, where that is not what it listens on; with commas, then the pool's other controls",
+    )
     .option(
       "--http <address>",
       "where endpoints and REST are served besides the socket for it: HOST:PORT; with TLS where others reach it",

@@ -4,7 +4,7 @@ import { createHash, type X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:tls";
 import { HobError, sentenceOf } from "../base/errors.ts";
-import { type NetworkAddress, networkAddress } from "./address.ts";
+import { type HostPort, type NetworkAddress, networkAddress, placesOf } from "./address.ts";
 
 /** The name in every certificate of control that an authority of hob's own has signed; no public authority signs names of this kind. */
 export const controlName = "control.hob";
@@ -31,10 +31,23 @@ function chainOf(first: X509Certificate | undefined): X509Certificate[] {
   return chain;
 }
 
-/** Dials without trust, sends nothing, and gives the certificate that has the pin, as PEM; rejects when the server shows none that does. */
+/** Of the first of the pool's controls that answers. */
 export async function fetchAuthority(address: NetworkAddress): Promise<string> {
-  const { host, port, pin } = address;
-  const where = networkAddress(address);
+  let failure: unknown;
+  for (const place of placesOf(address)) {
+    try {
+      return await authorityAt({ ...place, pin: address.pin });
+    } catch (error) {
+      if (error instanceof HobError && error.kind === "denied") throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+/** Dials without trust, sends nothing, and gives the certificate that has the pin, as PEM; rejects when the server shows none that does. */
+async function authorityAt({ host, port, pin }: HostPort & { pin: string }): Promise<string> {
+  const where = networkAddress({ host, port });
   const socket = connect({ host, port, rejectUnauthorized: false, ALPNProtocols: ["h2"] });
   try {
     await once(socket, "secureConnect", { signal: AbortSignal.timeout(patienceMs) });

@@ -11,7 +11,7 @@ import {
   ServerCredentials,
 } from "@grpc/grpc-js";
 import { HobError } from "../base/errors.ts";
-import { isNetwork, parseNetworkUrl } from "./address.ts";
+import { isNetwork, parseNetworkUrl, placesOf } from "./address.ts";
 import { controlName, peerName } from "./authority.ts";
 import { lendGrpc } from "./generated-clients.ts";
 
@@ -69,9 +69,11 @@ function vouched(authority: string, check: Check): ChannelCredentials {
 }
 
 function secured(address: string, { authority, token }: Identity): ChannelCredentials {
-  const { host } = parseNetworkUrl(address);
-  const checkIdentity: Check = (_name, certificate) =>
-    checkServerIdentity(controlName, certificate) && checkServerIdentity(host, certificate);
+  const names = [controlName, ...placesOf(parseNetworkUrl(address)).map(({ host }) => host)];
+  const checkIdentity: Check = (_name, certificate) => {
+    const faults = names.map((name) => checkServerIdentity(name, certificate));
+    return faults.every((fault) => fault !== undefined) ? faults.at(-1) : undefined;
+  };
   const shown = new Metadata();
   shown.set("authorization", `Bearer ${token}`);
   return credentials.combineChannelCredentials(
@@ -103,17 +105,36 @@ export function peerCredentials(control: string, peer: { address: string; node: 
   return vouched(authority, (_name, certificate) => checkServerIdentity(peerName(peer.node), certificate));
 }
 
-/** hob://HOST:PORT as channels see it: resolved as dns:HOST:PORT is, but asked for by control's name, which is in its certificate. */
+type Resolved = Parameters<experimental.ResolverListener>[0];
+
+/**
+ * hob://HOST:PORT[,HOST:PORT…] as channels see it: each resolved as dns:HOST:PORT is, and tried in order; but asked for by control's name, which is in its
+ * certificate.
+ */
 class HobResolver implements experimental.Resolver {
-  readonly #dns: experimental.Resolver;
+  readonly #each: experimental.Resolver[];
   constructor(target: experimental.GrpcUri, listener: experimental.ResolverListener, options: ChannelOptions) {
-    this.#dns = experimental.createResolver({ scheme: "dns", path: target.path.replace(/^\/\//, "") }, listener, options);
+    const places = target.path.replace(/^\/\//, "").split(",");
+    const found: (Resolved | undefined)[] = places.map(() => undefined);
+    const report = (index: number, result: Resolved, ...more: [Record<string, unknown>, null, string]): boolean => {
+      found[index] = result;
+      if (found.includes(undefined)) return true; // another is looked up still
+      const endpoints = found.flatMap((one) => (one?.ok ? one.value : []));
+      return listener(endpoints.length > 0 ? { ok: true, value: endpoints } : result, ...more);
+    };
+    this.#each = places.map((path, index) =>
+      experimental.createResolver(
+        { scheme: "dns", path },
+        (result, attributes, _config, note) => report(index, result, attributes, null, note),
+        options,
+      ),
+    );
   }
   updateResolution(): void {
-    this.#dns.updateResolution();
+    for (const resolver of this.#each) resolver.updateResolution();
   }
   destroy(): void {
-    this.#dns.destroy();
+    for (const resolver of this.#each) resolver.destroy();
   }
   static getDefaultAuthority(): string {
     return controlName;

@@ -19,7 +19,7 @@ export interface NetworkOptions {
   host: string;
   port: number;
   /** What URLs say, where machines elsewhere know control by another name or port. */
-  advertised?: Pick<NetworkAddress, "host" | "port">;
+  advertised?: Pick<NetworkAddress, "host" | "port" | "others">;
   /** A certificate from elsewhere, instead of one of control's own authority. */
   given?: GivenFiles;
   /** How often it is seen whether the certificate has to be renewed, or was changed: a minute. */
