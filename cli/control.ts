@@ -9,6 +9,7 @@ import { poolPaths, stateFolder } from "../base/paths.ts";
 import { buildId } from "./build.ts";
 import { addLimitOptions, type LimitFlags, limitsOf } from "./control-limits.ts";
 import { type ListenFlags, listenPlaces } from "./control-listen.ts";
+import { addTransfer } from "./control-transfer.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { lingerMs } from "./linger.ts";
 import { whenListening } from "./listening.ts";
@@ -23,7 +24,9 @@ interface ControlFlags extends LimitFlags, ListenFlags {
 }
 
 export function addControl(program: Command): void {
-  addLimitOptions(program.command("control"))
+  const control = program.command("control");
+  addTransfer(control);
+  addLimitOptions(control)
     .description("the control plane: content, registry, scheduler, calls")
     .option("--listen <address...>", "where to listen: unix:PATH, and HOST:PORT for machines elsewhere, with TLS and tokens")
     .option("--socket <path>", "the same, as a path")

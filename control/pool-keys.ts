@@ -14,7 +14,7 @@ import { openKey } from "./secrets.ts";
 const key = "keys";
 
 /** Within a state folder. */
-const keyFiles: Record<keyof PoolKeys, string[]> = {
+export const keyFiles: Record<keyof PoolKeys, string[]> = {
   secrets: ["secrets.key"],
   authority: [join(accessFolder, "authority.key"), join(accessFolder, "authority.crt")],
 };

@@ -50,7 +50,7 @@ export function parseHostPort(text: string): HostPort | undefined {
 }
 
 /** As parseHostPort, of several with commas between. */
-export function parsePlaces(text: string): Places | undefined {
+function parsePlaces(text: string): Places | undefined {
   const all = text.split(",").map(parseHostPort);
   const [first, ...others] = all;
   if (!first || others.includes(undefined)) return undefined;

@@ -1,11 +1,12 @@
 // Several controls of one pool on NATS: who is connected to any of them is served, and what one has acknowledged outlives it.
 
-import { cpSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { silentLog } from "../../base/log.ts";
 import { parseNatsUrl } from "../../control/engine/nats/link.ts";
 import { runControl } from "../../control/main.ts";
+import { exportEmbedded, exportShared, importShared } from "../../control/transfer.ts";
 import { openPoolCaller } from "../../project/pool-caller.ts";
 import { unixAddress } from "../../proto/transport.ts";
 import { type NatsServers, startNatsServers } from "../../scripts/nats-servers.ts";
@@ -92,23 +93,41 @@ describe.runIf(withNats)("controls on NATS", () => {
     expect((await session.outcome(id)).number).toBe(3);
   });
 
-  test("without a quorum of NATS calls wait, people are told why, and then they go on", async () => {
-    using place = makePlace();
-    await using _control = await startControl(place, { nats: parseNatsUrl(`${servers.url}/quorum`) });
-    using _agent = faithfulAgent([place]);
-    using session = openSession(place.socket);
-    await publishAndLoad(session, makePublish("v1", [{ name: "price" }]));
-    await Promise.all([0, 1].map((n) => servers.signal(n, "SIGKILL")));
-    const id = session.call("price", [5]);
-    const { text } = await session.next("notice", ({ level }) => level === "error");
-    expect(text).toMatch(
-      /^nothing can be recorded at present, and calls wait: NATS at .*: they go on when most of its servers run/,
-    );
-    using late = openSession(place.socket);
-    expect((await late.next("notice")).text).toBe(text);
-    expect(session.arrivals.all.filter((event) => event.$case === "call" && event.value.call?.id === id)).toEqual([]);
-    await Promise.all([0, 1].map((n) => servers.start(n)));
-    expect(resultOf(await session.outcome(id))).toBe(5);
+  test("an embedded pool moves to NATS and back: its functions, calls, blobs and keys", async () => {
+    using old = makePlace();
+    using shared = makePlace();
+    const nats = parseNatsUrl(`${servers.url}/moved`);
+    {
+      await using _control = await startControl(old);
+      using _agent = linkAgent(old.socket);
+      using session = openSession(old.socket);
+      await publishAndLoad(session, makePublish("v1", [{ name: "price" }]));
+      expect((await session.outcome(session.call("price", [1]))).number).toBe(1);
+      await expect(exportEmbedded(old, join(old.folder, "refused"))).rejects.toThrow(
+        "a control is running on this state already",
+      );
+    }
+    writeFileSync(join(old.state, "secrets.key"), Buffer.alloc(32, 7));
+    const away = join(old.folder, "away");
+    expect(await exportEmbedded(old, away)).toBeGreaterThan(0);
+    await expect(exportEmbedded(old, away)).rejects.toThrow("is not empty");
+    await importShared(away, nats, { state: shared.state, log: silentLog });
+    await expect(importShared(away, nats, { state: shared.state, log: silentLog })).rejects.toThrow("has a state already");
+    const back = join(old.folder, "back");
+    {
+      await using _control = await startControl(shared, { nats });
+      using _agent = linkAgent(shared.socket);
+      using session = openSession(shared.socket);
+      const call = await session.outcome(session.call("price", [2])); // of the version that was published before
+      expect([call.number, resultOf(call)]).toEqual([2, 2]);
+      await exportShared(nats, { state: shared.state, to: back, log: silentLog }); // while it serves
+    }
+    expect(readFileSync(join(back, "secrets.key")).equals(Buffer.alloc(32, 7))).toBe(true);
+    using again = makePlace();
+    await using _control = await startControl({ ...again, state: back, store: join(back, "blobs") });
+    using _agent = linkAgent(again.socket);
+    using session = openSession(again.socket);
+    expect((await session.outcome(session.call("price", [3]))).number).toBe(3);
   });
 
   test("a control whose keys are not the pool's, or whose state is an embedded pool's, refuses to start", async () => {
@@ -132,6 +151,26 @@ describe.runIf(withNats)("controls on NATS", () => {
     await expect(runControl({ ...b, ...options, nats: parseNatsUrl("nats://127.0.0.1:1") }, signal)).rejects.toThrow(
       "no NATS server takes this control at 127.0.0.1:1",
     );
+  });
+
+  // Last: servers that come back take their time.
+  test("without a quorum of NATS calls wait, people are told why, and then they go on", async () => {
+    using place = makePlace();
+    await using _control = await startControl(place, { nats: parseNatsUrl(`${servers.url}/quorum`) });
+    using _agent = faithfulAgent([place]);
+    using session = openSession(place.socket);
+    await publishAndLoad(session, makePublish("v1", [{ name: "price" }]));
+    await Promise.all([0, 1].map((n) => servers.signal(n, "SIGKILL")));
+    const id = session.call("price", [5]);
+    const { text } = await session.next("notice", ({ level }) => level === "error");
+    expect(text).toMatch(
+      /^nothing can be recorded at present, and calls wait: NATS at .*: they go on when most of its servers run/,
+    );
+    using late = openSession(place.socket);
+    expect((await late.next("notice")).text).toBe(text);
+    expect(session.arrivals.all.filter((event) => event.$case === "call" && event.value.call?.id === id)).toEqual([]);
+    await Promise.all([0, 1].map((n) => servers.start(n)));
+    expect(resultOf(await session.outcome(id))).toBe(5);
   });
 });
 

@@ -77,8 +77,8 @@ async function prepareDatabase(state: string, link: NatsLink): Promise<Database>
   const { sequence, clean, pool: known } = positionOf(database.db);
   try {
     if (known === "") refuseEmbedded(database);
-    const follows = sequence + 1 >= journal.first_seq && sequence <= journal.last_seq;
-    if (clean && follows && (known === pool || (known === "" && sequence === 0))) return adopt(database, pool);
+    const follows = known === pool && sequence + 1 >= journal.first_seq && sequence <= journal.last_seq;
+    if (clean && follows) return database;
     database.db.close();
     for (const suffix of ["", "-wal", "-shm"]) rmSync(`${database.file}${suffix}`, { force: true });
     const found = await link.records.get(snapshotKey);

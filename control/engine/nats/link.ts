@@ -18,6 +18,8 @@ import type { Log } from "../../../base/log.ts";
 export const leaseMs = 6_000;
 const connectMs = 5_000;
 const askAgainMs = 1_000;
+/** A server that has just started says for some seconds that it has no JetStream. */
+const startingMs = 15_000;
 
 export interface NatsPlace {
   servers: string[];
@@ -133,20 +135,24 @@ async function openPlaces(
 
 /** A cluster without a quorum answers nothing: it is waited for, and the log says so. */
 async function untilAnswered<T>(ask: () => Promise<T>, { name, log }: { name: string; log: Log }): Promise<T> {
+  const began = performance.now();
   for (let said = false; ; said = true) {
     try {
       return await ask();
     } catch (error) {
-      if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.JetStreamNotEnabledForAccount)
-        throw withoutJetStream(name, error);
-      if (error instanceof Error && error.name === "JetStreamNotEnabled") throw withoutJetStream(name, error);
-      if (error instanceof JetStreamApiError && error.status < 500) throw refusedByNats(name, error);
+      if (isWithoutJetStream(error)) {
+        if (performance.now() - began > startingMs) throw withoutJetStream(name, error);
+      } else if (error instanceof JetStreamApiError && error.status < 500) throw refusedByNats(name, error);
       if (!said)
         log.warn({ nats: name, error: sentenceOf(error) }, "NATS JetStream does not answer: most of its servers have to run");
       await new Promise((resolve) => setTimeout(resolve, askAgainMs));
     }
   }
 }
+
+const isWithoutJetStream = (error: unknown): error is Error =>
+  error instanceof Error &&
+  (error.name === "JetStreamNotEnabled" || ("code" in error && error.code === JetStreamApiCodes.JetStreamNotEnabledForAccount));
 
 const withoutJetStream = (name: string, cause: Error): HobError =>
   new HobError("precondition", `NATS at ${name} has no JetStream for this login`, {

@@ -35,10 +35,10 @@ export async function openNatsEngine(parts: EngineParts): Promise<Engine> {
   await copy.leave();
   const folder = openContentFolder(parts.store, { durable: true });
   sweepWork(parts.store);
-  await mirrorBlobs(folder, link.objects, parts.signal);
+  const stored = await mirrorBlobs(folder, link.objects, parts.signal);
   copy.markServed();
   const journal = openJournal({ link, owner, from, log, delayed: parts.delayed, lost: parts.lost });
-  const engine = createSqliteEngine(copy.database, shareBlobs(folder, link.objects), journal);
+  const engine = createSqliteEngine(copy.database, shareBlobs(folder, link.objects, stored), journal);
   const snapshots = createSnapshots(link, journal, copy.database.file);
   const looking = setInterval(() => {
     snapshots

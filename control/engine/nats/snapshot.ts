@@ -1,17 +1,26 @@
 // ⑦ Snapshots: a copy of the owner's database in the object store, so that the journal before it can go and a control that begins needs not read all of it.
 
-import { createReadStream, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { backup, DatabaseSync } from "node:sqlite";
-import { Readable } from "node:stream";
 import { StoredSnapshot } from "../../../proto/gen/hob/v1/journal.ts";
+import { storeFile } from "./blobs.ts";
 import { snapshotKey } from "./copy.ts";
 import type { Journal } from "./journal.ts";
 import type { NatsLink } from "./link.ts";
 
 const everyBytes = 64 << 20; // of journal
 const allPages = 2 ** 31 - 1;
-const pieceBytes = 512 << 10;
-const storeMs = 20_000;
+
+/** Whoever begins from now on begins with it; the journal before it goes. */
+export async function storeSnapshot(link: NatsLink, snapshot: StoredSnapshot, from: string): Promise<void> {
+  await storeFile(link.objects, snapshot.name, from);
+  const former = await link.records.get(snapshotKey);
+  await link.records.put(snapshotKey, StoredSnapshot.encode(snapshot).finish());
+  const manager = await link.stream.jetstreamManager(false);
+  await manager.streams.purge(link.journal.stream, { seq: snapshot.sequence });
+  const old = former?.operation === "PUT" ? StoredSnapshot.decode(former.value).name : snapshot.name;
+  if (old !== snapshot.name) await link.objects.delete(old);
+}
 
 /** Keeps one when enough has been written since the last; called now and then. */
 export function createSnapshots(link: NatsLink, journal: Journal, file: string): { keep(): Promise<void> } {
@@ -29,21 +38,10 @@ export function createSnapshots(link: NatsLink, journal: Journal, file: string):
       using copy = new DatabaseSync(target);
       const { commits } = copy.prepare("select commits from journal").get() as { commits: number };
       if (journal.durable.commit < commits) await journal.settled();
-      await store({ name: `snapshot-${sequence}-${commits}`, commit: commits, sequence }, target);
+      await storeSnapshot(link, { name: `snapshot-${sequence}-${commits}`, commit: commits, sequence }, target);
     } finally {
       rmSync(target, { force: true });
     }
-  }
-
-  async function store(snapshot: StoredSnapshot, from: string): Promise<void> {
-    const pieces = Readable.toWeb(createReadStream(from, { highWaterMark: pieceBytes })) as ReadableStream<Uint8Array>;
-    await link.objects.put({ name: snapshot.name, options: { max_chunk_size: pieceBytes } }, pieces, { timeout: storeMs });
-    const former = await link.records.get(snapshotKey);
-    await link.records.put(snapshotKey, StoredSnapshot.encode(snapshot).finish());
-    const manager = await link.stream.jetstreamManager(false);
-    await manager.streams.purge(link.journal.stream, { seq: snapshot.sequence });
-    const old = former?.operation === "PUT" ? StoredSnapshot.decode(former.value).name : snapshot.name;
-    if (old !== snapshot.name) await link.objects.delete(old);
   }
 
   return {
