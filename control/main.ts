@@ -12,7 +12,7 @@ import { ContentService } from "../proto/gen/hob/v1/content.ts";
 import { FleetService, NodeInfo, ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { type ImagesServer, ImagesService } from "../proto/gen/hob/v1/images.ts";
 import { type MembersServer, MembersService } from "../proto/gen/hob/v1/members.ts";
-import { type RegistryServer, RegistryService } from "../proto/gen/hob/v1/registry.ts";
+import { RegistryService } from "../proto/gen/hob/v1/registry.ts";
 import { SecretsService } from "../proto/gen/hob/v1/secrets.ts";
 import { ShellsService } from "../proto/gen/hob/v1/shell.ts";
 import { hostImageRef, imageKey } from "../proto/image.ts";
@@ -49,7 +49,7 @@ import { createMapStreams } from "./maps/stream.ts";
 import { createNodes } from "./nodes.ts";
 import { createPublishes } from "./publishes.ts";
 import { createRedaction, type Redaction } from "./redaction.ts";
-import { createRegistry, type Registry } from "./registry.ts";
+import { createRegistry, type Registry, registryService } from "./registry.ts";
 import { runReplica, type Term } from "./replica.ts";
 import { createGroups } from "./scheduler/groups.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
@@ -84,8 +84,7 @@ export interface ControlOptions {
   network?: NetworkOptions;
   /** Where endpoints are served by HTTP, besides the socket for it; "own": at a loopback port that this state keeps. */
   http?: GatewayPlace | "own";
-  /** Where the pool's state lies if not in `state` alone: NATS, where several controls share it (replica.ts). */
-  nats?: NatsPlace;
+  nats?: NatsPlace; // where several controls share the pool: replica.ts
   log: Log;
 }
 
@@ -319,18 +318,10 @@ function wire(
   };
 }
 
-/** Calls in flight have `patienceMs`, none by default: they run again when control comes back. */
+/** Calls in flight have `patienceMs`, none by default. */
 type End = (reason: string, patienceMs?: number) => void;
 
 const isEmbedded = (options: ControlOptions): boolean => options.agent !== undefined || Number.isFinite(options.lingerMs);
-
-function registryService(registry: Registry): RegistryServer {
-  return {
-    listFunctions({ request: { app } }, callback) {
-      callback(null, { versions: (app ? [app] : registry.apps()).flatMap((name) => registry.current(name)) });
-    },
-  };
-}
 
 function servicesOf(plane: Plane, engine: Engine): Parameters<typeof listen>[1] {
   return [
@@ -396,8 +387,8 @@ async function serve(options: ControlOptions, engine: Engine, { signal, moves, l
   log.info({ socket: options.socket, state: options.state, pid: process.pid, build: options.build }, "control serves");
 
   const onAbort = () => end(signal.reason instanceof HobError ? signal.reason.message : "it was told to");
-  signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
   const { reason, patienceMs } = await ending.promise;
   signal.removeEventListener("abort", onAbort);
   log.info({ reason }, "control ends");

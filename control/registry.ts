@@ -2,7 +2,7 @@
 
 import type { Digest } from "../base/content-folder.ts";
 import { Version } from "../proto/gen/hob/v1/common.ts";
-import { ListFunctionsResponse } from "../proto/gen/hob/v1/registry.ts";
+import { ListFunctionsResponse, type RegistryServer } from "../proto/gen/hob/v1/registry.ts";
 import type { Records } from "./engine/engine.ts";
 
 const versionsKept = 20; // of each function; calls that wait hold their own version besides
@@ -156,5 +156,13 @@ export function createRegistry(records: Records): Registry {
       }
     },
     refused,
+  };
+}
+
+export function registryService(registry: Registry): RegistryServer {
+  return {
+    listFunctions({ request: { app } }, callback) {
+      callback(null, { versions: (app ? [app] : registry.apps()).flatMap((name) => registry.current(name)) });
+    },
   };
 }
