@@ -25,6 +25,7 @@ import { createCallsService } from "./calls-service.ts";
 import { type Clients, createClients } from "./clients.ts";
 import { type ContentParts, createContent } from "./content.ts";
 import { forgetHalfDeployed } from "./deployments/deployments.ts";
+import { pinnedImages } from "./deployments/pins.ts";
 import { createPromotion, type Promotion } from "./deployments/promotion.ts";
 import { createDeploymentRecords } from "./deployments/records.ts";
 import { createResolve } from "./deployments/resolve.ts";
@@ -193,6 +194,7 @@ function wire(
     registry,
     roots: openRoots(options.store, options.state),
     values: engine.calls.values,
+    pinned: () => pinnedImages(deployed),
     log,
   });
   const builds = createBuilds({
@@ -204,7 +206,8 @@ function wire(
   });
   const publishes = createPublishes({ turn, snapshots, registry, groups, calls, nodes, builds });
   const promotion = createPromotion({
-    ...{ records: engine.records, deployed, registry, publishes, images, groups, nodes, calls, clients, turn, clock },
+    ...{ records: engine.records, blobs: engine.blobs, deployed, registry, publishes, images, groups, nodes },
+    ...{ calls, clients, turn, clock },
   });
   const redaction = createRedaction({
     apps: registry.apps,
@@ -281,9 +284,8 @@ function wire(
   const members = createMembers({
     ...{ tokens: reach.tokens, url: reach.url, records: engine.records, nodes, agents, turn, build, now: clock.now },
   });
-  for (const app of registry.apps()) {
+  for (const app of registry.apps())
     for (const { spec } of registry.current(app)) if (spec?.image) builds.resume(spec.image, app);
-  }
   const { blobs } = engine;
   const service = createImagesService({ records: images, builds, kept, blobs, nodes, registry, clients, turn, clock });
   turn.begin({

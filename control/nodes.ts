@@ -169,8 +169,9 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
 
   function resolved(node: Node, image: ImageInfo): void {
     if (!image.digest) return;
-    // An image made by steps over a host's own is not that.
-    if (image.source === "host" && ![...granted.values()].includes(image.digest)) node.images.set(hostImageKey, image.digest);
+    // An image made by steps over a host's own is not that; one that a deployment has pinned by its digest is.
+    const made = [...granted].some(([key, digest]) => digest === image.digest && key !== digest);
+    if (image.source === "host" && !made) node.images.set(hostImageKey, image.digest);
     node.images.set(image.digest, image.digest);
   }
 

@@ -8,6 +8,7 @@ import { hostImageRef, imageKey } from "../../proto/image.ts";
 import type { Publisher, Publishes } from "../publishes.ts";
 import type { Registry } from "../registry.ts";
 import type { Turn } from "../turn.ts";
+import type { Pins } from "./pins.ts";
 import { changesBetween, checkExpected, rollbackTarget } from "./plan.ts";
 import type { DeploymentRecords } from "./records.ts";
 import type { Warmth } from "./warmth.ts";
@@ -33,6 +34,7 @@ interface DeploymentsParts {
   publishes: Pick<Publishes, "promote" | "withdraw">;
   /** Digest of the image of that key; "" where it is not known. */
   imageDigest(key: string): string;
+  pins: Pick<Pins, "pinned">;
   warmth: Warmth;
   turn: Pick<Turn, "stuck" | "toClient" | "wake">;
   now(): number;
@@ -84,7 +86,7 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
   const { records, registry, publishes, warmth, turn } = parts;
   const pending = new Map<string, Pending>(); // by app
 
-  const imageOf = ({ spec }: Version): string => parts.imageDigest(imageKey(spec?.image ?? hostImageRef));
+  const imageOf = ({ spec }: Version): string => spec?.image?.digest || parts.imageDigest(imageKey(spec?.image ?? hostImageRef));
   const deployedOf = (versions: readonly Version[]): DeployedFunction[] =>
     versions.map((version) => ({ version, image: imageOf(version) }));
 
@@ -116,7 +118,8 @@ export function createDeployments(parts: DeploymentsParts): Deployments {
         remedy: "wait for its end, or give it up where it was started",
       });
     }
-    const { versions, of, source } = wished(request);
+    const { versions: wanted, of, source } = wished(request);
+    const versions = parts.pins.pinned(wanted);
     const live = records.live(app);
     if (live && changesBetween(live.functions, deployedOf(versions)).length === 0) {
       turn.toClient(() => asker.unchanged({ ...live, live: true }));

@@ -1,6 +1,7 @@
 // ④ What has to do with deployments, put together: promoting, the schedules of what is live, and both services.
 
 import type { Clock } from "../../base/clock.ts";
+import type { ContentFolder } from "../../base/content-folder.ts";
 import { DeploymentsService } from "../../proto/gen/hob/v1/deployments.ts";
 import { SchedulesService } from "../../proto/gen/hob/v1/schedules.ts";
 import type { Calls } from "../calls.ts";
@@ -17,6 +18,7 @@ import { createSchedulesService } from "../schedules/service.ts";
 import type { listen } from "../server.ts";
 import type { Turn } from "../turn.ts";
 import { createDeployments } from "./deployments.ts";
+import { createPins } from "./pins.ts";
 import type { DeploymentRecords } from "./records.ts";
 import { createDeploymentsService } from "./service.ts";
 import { createWarmth } from "./warmth.ts";
@@ -27,6 +29,7 @@ interface PromotionParts {
   registry: Registry;
   publishes: Publishes;
   images: Pick<ImageRecords, "image">;
+  blobs: Pick<ContentFolder, "has">;
   groups: Groups<Work>;
   nodes: Nodes;
   calls: Calls;
@@ -44,6 +47,7 @@ export function createPromotion(parts: PromotionParts): Promotion {
   const deployments = createDeployments({
     ...{ records: deployed, registry, publishes: parts.publishes, turn, now: clock.now },
     warmth: createWarmth({ groups, nodes, registry, now: clock.now }),
+    pins: createPins({ nodes, deployments: deployed, blobs: parts.blobs }),
     imageDigest: (key) => images.image(key)?.digest ?? "",
     switched: (app) => schedules.changed(app),
   });

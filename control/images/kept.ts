@@ -34,6 +34,8 @@ interface KeptParts {
   roots: Roots;
   /** Blobs of calls. */
   values(): Digest[];
+  /** Images that deployments stand upon by their digest. */
+  pinned(): Digest[];
   log: Log;
 }
 
@@ -41,7 +43,7 @@ interface KeptParts {
 export const keysOf = (image: ImageRef): string[] =>
   [...image.steps.keys(), image.steps.length].map((steps) => imageKey(image, steps));
 
-export function createKept({ records, nodes, registry, roots, values, log }: KeptParts): Kept {
+export function createKept({ records, nodes, registry, roots, values, pinned, log }: KeptParts): Kept {
   function wanted(leaving: ReadonlySet<string> = new Set(), used?: ReadonlySet<string>): Wanted {
     const staying = records.images().filter(({ key }) => !leaving.has(key));
     const stepsLeft = new Set(staying.flatMap(({ definition }) => (definition ? keysOf(definition) : [])));
@@ -54,7 +56,7 @@ export function createKept({ records, nodes, registry, roots, values, log }: Kep
     const specs = registry.apps().flatMap((app) => registry.current(app).map(({ spec }) => spec));
     const copied = specs.flatMap((spec) => spec?.image?.steps.flatMap(({ files }) => files.map(({ digest }) => digest)) ?? []);
     return {
-      images: new Set([...steps.map(([, digest]) => digest), ...staying.map(({ digest }) => digest), ...onNodes]),
+      images: new Set([...steps.map(([, digest]) => digest), ...staying.map(({ digest }) => digest), ...pinned(), ...onNodes]),
       blobs: new Set([...copied, ...records.traces(), ...values()]),
     };
   }

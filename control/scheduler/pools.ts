@@ -160,7 +160,10 @@ export function wishes(draft: Draft): Map<string, PoolWish[]> {
       if (!list || image === undefined || place.position < 0) return;
       const ready = readyOn(place.node, need, here);
       const wanted = extra.get(place) ?? 0;
-      list.push({ image, classKey: need.of.classKey, warm: ready.warm + wanted, reserve: ready.reserve, wanted });
+      const { classKey } = need.of;
+      const same = list.find((wish) => wish.image === image && wish.classKey === classKey);
+      if (!same) list.push({ image, classKey, warm: ready.warm + wanted, reserve: ready.reserve, wanted });
+      else joinWish(same, { ...ready, wanted });
     };
     const isHome = ({ position }: NodePlace): boolean => (position - from + ring.length) % ring.length < size;
     if (need.of.standard) for (const place of lists.keys()) say(place, isHome(place) ? level : 0);
@@ -174,6 +177,13 @@ export function wishes(draft: Draft): Map<string, PoolWish[]> {
     result.set(place.node.name, devices ? withinDevices(list, place.node, [...place.containers]) : list);
   }
   return result;
+}
+
+/** One image may be known by two keys, a node's own and its digest: what waits in it is for both. */
+function joinWish(wish: PoolWish, { warm, reserve, wanted }: Pick<PoolWish, "warm" | "reserve" | "wanted">): void {
+  wish.warm = Math.max(wish.warm - wish.wanted, warm) + wish.wanted + wanted;
+  wish.reserve = Math.max(wish.reserve, reserve);
+  wish.wanted += wanted;
 }
 
 const none: ReadonlyMap<NodePlace, number> = new Map();

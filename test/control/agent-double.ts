@@ -38,6 +38,8 @@ export interface TestAgent extends Disposable {
 
 export interface AgentScript {
   name?: string;
+  /** Digest of its own image. */
+  host?: string;
   /** Where other nodes are to fetch from it. */
   peerAddress?: string;
   epoch?: string;
@@ -142,7 +144,7 @@ export function linkAgent(control: string, script: AgentScript = {}): TestAgent 
     if (command.$case === "resolve" && script.build && imageKey(command.value.image!) !== hostImageKey) {
       script.build(agent, command.value);
     } else if (command.$case === "resolve") {
-      const image = { digest: hostDigest, source: "host" };
+      const image = { digest: script.host ?? hostDigest, source: "host" };
       send(AgentMessage.fromPartial({ message: { $case: "image", value: { requested: { source: "host" }, image } } }).message!);
     } else if (command.$case === "pools") {
       if (script.pools ?? true) fill(command.value);

@@ -158,3 +158,29 @@ test("a node that is cordoned, drained or silent gets neither calls nor code nor
   expect(plan.pools.get("n1")).toEqual([]);
   expect(plan.pools.get("n2")).not.toEqual([]);
 });
+
+test("an image that a node knows by two keys, its own and a deployment's digest, waits there once, for both", () => {
+  const mine = quiet({ lanes: [[], ["s1", "s1", "s1"], [], []].map((wanted) => laneOf("mine", wanted)) });
+  const theirs = quiet({
+    key: "shop@1 a",
+    app: "shop@1",
+    imageKey: "image of n1",
+    lanes: [[], ["s2"], [], []].map((w) => laneOf("t", w)),
+  });
+  const node = {
+    ...nodeOf("n1"),
+    images: new Map([
+      [hostImageKey, "image of n1"],
+      ["image of n1", "image of n1"],
+    ]),
+  };
+  const pool = { ...poolOf([], mine), nodes: [node], groups: new Map([mine, theirs].map((group) => [group.key, group])) };
+  const wished = decide(pool, nowMs)
+    .pools.get("n1")!
+    .filter(({ classKey }) => classKey === python);
+  const apart = (only: typeof mine) => decide({ ...pool, groups: new Map([[only.key, only]]) }, nowMs).pools.get("n1")!;
+  const wantedBy = (only: typeof mine) => apart(only).find(({ classKey }) => classKey === python)!.wanted;
+  expect(wished).toHaveLength(1);
+  expect(wished[0]!.wanted).toBe(wantedBy(mine) + wantedBy(theirs));
+  expect(wished[0]!.warm).toBe(2 + wished[0]!.wanted);
+});
