@@ -65,6 +65,11 @@ interface BlobsMount extends Mount {
   readonly images: Map<string, number>; // digest → binding
 }
 
+/** Without passthrough every readahead is a request: longer ones are fewer. */
+const longReadaheadKib = 1024;
+/** With it we are asked only for what has not arrived: of a program that is mapped the kernel would want what is around each page, which nobody reads. */
+const shortReadaheadKib = 32;
+
 /** An image's mount has this one only; all others are counted from there. */
 const IMAGE_BINDING = 0;
 
@@ -176,15 +181,14 @@ export function createMounts(options: MountsOptions): Mounts {
 
   async function mountTree(digest: string, mountPoint: string): Promise<void> {
     await attach(mountPoint, "image", digest);
-    if (!options.passthrough) await lengthenReadahead(mountPoint);
+    if (!options.passthrough) await setReadahead(mountPoint, longReadaheadKib);
   }
 
-  /** Without passthrough every readahead is a request: longer ones are fewer. */
-  async function lengthenReadahead(mountPoint: string): Promise<void> {
+  async function setReadahead(mountPoint: string, kib: number): Promise<void> {
     const { dev } = await stat(mountPoint);
     const [major, minor] = [(dev >>> 8) & 0xfff, (dev & 0xff) | ((dev >>> 12) & 0xfff00)];
-    await writeFile(`/sys/class/bdi/${major}:${minor}/read_ahead_kb`, "1024").catch((error) =>
-      log.info({ error }, "readahead stays short"),
+    await writeFile(`/sys/class/bdi/${major}:${minor}/read_ahead_kb`, String(kib)).catch((error) =>
+      log.info({ error }, "readahead stays as it is"),
     );
   }
 
@@ -277,7 +281,7 @@ export function createMounts(options: MountsOptions): Mounts {
     async mountBlobs(mountPoint) {
       if (blobsMount) throw new HobError("precondition", `mounting ${mountPoint}: blobs are mounted at ${blobsMount.mountPoint}`);
       blobsMount = Object.assign(await attach(mountPoint, "blobs"), { images: new Map<string, number>() });
-      if (!options.passthrough) await lengthenReadahead(mountPoint);
+      await setReadahead(mountPoint, options.passthrough ? shortReadaheadKib : longReadaheadKib);
     },
     async mountSnapshots(mountPoint) {
       if (snapshotsMount)

@@ -7,8 +7,8 @@ import type { PartialBlobs } from "../../base/partial-blob.ts";
 
 interface Chunk {
   readonly index: number;
-  /** sha256 of the chunk alone. */
-  readonly digest: string;
+  /** sha256 of the chunk alone; of one that was asked for before the image's manifest is here, once it is. */
+  readonly digest: string | Promise<string>;
   readonly offset: number;
   /** Of the whole blob. */
   readonly blobBytes: number;
@@ -93,7 +93,7 @@ export function createAssembly(wanted: Wanted, keep: Keep): Assembly {
 async function keepWhole(wanted: Wanted, data: Buffer, { store, partial }: Keep): Promise<void> {
   const { digest, chunk } = wanted;
   if (!chunk) return void (await store.put(data, digest));
-  if (sha256(data) !== chunk.digest) throw wrong(wanted, "has another digest");
+  if (sha256(data) !== (await chunk.digest)) throw wrong(wanted, "has another digest");
   await partial.put({ digest, size: chunk.blobBytes }, chunk.index, data);
 }
 

@@ -36,7 +36,12 @@ const corruptTries = 2;
 /** Streams to control that broke with a content on its way. */
 const brokenTries = 5;
 /** A node that sends nothing for so long is left for control; it may itself be waiting for another. */
-const peerPatienceMs: Readonly<Record<Priority, number>> = { foreground: 5_000, prefetch: 20_000, backfill: 20_000 };
+const peerPatienceMs: Readonly<Record<Priority, number>> = {
+  foreground: 5_000,
+  traced: 20_000,
+  prefetch: 20_000,
+  backfill: 20_000,
+};
 /** A node that sent something wrong is not asked any more. */
 const distrustMs = 10 * 60_000;
 /** Nor one that did not answer, for a while. */
@@ -61,7 +66,8 @@ const keyOf = (digest: string, chunk: number | undefined): string => (chunk === 
 export function createFetcher(host: FetcherHost): Fetcher {
   const { keep, control, clock, log } = host;
   const fetches = new Map<string, Fetch>();
-  const waiting = { foreground: new Set<Fetch>(), prefetch: new Set<Fetch>(), backfill: new Set<Fetch>() };
+  const queue = (): Set<Fetch> => new Set();
+  const waiting = { foreground: queue(), traced: queue(), prefetch: queue(), backfill: queue() };
   const shunned = new Map<string, { why: string; untilMs: number }>(); // by source; clock time
   const window = createWindow();
   let inFlightBytes = 0;

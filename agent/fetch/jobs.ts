@@ -1,12 +1,15 @@
-// ⑤ What is wanted and not here yet, and what to ask for next: reads that wait, then what is fetched ahead of them, then the rest. Pure.
+// ⑤ What is wanted and not here yet, and what to ask for next: reads that wait, then what a trace or the files foretell, then the rest. Pure.
 
-export type Priority = "foreground" | "prefetch" | "backfill";
+/** "traced": the image's first start elsewhere has read it, so this one will. */
+export type Priority = "foreground" | "traced" | "prefetch" | "backfill";
 
-const order: readonly Priority[] = ["foreground", "prefetch", "backfill"];
+const order: readonly Priority[] = ["foreground", "traced", "prefetch", "backfill"];
 export const isMoreUrgent = (one: Priority, other: Priority): boolean => order.indexOf(one) < order.indexOf(other);
 
 /** Larger contents are asked for in slices: at 100 Mbit/s one takes 10 ms. */
 const sliceBytes = 128 << 10;
+/** Of what will certainly be read more may be on its way than the link holds: who sends it keeps it in order, and has it read and squeezed in time. */
+const tracedBytes = 16 << 20;
 /** What a content of unknown size counts. */
 const unknownBytes = 64 << 10;
 
@@ -36,7 +39,7 @@ export const hasMore = (job: Job): boolean => (job.bytes > 0 ? job.askedBytes < 
 export type Waiting<J extends Job> = Readonly<Record<Priority, ReadonlySet<J>>>;
 
 /**
- * The slices to ask for now. `window`: bytes that may be on their way ahead of reads. Each read that waits has one slice on its way at
+ * The slices to ask for now. `window`: bytes that may be on their way ahead of reads, unless a trace foretells them. Each read that waits has one slice on its way at
  * least, whatever else is; together they may fill the window twice.
  */
 export function nextSlices<J extends Job>(waiting: Waiting<J>, inFlightBytes: number, window: number): Slice<J>[] {
@@ -59,6 +62,7 @@ export function nextSlices<J extends Job>(waiting: Waiting<J>, inFlightBytes: nu
     more = false;
     for (const job of waiting.foreground) if (onTheWay < 2 * window && ask(job)) more = true;
   }
+  for (const job of waiting.traced) while (onTheWay < Math.max(window, tracedBytes) && ask(job));
   for (const jobs of [waiting.prefetch, waiting.backfill]) {
     for (const job of jobs) {
       while (onTheWay < window && ask(job));

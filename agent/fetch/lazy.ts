@@ -14,7 +14,8 @@ import { createForesight, type Foresight } from "./foresight.ts";
 import type { Held } from "./held.ts";
 import { createHere } from "./here.ts";
 import type { Priority } from "./jobs.ts";
-import { decodeTrace, encodeTrace, type Read, type TracedRead } from "./trace.ts";
+import { encodeTrace, type Read, type TracedRead } from "./trace.ts";
+import { askTrace } from "./traced.ts";
 
 interface ImageFigures {
   localBytes: number;
@@ -92,13 +93,18 @@ export function createLazyImages(host: LazyHost): LazyImages {
   const others = new Map<string, ImageContents>(); // that were asked about and have not begun, oldest first
 
   /** `arrived`: the manifest is here. What waits for that alone goes on before the manifest is looked at, which takes some tens of milliseconds. */
-  async function start(image: string, arrived: () => void): Promise<Lazy> {
-    const fetchedBefore = fetcher.fetchedBytes;
-    const trace = askTrace(image);
+  async function manifestContents(image: string, arrived: () => void): Promise<ImageContents> {
     if (!store.has(image)) await fetcher.fetch({ digest: image, image, bytes: 0 }, "foreground");
     arrived();
     await nextTurn();
-    const contents = readContents(image, store.read(image));
+    return readContents(image, store.read(image));
+  }
+
+  async function start(image: string, arrived: () => void): Promise<Lazy> {
+    const fetchedBefore = fetcher.fetchedBytes;
+    const reading = manifestContents(image, arrived);
+    const trace = askTrace({ fetcher, has: here.has, trace: host.trace, log }, image, reading);
+    const contents = await reading;
     const figures = {
       localBytes: 0,
       storedBytes: contents.bytes,
@@ -123,30 +129,13 @@ export function createLazyImages(host: LazyHost): LazyImages {
     return lazy;
   }
 
-  /** The trace that control has, or none. Whole contents of it are on their way by then: the manifest comes at the same time. */
-  async function askTrace(image: string): Promise<TracedRead[]> {
-    try {
-      const bytes = await host.trace(image);
-      const reads = bytes.length === 0 ? [] : decodeTrace(bytes, image);
-      for (const { digest, bytes: size, chunk } of reads) {
-        // A chunk's digest is in the manifest only.
-        if (chunk === undefined && size > 0 && !store.has(digest))
-          fetcher.fetch({ digest, image, bytes: size }, "prefetch").catch(() => {});
-      }
-      return reads;
-    } catch (error) {
-      log.warn({ image, error: sentenceOf(error) }, "the trace of an image");
-      return [];
-    }
-  }
-
   /** Fetches what the first start elsewhere has read, in that order. */
   function replay(lazy: Lazy, traced: readonly TracedRead[]): void {
     const { contents } = lazy;
     const reads = traced.filter(({ index, digest }) => index < contents.count && contents.digestAt(index) === digest);
     if (reads.length === 0) return;
     lazy.untraced = false;
-    for (const read of reads) void request(lazy, read, "prefetch").catch(() => {}); // who reads it asks again, and is told
+    for (const read of reads) void request(lazy, read, "traced").catch(() => {}); // who reads it asks again, and is told
     log.info({ image: contents.image, reads: reads.length }, "fetching what its first start read");
   }
 
@@ -179,7 +168,7 @@ export function createLazyImages(host: LazyHost): LazyImages {
     } else {
       const wanted = chunk === undefined ? whole : contents.wanted(index, chunk);
       const { digest, bytes } = wanted;
-      if (wanted.chunk && isZeros(bytes, wanted.chunk.digest))
+      if (typeof wanted.chunk?.digest === "string" && isZeros(bytes, wanted.chunk.digest))
         await host.partial.put({ digest, size: whole.bytes }, chunk ?? 0, "zeros");
       else if (isAbsent || !here.has(wanted)) await fetcher.fetch(wanted, priority);
     }

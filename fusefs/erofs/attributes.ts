@@ -1,7 +1,7 @@
 // ⑤ Extended attributes behind an EROFS inode: the image's own, and those that tell overlayfs where a file's content lies.
 
 import { HobError } from "../../base/errors.ts";
-import { DIGEST_BYTES, digestOf, type Manifest, sizeOf, typeOf } from "../image/manifest.ts";
+import { DIGEST_BYTES, inodeWord, type Manifest, sizeOf, typeOf } from "../image/manifest.ts";
 import { xattrName, xattrsOf, xattrValue } from "../image/tables.ts";
 import { fileType } from "../wire/constants.ts";
 import { XATTR_HEADER_BYTES, xattrEntry, xattrPrefixes } from "./layout.ts";
@@ -16,7 +16,7 @@ interface Attribute {
 const trusted = 4;
 const ownOfOverlay = "trusted.overlay.";
 const METACOPY: Attribute = { prefix: trusted, name: Buffer.from("overlay.metacopy"), value: Buffer.alloc(0) };
-/** /ab/abcd…: a content's file in every folder of blobs. One object, filled in for each file. */
+/** /ab/abcd…: a content's file in every folder of blobs. */
 const REDIRECT: Attribute = {
   prefix: trusted,
   name: Buffer.from("overlay.redirect"),
@@ -37,7 +37,6 @@ function attributeOf(name: Buffer, value: Buffer): Attribute | undefined {
 }
 
 function ownAttributes(manifest: Manifest, inode: number): Attribute[] {
-  if (manifest.xattrs.length === 0) return [];
   const list: Attribute[] = [];
   for (let { first, end } = xattrsOf(manifest, inode); first < end; first++) {
     const attribute = attributeOf(xattrName(manifest, first), xattrValue(manifest, first));
@@ -51,10 +50,17 @@ const entryBytes = ({ name, value }: Attribute): number => (xattrEntry.sizeof + 
 const hasContent = (manifest: Manifest, inode: number): boolean =>
   typeOf(manifest, inode) === fileType.regular && sizeOf(manifest, inode) > 0;
 
+/** What a file with content has, whole but for the digits: written so for each of tens of thousands of files while a first start waits for them. */
+const CONTENT_BYTES = entryBytes(METACOPY) + entryBytes(REDIRECT);
+const contentTemplate = Buffer.alloc(CONTENT_BYTES);
+writeAttribute(REDIRECT, contentTemplate, writeAttribute(METACOPY, contentTemplate, 0));
+const digitsAt = entryBytes(METACOPY) + xattrEntry.sizeof + REDIRECT.name.length;
+const hexDigits = Buffer.from("0123456789abcdef", "latin1");
+
 /** Bytes of all attributes of an inode, their header included; 0 where there are none. */
 export function attributeBytes(manifest: Manifest, inode: number): number {
-  const own = ownAttributes(manifest, inode).reduce((sum, attribute) => sum + entryBytes(attribute), 0);
-  const bytes = own + (hasContent(manifest, inode) ? entryBytes(METACOPY) + entryBytes(REDIRECT) : 0);
+  let bytes = hasContent(manifest, inode) ? CONTENT_BYTES : 0;
+  if (manifest.xattrs.length > 0) for (const attribute of ownAttributes(manifest, inode)) bytes += entryBytes(attribute);
   return bytes === 0 ? 0 : bytes + XATTR_HEADER_BYTES;
 }
 
@@ -71,15 +77,27 @@ function writeAttribute(attribute: Attribute, target: Buffer, at: number): numbe
   return at + entryBytes(attribute);
 }
 
+/** Where a file's content lies. */
+function writeContent({ digests, inodes }: Manifest, inode: number, target: Buffer, at: number): void {
+  target.set(contentTemplate, at);
+  const digest = (inodes[inode * inodeWord.sizeof + inodeWord.first] as number) * DIGEST_BYTES;
+  let to = at + digitsAt + "/ab/".length;
+  for (let from = digest; from < digest + DIGEST_BYTES; from++) {
+    const byte = digests[from] as number;
+    target[to++] = hexDigits[byte >>> 4] as number;
+    target[to++] = hexDigits[byte & 15] as number;
+  }
+  target[at + digitsAt + 1] = target[at + digitsAt + "/ab/".length] as number;
+  target[at + digitsAt + 2] = target[at + digitsAt + "/ab/".length + 1] as number;
+}
+
 /** Into zeros: the header stays as it is, as nothing is shared and nothing filtered. */
 export function writeAttributes(manifest: Manifest, inode: number, target: Buffer, offset: number): void {
   let at = offset + XATTR_HEADER_BYTES;
   if (hasContent(manifest, inode)) {
-    at = writeAttribute(METACOPY, target, at);
-    const hex = digestOf(manifest, inode);
-    REDIRECT.value.write(hex, "/ab/".length, "latin1");
-    REDIRECT.value.write(hex.slice(0, 2), 1, "latin1");
-    at = writeAttribute(REDIRECT, target, at);
+    writeContent(manifest, inode, target, at);
+    at += CONTENT_BYTES;
   }
-  for (const attribute of ownAttributes(manifest, inode)) at = writeAttribute(attribute, target, at);
+  if (manifest.xattrs.length > 0)
+    for (const attribute of ownAttributes(manifest, inode)) at = writeAttribute(attribute, target, at);
 }

@@ -89,31 +89,33 @@ function writeSuperblock(image: Buffer, rootNid: number, inodeCount: number): vo
 /** A device's number as the kernel decodes it (new_decode_dev): 12 bits of major amid 20 of minor. */
 const deviceNumber = (major: number, minor: number): number => ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 
-/** The part of an inode that all have in common; its size is that of the file, or of the data. */
-function writeInode(image: Buffer, at: number, manifest: Manifest, inode: number, plan: Plan): void {
-  const word = (field: number): number => manifest.inodes[inode * inodeWord.sizeof + field] as number;
+/** The part of an inode that all have in common; its size is that of the file, or of the data. `words`: the image, of which inodes begin at whole words. */
+function writeInode(words: Uint32Array, at: number, manifest: Manifest, inode: number, plan: Plan): void {
+  const { inodes } = manifest;
+  const from = inode * inodeWord.sizeof;
   const isFile = typeAt(manifest, inode) === fileType.regular;
   const size = isFile ? sizeOf(manifest, inode) : (plan.data[inode] as number);
   const layout = isFile && size > 0 ? format.chunked : plan.tails[inode] === 0 ? format.plain : format.inline;
-  image.writeUInt16LE(layout, at + inodeField.format);
-  image.writeUInt16LE(attributeWords(plan.attributes[inode] as number), at + inodeField.xattrCount);
-  image.writeUInt16LE(word(inodeWord.mode), at + inodeField.mode);
-  image.writeUInt32LE(size >>> 0, at + inodeField.size);
-  image.writeUInt32LE(Math.floor(size / 0x1_0000_0000), at + inodeField.size + 4);
-  image.writeUInt32LE(inode + 1, at + inodeField.number);
-  image.writeUInt32LE(word(inodeWord.uid), at + inodeField.uid);
-  image.writeUInt32LE(word(inodeWord.gid), at + inodeField.gid);
-  image.writeUInt32LE(word(inodeWord.mtimeLow), at + inodeField.mtime);
-  image.writeUInt32LE(word(inodeWord.mtimeHigh), at + inodeField.mtime + 4);
-  image.writeUInt32LE(word(inodeWord.mtimeNanoseconds), at + inodeField.mtimeNanoseconds);
-  image.writeUInt32LE(word(inodeWord.linkCount), at + inodeField.linkCount);
+  const to = at / 4;
+  words[to + inodeField.format / 4] = layout | (attributeWords(plan.attributes[inode] as number) << 16);
+  words[to + inodeField.mode / 4] = (inodes[from + inodeWord.mode] as number) & 0xffff;
+  words[to + inodeField.size / 4] = size >>> 0;
+  words[to + inodeField.size / 4 + 1] = Math.floor(size / 0x1_0000_0000);
+  words[to + inodeField.number / 4] = inode + 1;
+  words[to + inodeField.uid / 4] = inodes[from + inodeWord.uid] as number;
+  words[to + inodeField.gid / 4] = inodes[from + inodeWord.gid] as number;
+  words[to + inodeField.mtime / 4] = inodes[from + inodeWord.mtimeLow] as number;
+  words[to + inodeField.mtime / 4 + 1] = inodes[from + inodeWord.mtimeHigh] as number;
+  words[to + inodeField.mtimeNanoseconds / 4] = inodes[from + inodeWord.mtimeNanoseconds] as number;
+  words[to + inodeField.linkCount / 4] = inodes[from + inodeWord.linkCount] as number;
 }
 
 /** The image, to be mounted beneath folders of blobs as overlayfs's data-only layers. HobError `exhausted` for what EROFS has no room for. */
 export function erofsOf(manifest: Manifest): Buffer {
   const plan = planOf(manifest);
   if (plan.blockCount >= NO_BLOCK) throw new HobError("exhausted", "an image's names do not fit into an EROFS image");
-  const image = Buffer.alloc(plan.blockCount * BLOCK_BYTES);
+  const image = Buffer.alloc(plan.blockCount * BLOCK_BYTES); // of its own, so at a whole word
+  const words = new Uint32Array(image.buffer, image.byteOffset, image.length / 4);
   writeSuperblock(image, plan.nids[0] as number, manifest.inodeCount);
   let scratch = Buffer.alloc(BLOCK_BYTES);
 
@@ -132,7 +134,7 @@ export function erofsOf(manifest: Manifest): Buffer {
 
   for (let inode = 0; inode < manifest.inodeCount; inode++) {
     const at = (plan.nids[inode] as number) * SLOT_BYTES;
-    writeInode(image, at, manifest, inode, plan);
+    writeInode(words, at, manifest, inode, plan);
     writeAttributes(manifest, inode, image, at + inodeField.sizeof);
     const behind = at + inodeField.sizeof + (plan.attributes[inode] as number);
     const type = typeAt(manifest, inode);

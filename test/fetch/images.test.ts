@@ -1,11 +1,11 @@
 // ⑤ Images that arrive while they are read: neighbours and following chunks come along, traces are replayed, what was begun is finished.
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { decodeTrace, encodeTrace } from "../../agent/fetch/trace.ts";
 import { sha256 } from "../../base/content-folder.ts";
-import { pieceBytesOf } from "../../base/partial-blob.ts";
+import { partialMapPath, partialPath, pieceBytesOf } from "../../base/partial-blob.ts";
 import type { FetchAnswer } from "../../proto/fetch-serving.ts";
 import { bytesOf, makeFolder, makeImage, openTestNode, serveContents, type TestControl } from "./places.ts";
 
@@ -89,6 +89,50 @@ test("a miss brings its small neighbours; the trace of the first start is fetche
   ]) {
     expect(() => decodeTrace(Buffer.from(bad), made.image)).toThrow(/the trace of image/);
   }
+});
+
+test("all that a trace names is on its way before the manifest is here, more than the link holds; a chunk that the image does not have is not kept", async () => {
+  using folder = makeFolder();
+  const [model, other] = [large.subarray(0, 12 << 20), bytesOf("other", 12 << 20)];
+  const made = makeImage({ "bin/python": bytesOf("python", 3000), "model.bin": model });
+  const foreign = sha256(other); // another image's, which a trace that lies puts in the model's place
+  using control = await serveContents(join(folder.path, "c"), new Map([...made.blobs, [foreign, other]]));
+  const digest = made.digestOf("model.bin");
+  const index = [...made.blobs.keys()]
+    .filter((blob) => blob !== made.image)
+    .toSorted()
+    .indexOf(digest); // an image's contents are sorted
+  const chunks = [7, 2, 40, 41, 42, 90];
+  const read = { index, digest, bytes: model.length };
+  control.trace = encodeTrace(made.image, [
+    { index: 1 - index, chunk: undefined, digest: made.digestOf("bin/python"), bytes: 3000 },
+    ...chunks.map((chunk) => ({ ...read, chunk })),
+    ...[
+      { ...read, digest: foreign, chunk: 3 },
+      { ...read, bytes: model.length - 1, chunk: 4 },
+    ],
+  ]);
+  const chunksOnTheirWay = (): number[] => chunksAsked(control, digest).filter((chunk) => chunks.includes(chunk));
+  const allAsked = Promise.withResolvers<void>();
+  const plain = control.answer;
+  control.answer = async (want, node) => {
+    if (chunksOnTheirWay().length === chunks.length) allAsked.resolve();
+    if (want.digest === made.image) await allAsked.promise;
+    return plain(want, node);
+  };
+  await using node = await openTestNode(folder.path, "a", control);
+  await node.room.images.begin(made.image);
+  expect(chunksOnTheirWay()).toEqual(chunks);
+  await Promise.all(chunks.map((chunk) => node.room.images.fetch(digest, chunk)));
+  const arrived = readFileSync(partialMapPath(node.store.root, digest));
+  expect([...arrived.keys()].filter((chunk) => arrived[chunk] === 1)).toEqual(chunks.toSorted((one, next) => one - next));
+  const kept = readFileSync(partialPath(node.store.root, digest));
+  for (const chunk of chunks) {
+    const [from, to] = [chunk * chunkBytes, (chunk + 1) * chunkBytes];
+    expect(kept.subarray(from, to).equals(model.subarray(from, to))).toBe(true);
+  }
+  expect(existsSync(partialPath(node.store.root, foreign))).toBe(false);
+  expect(control.wants.filter((want) => want.digest === digest && chunks.includes(chunkOf(want))).length).toBe(chunks.length);
 });
 
 test("where reads of what is here are not seen, neighbours are given only to who asks until the first start is over", async () => {

@@ -63,13 +63,15 @@ export function makeImage(files: Record<string, Buffer>): TestImage {
   return { image, blobs, digestOf: (path) => digests.get(path)! };
 }
 
+type TestAnswer = FetchAnswer | { raw: Omit<FetchPiece, "id">[] };
+
 export interface TestControl extends Disposable {
   readonly socket: string;
   /** In the order in which they came. */
   readonly wants: FetchWant[];
   trace: Buffer;
   /** Answers wants; by default from `blobs`. "raw" pieces go out as they are. */
-  answer(want: FetchWant, node: string): Promise<FetchAnswer> | FetchAnswer | { raw: Omit<FetchPiece, "id">[] };
+  answer(want: FetchWant, node: string): Promise<TestAnswer> | TestAnswer;
 }
 
 /** Serves at a socket: a control, or another node. */
