@@ -10,7 +10,7 @@ const folderBytes = 8 << 20;
 const mostInOrderBytes = 16 << 20;
 /** A file of no more that was missed so often comes whole. */
 const denseBytes = 8 << 20;
-const denseMisses = 4;
+const denseMisses = 2;
 /** Around a miss anywhere in a large file: what a link of 100 Mbit/s carries in the 20 ms that the next miss would take. */
 const aroundBytes = 512 << 10;
 

@@ -35,7 +35,7 @@ export interface FetcherHost {
 const corruptTries = 2;
 /** Streams to control that broke with a content on its way. */
 const brokenTries = 5;
-/** A node that sends nothing for so long is left for control; it may itself be waiting for another. */
+/** A node that sends nothing for so long, not of anything, is left for control; it may itself be waiting for another. */
 const peerPatienceMs: Readonly<Record<Priority, number>> = {
   foreground: 5_000,
   traced: 20_000,
@@ -69,6 +69,7 @@ export function createFetcher(host: FetcherHost): Fetcher {
   const queue = (): Set<Fetch> => new Set();
   const waiting = { foreground: queue(), traced: queue(), prefetch: queue(), backfill: queue() };
   const shunned = new Map<string, { why: string; untilMs: number }>(); // by source; clock time
+  const heardAtMs = new Map<string, number>(); // by source, of other nodes; clock time
   const window = createWindow();
   let inFlightBytes = 0;
   let fetchedBytes = 0;
@@ -182,7 +183,17 @@ export function createFetcher(host: FetcherHost): Fetcher {
       return void fromControl(job, sentenceOf(error));
     }
     again(job, peer);
-    job.timer = setTimeout(() => fromControl(job, "it does not answer"), peerPatienceMs[job.priority]);
+    bePatient(job, clock.now(), peerPatienceMs[job.priority]);
+  }
+
+  /** A node that is asked for much by many answers all of it in turn. */
+  function bePatient(job: Fetch, askedAtMs: number, waitMs: number): void {
+    job.timer = setTimeout(() => {
+      const heardMs = Math.max(askedAtMs, heardAtMs.get(job.source.name) ?? 0);
+      const leftMs = heardMs + peerPatienceMs[job.priority] - clock.now();
+      if (leftMs > 0) bePatient(job, askedAtMs, leftMs);
+      else fromControl(job, "it does not answer");
+    }, waitMs);
   }
 
   function ask({ job, offset, length }: Slice<Fetch>): void {
@@ -214,6 +225,7 @@ export function createFetcher(host: FetcherHost): Fetcher {
         if (at === offset) window.answered(nowMs - atMs, nowMs);
         window.arrived(data.length, nowMs);
         fetchedBytes += carried;
+        if (source !== control) heardAtMs.set(source.name, nowMs);
         clearTimeout(job.timer);
         landed(last ? pending : data.length);
         if (last) job.asked.delete(offset);

@@ -9,8 +9,8 @@ import { errnoOf, systemError } from "../../base/errors.ts";
 export interface Held {
   /** Moves it out of the store. */
   hold(digest: string): void;
-  /** Moves it back, where it is held. */
-  release(digest: string): void;
+  /** Moves it back; false where it is not held. */
+  release(digest: string): boolean;
   releaseAll(): void;
   /** Where it is while it is held. */
   pathOf(digest: string): string | undefined;
@@ -22,8 +22,8 @@ export function openHeld(store: ContentFolder): Held {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const held = new Set(readdirSync(folder));
 
-  function release(digest: string): void {
-    if (!held.delete(digest)) return;
+  function release(digest: string): boolean {
+    if (!held.delete(digest)) return false;
     const target = store.path(digest);
     try {
       mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
@@ -31,6 +31,7 @@ export function openHeld(store: ContentFolder): Held {
     } catch (error) {
       if (errnoOf(error) !== "ENOENT") throw systemError(`keeping blob ${digest.slice(0, 12)}`, error);
     }
+    return true;
   }
 
   const releaseAll = (): void => {

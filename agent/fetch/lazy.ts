@@ -199,15 +199,15 @@ export function createLazyImages(host: LazyHost): LazyImages {
   }
 
   async function fetch(digest: string, chunk?: number): Promise<void> {
-    host.held.release(digest);
+    const wasHeld = host.held.release(digest);
     const isOf = ({ contents }: Lazy): boolean => contents.indexOf(digest) >= 0;
     if (images.size > ready.length) await Promise.allSettled([...images.values()].map(({ lazy }) => lazy));
     const lazy = ready.find(isOf);
     if (!lazy) return fetcher.fetch({ digest, image: "", bytes: 0 }, "foreground");
     const { contents } = lazy;
     const index = contents.indexOf(digest);
-    lazy.missed.add(index);
-    const foretold = chunk === undefined && fetcher.underWay(digest) !== undefined;
+    if (!wasHeld) lazy.missed.add(index);
+    const foretold = chunk === undefined && (wasHeld || fetcher.underWay(digest) !== undefined);
     const fetched = request(lazy, { index, chunk }, "foreground", chunk !== undefined); // of chunks the daemon knows which are here
     if (lazy.untraced) lazy.foresight.begun(index);
     if (!foretold) fetchAhead(lazy, { index, chunk });

@@ -135,10 +135,11 @@ test("all that a trace names is on its way before the manifest is here, more tha
   expect(control.wants.filter((want) => want.digest === digest && chunks.includes(chunkOf(want))).length).toBe(chunks.length);
 });
 
-test("where reads of what is here are not seen, neighbours are given only to who asks until the first start is over", async () => {
+test("where reads of what is here are not seen, neighbours are given only to who asks until the first start is over, and bring none themselves", async () => {
   using folder = makeFolder();
   const names = ["lib/a.py", "lib/b.py", "lib/c.py"];
-  const made = makeImage(Object.fromEntries(names.map((name) => [name, bytesOf(name, 3000)])));
+  const small = Object.fromEntries([...names, "etc/late"].map((name) => [name, bytesOf(name, 3000)]));
+  const made = makeImage({ ...small, "lib/d.bin": bytesOf("d", 250 << 10), "lib/e.bin": bytesOf("e", 250 << 10) });
   using control = await serveContents(join(folder.path, "c"), made.blobs);
   const [a = "", b = "", c = ""] = names.map(made.digestOf);
   {
@@ -150,7 +151,10 @@ test("where reads of what is here are not seen, neighbours are given only to who
     expect([a, b, c].map(node.store.has)).toEqual([true, false, false]);
     await images.fetch(b);
     expect(node.store.has(b)).toBe(true);
-    expect(control.wants.filter(({ digest }) => digest === b).length).toBe(1);
+    await images.fetch(made.digestOf("etc/late")); // whatever b had brought would have been asked for before
+    const asked = control.wants.map(({ digest }) => digest);
+    expect(asked.filter((digest) => digest === b).length).toBe(1);
+    expect(asked).not.toContain(made.digestOf("lib/e.bin")); // a second miss would have brought it: b was none
   }
   await using node = await openTestNode(folder.path, "a", control, { readsPastUs: () => true });
   expect(node.store.has(c)).toBe(true); // of an agent that died before
