@@ -2,17 +2,20 @@
 
 import { randomBytes } from "node:crypto";
 import { setTimeout as after } from "node:timers/promises";
-import { type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
+import { Metadata } from "@grpc/grpc-js";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { isNetwork } from "../proto/address.ts";
 import { type Batch, createBatch } from "../proto/batch.ts";
+import { dialStream } from "../proto/direct-client.ts";
 import {
   type AgentCommand,
-  type AgentCommands,
+  AgentCommands,
   type AgentHello,
   type AgentMessage,
-  type AgentMessages,
+  AgentMessages,
   AgentsClient,
+  AgentsService,
 } from "../proto/gen/hob/v1/agents.ts";
 import { fromServiceError } from "../proto/status.ts";
 import { channelOptionsOf, clientCredentials } from "../proto/transport.ts";
@@ -35,10 +38,12 @@ export interface LinkOptions {
   log: Log;
 }
 
-type Stream = ClientDuplexStream<AgentMessages, AgentCommands>;
+const method = { path: AgentsService.link.path, out: AgentMessages, in: AgentCommands };
 
 const firstPauseMs = 50;
 const longestPauseMs = 2_000;
+/** On this machine an attempt costs nothing. */
+const longestLocalPauseMs = 500;
 
 export function openControlLink(options: LinkOptions, signal: AbortSignal): ControlLink {
   const { log } = options;
@@ -48,6 +53,7 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
   let batch: Batch<AgentMessage> | undefined; // while control has welcomed us
   let open = false;
   let denied: HobError | undefined;
+  let broken = false; // and said so
 
   function drain(): void {
     while (open && batch && outbox.waiting > 0) {
@@ -63,7 +69,7 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
 
   /** One connection, from its dial to its end; says whether control ever answered. */
   async function connectOnce(): Promise<boolean> {
-    const current: Stream = client.link(new Metadata({ waitForReady: true }));
+    const current = dialStream(options.control, method, () => client.link(new Metadata({ waitForReady: true })));
     const own = createBatch<AgentMessage>((messages) => current.write({ messages }));
     const stop = (): void => current.cancel();
     const ended = Promise.withResolvers<void>();
@@ -94,10 +100,11 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
     } catch (error) {
       const cause = fromServiceError(error);
       if (cause instanceof HobError && cause.kind === "denied") denied = cause;
-      if (!signal.aborted) log.warn({ error: sentenceOf(cause) }, "the link to control broke");
+      if (!signal.aborted && (batch === own || !broken)) log.warn({ error: sentenceOf(cause) }, "the link to control broke");
     }
     signal.removeEventListener("abort", stop);
     const welcomed = batch === own;
+    broken = !welcomed;
     own.close();
     batch = undefined;
     open = false;
@@ -106,9 +113,10 @@ export function openControlLink(options: LinkOptions, signal: AbortSignal): Cont
   }
 
   async function keepConnected(): Promise<void> {
+    const longestMs = isNetwork(options.control) ? longestPauseMs : longestLocalPauseMs;
     let pauseMs = firstPauseMs;
     while (!signal.aborted && !denied) {
-      pauseMs = (await connectOnce()) ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs);
+      pauseMs = (await connectOnce()) ? firstPauseMs : Math.min(pauseMs * 2, longestMs);
       if (signal.aborted || denied) break;
       await after(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {}); // aborted: the loop ends
     }

@@ -1,7 +1,7 @@
 // A folder of blobs by sha256: a blob is complete or absent, whatever dies while it is written.
 
-import { createHash } from "node:crypto";
-import { accessSync, createReadStream, mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { createHash, hash } from "node:crypto";
+import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf, HobError, systemError } from "./errors.ts";
@@ -10,7 +10,7 @@ import { workFile } from "./store-work.ts";
 export type Digest = string;
 
 export function sha256(data: Uint8Array | string): Digest {
-  return createHash("sha256").update(data).digest("hex");
+  return hash("sha256", data); // without a stream for it
 }
 
 export function isDigest(text: string): boolean {
@@ -84,14 +84,8 @@ export function openContentFolder(root: string, options: { durable: boolean }): 
     return join(root, digest.slice(0, 2), digest);
   };
 
-  function has(digest: Digest): boolean {
-    try {
-      accessSync(path(digest));
-      return true;
-    } catch {
-      return false; // absent and unreadable are the same to a caller that would fetch it
-    }
-  }
+  /** Absent and unreadable are the same to a caller that would fetch it. */
+  const has = (digest: Digest): boolean => isDigest(digest) && existsSync(path(digest));
 
   /** As `has`; a blob that is there counts as put now, so that whoever collects what is old leaves it (store-work.ts, openLease). */
   function touch(digest: Digest): boolean {

@@ -1,8 +1,8 @@
 // ④⑤ One agent's stream: what it is told, in order and within bounds, and how many of its messages control has taken and recorded.
 
-import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { createBatch } from "../proto/batch.ts";
-import type { AgentCommand, AgentCommands, AgentMessages, Load } from "../proto/gen/hob/v1/agents.ts";
+import type { ServedDirectly } from "../proto/direct-server.ts";
+import type { AgentCommand, AgentCommands, Load } from "../proto/gen/hob/v1/agents.ts";
 import type { Command } from "./nodes.ts";
 import type { Heard } from "./silence.ts";
 import type { Turn } from "./turn.ts";
@@ -10,7 +10,7 @@ import type { Turn } from "./turn.ts";
 /** What waits for an agent that does not read, roughly; beyond, it is given up. */
 const mostUnread = { commands: 20_000, bytes: 64 << 20 };
 
-export type AgentStream = ServerDuplexStream<AgentMessages, AgentCommands>;
+export type AgentStream = ServedDirectly<AgentCommands>;
 
 export interface AgentLink extends Heard {
   readonly stream: AgentStream;

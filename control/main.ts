@@ -29,6 +29,7 @@ import { pinnedImages } from "./deployments/pins.ts";
 import { createPromotion, type Promotion } from "./deployments/promotion.ts";
 import { createDeploymentRecords } from "./deployments/records.ts";
 import { createResolve } from "./deployments/resolve.ts";
+import { directStreams } from "./direct-streams.ts";
 import type { Engine, Retention } from "./engine/engine.ts";
 import type { NatsPlace } from "./engine/nats/link.ts";
 import { openSqliteEngine } from "./engine/sqlite.ts";
@@ -364,12 +365,8 @@ async function serve(options: ControlOptions, engine: Engine, { signal, moves, l
   if (tracing) stack.use(tracing);
   const traces = tracing && createTraces(tracing);
   const plane = wire(options, engine, snapshots, turn, { clients, end, reach, traces });
-  stack.use(plane.agents);
-  stack.use(plane.fleet);
-  stack.use(plane.calls);
-  stack.use(plane.kept);
-  stack.use(plane.promotion);
-  stack.use(plane.maps);
+  const { agents, fleet, calls, kept, promotion, maps } = plane;
+  for (const part of [agents, fleet, calls, kept, promotion, maps]) stack.use(part);
   onDelay(turn.delay);
   turn.settle();
   stack.use(startHousekeeping({ ...options, engine, values: plane.values }));
@@ -378,7 +375,7 @@ async function serve(options: ControlOptions, engine: Engine, { signal, moves, l
   if (network) stack.use(await reach.listen(network, services));
   await refuseTaken(options.socket); // named before the one for HTTP beside it
   stack.use(await plane.front.open(options));
-  stack.use(await listen(options.socket, services, log)); // last: whoever waits for control waits for its socket
+  stack.use(await listen(options.socket, services, directStreams(plane), log)); // last: whoever waits for control waits for its socket
   const child = agent && stack.use(startAgentProcess(agent.argv, (sentence) => plane.sessions.trouble(sentence), log));
   const tick = setInterval(() => turn.wake(), tickMs);
   const orphans = setTimeout(() => plane.calls.giveUpOrphans(), orphanMs);

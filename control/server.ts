@@ -1,12 +1,13 @@
-// ④ Control's gRPC server on a unix socket that only this user can open.
+// ④ Control's server on a unix socket that only this user can open: gRPC, and direct streams (proto/direct.ts).
 
 import { once } from "node:events";
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
-import { connect, createServer, type Server as NetServer } from "node:net";
+import { connect, createServer, type Server as NetServer, type Socket } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { Server, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { errnoOf, HobError, systemError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { type Routes, takeConnection } from "../proto/direct-server.ts";
 import { channelOptions, serverCredentials } from "../proto/transport.ts";
 import { widenSendBuffer } from "./send-buffer.ts";
 
@@ -57,18 +58,22 @@ export async function bindSocket(listener: NetServer, socket: string): Promise<v
   await rm(birth, { recursive: true });
 }
 
-/** Serves `services` at `socket` until it is disposed of. A socket file that nobody listens on is replaced. */
+/** Serves `services` at `socket`, and the streams `direct`, until it is disposed of. A socket file that nobody listens on is replaced. */
 export async function listen(
   socket: string,
   services: [ServiceDefinition, UntypedServiceImplementation][],
+  direct: Routes,
   log: Log,
 ): Promise<AsyncDisposable> {
   const server = new Server(channelOptions);
   for (const [definition, implementation] of services) server.addService(definition, implementation);
   const injector = server.createConnectionInjector(serverCredentials());
+  const connections = new Set<Socket>();
   const listener = createServer((connection) => {
     widenSendBuffer(connection, log);
-    injector.injectConnection(connection);
+    connections.add(connection);
+    connection.once("close", () => connections.delete(connection));
+    takeConnection(connection, direct, () => injector.injectConnection(connection));
   });
   try {
     await bindSocket(listener, socket);
@@ -81,6 +86,7 @@ export async function listen(
       await rm(socket, { force: true }); // first: nobody connects to a server that ends
       listener.close();
       server.forceShutdown();
+      for (const connection of connections) connection.destroy();
     },
   };
 }

@@ -1,11 +1,11 @@
 // ④⑦ The sessions of workbenches and commands: what they ask goes straight on, and each hears what it wants to, at its own pace.
 
-import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Clock } from "../base/clock.ts";
 import { HobError } from "../base/errors.ts";
 import { grouped } from "../base/grouped.ts";
 import type { Log } from "../base/log.ts";
 import { createBatch } from "../proto/batch.ts";
+import type { Served } from "../proto/direct.ts";
 import type {
   CallInfo,
   ClientMessage,
@@ -39,7 +39,7 @@ const recentValueBytes = 2 << 20; // arguments and results in one Watching; olde
 const resumedLines = 5_000;
 const finishedKept = 1_000; // own calls whose late log lines are still passed on
 
-type Stream = ServerDuplexStream<ClientMessage, SessionEvents>;
+type Stream = Served<SessionEvents>;
 type Event = NonNullable<SessionEvent["event"]>;
 
 /** Those who listen, without who they are. */

@@ -78,7 +78,16 @@ export function createCallTracker(): CallTracker {
 }
 
 /** 16 lower-case hex digits. */
-export const newCallId = (): string => randomBytes(8).toString("hex");
+const idBytes = 8;
+let entropy = Buffer.alloc(0);
+
+/** The system is asked for many at once: one alone takes a tenth of a millisecond on the way of a save. */
+export function newCallId(): string {
+  if (entropy.length < idBytes) entropy = randomBytes(idBytes * 128);
+  const id = entropy.toString("hex", 0, idBytes);
+  entropy = entropy.subarray(idBytes);
+  return id;
+}
 
 export function encodeArguments(positional: readonly unknown[], keywords: Readonly<Record<string, unknown>>): Arguments {
   const named = Object.keys(keywords).length > 0 ? Buffer.from(JSON.stringify(keywords)) : Buffer.alloc(0);

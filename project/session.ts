@@ -1,15 +1,16 @@
 // ③ The session with control: one stream for as long as the client lives, opened again whenever it is lost.
 
-import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { dialStream } from "../proto/direct-client.ts";
 import {
   CallsClient,
-  type ClientMessage,
+  CallsService,
+  ClientMessage,
   type InspectResponse,
   type SessionEvent,
-  type SessionEvents,
+  SessionEvents,
 } from "../proto/gen/hob/v1/calls.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { fromServiceError } from "../proto/status.ts";
@@ -49,9 +50,12 @@ const firstPauseMs = 50;
 const longestPauseMs = 1_000;
 const openTimeoutMs = 5_000;
 
+const dialSession = (address: string, client: CallsClient) =>
+  dialStream(address, { path: CallsService.session.path, out: ClientMessage, in: SessionEvents }, () => client.session());
+
 interface Connection {
   client: CallsClient;
-  stream: ClientDuplexStream<ClientMessage, SessionEvents>;
+  stream: ReturnType<typeof dialSession>;
   content: ContentClient;
 }
 
@@ -70,7 +74,7 @@ export function openSession(options: SessionOptions): Session {
       ...channelOptions,
       channelOverride: client.getChannel(),
     });
-    const stream = client.session();
+    const stream = dialSession(address, client);
     let open = false;
     try {
       return await new Promise<unknown>((resolve, reject) => {

@@ -83,6 +83,7 @@ function createWatcher(root: string, listener: ProjectListener, leftOut: readonl
   let lastFlushMs = 0;
   let polling: AsyncDisposable | undefined = mustPoll(root) ? poll() : undefined;
   let waiting: FSWatcher | undefined; // on the nearest folder above a project that is gone
+  let looking: NodeJS.Immediate | undefined; // whether the project's folder is still there
   let closed = false;
 
   const isRuleFile = (path: string): boolean => ruleFiles.includes(basename(path));
@@ -116,7 +117,7 @@ function createWatcher(root: string, listener: ProjectListener, leftOut: readonl
       const inode = statSync(absolute).ino;
       const watcher = fsWatch(absolute, (_type, name) => {
         if (name !== null) touched(path === "" ? name : `${path}/${name}`);
-        if (path === "") rootChanged();
+        if (path === "") looking ??= setImmediate(rootChanged);
       });
       watcher.on("error", () => forgetFolder(path)); // it has gone: its parent tells
       folders.set(path, { watcher, inode });
@@ -242,6 +243,8 @@ function createWatcher(root: string, listener: ProjectListener, leftOut: readonl
   }
 
   function rootChanged(): void {
+    clearImmediate(looking);
+    looking = undefined;
     if (closed || waiting) return;
     const stat = statSync(root, { throwIfNoEntry: false });
     if (stat?.isDirectory()) {
@@ -315,6 +318,7 @@ function createWatcher(root: string, listener: ProjectListener, leftOut: readonl
     async [Symbol.asyncDispose]() {
       closed = true;
       clearTimeout(timer);
+      clearImmediate(looking);
       waiting?.close();
       for (const path of [...folders.keys()]) forgetFolder(path);
       await polling?.[Symbol.asyncDispose]();

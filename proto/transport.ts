@@ -22,7 +22,7 @@ lendGrpc(makeGenericClientConstructor);
 /** One value within a message: an input of a map, or its result, as JSON. Calls put theirs into the store from 1 MiB on (large-value.ts). */
 export const greatestValueBytes = 8 << 20;
 /** A call with its arguments and its result, and 4 MiB of anything else. */
-const greatestMessageBytes = 2 * greatestValueBytes + (4 << 20);
+export const greatestMessageBytes = 2 * greatestValueBytes + (4 << 20);
 
 /** Pings notice a dead peer; one connection is kept for as long as its client. */
 export const channelOptions: ChannelOptions = {
