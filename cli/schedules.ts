@@ -10,7 +10,7 @@ import type {
   ScheduleInfo,
   SchedulesClient,
 } from "../proto/gen/hob/v1/schedules.ts";
-import { scheduleText } from "../proto/schedule.ts";
+import { scheduleText } from "../proto/schedule-text.ts";
 import { answered, soon } from "./answered.ts";
 import { runningControl } from "./control-address.ts";
 import { formatMoment } from "./format/time.ts";

@@ -2,9 +2,12 @@
 
 import type { CallInfo, CallsClient, InspectResponse } from "../proto/gen/hob/v1/calls.ts";
 import type { Failure, FunctionSpec, LogLine, Value } from "../proto/gen/hob/v1/common.ts";
+import type { AppInfo } from "../proto/gen/hob/v1/deployments.ts";
 import type { FleetSample } from "../proto/gen/hob/v1/fleet.ts";
 import type { ImageBuild } from "../proto/gen/hob/v1/images.ts";
 import type { MapInfo } from "../proto/gen/hob/v1/maps.ts";
+import type { ScheduleInfo } from "../proto/gen/hob/v1/schedules.ts";
+import type { Deployed } from "./deploying.ts";
 
 export type Tier = "patch" | "fork" | "container";
 
@@ -43,6 +46,12 @@ export interface FunctionView {
   url?: string;
 }
 
+/** Of the whole pool. */
+export interface Operations {
+  apps: AppInfo[];
+  schedules: ScheduleInfo[];
+}
+
 export type WorkbenchEvent =
   | { kind: "link"; state: "connecting" | "live" | "lost"; sinceMs: number; detail: string }
   /** `empty`: the folder has no file at all. */
@@ -75,6 +84,10 @@ export interface Workbench extends AsyncDisposable {
   value(value: Value): Promise<Buffer>;
   /** The variables of the project's frames in which a call has failed, or why there are none; rejects where there is no connection. */
   inspect(call: string): Promise<InspectResponse>;
+  /** What is deployed, and what the clock calls; rejects where there is no connection. */
+  operations(): Promise<Operations>;
+  /** What runs here of the app becomes what its callers get; resolves once it is live. */
+  deploy(app: string): Promise<Deployed>;
   cancel(call: string): void;
   /** Opens a stream for a map of a function of that app, once control has the app's code; rejects when that is refused. */
   dialMap(app: string): Promise<ReturnType<CallsClient["map"]>>;

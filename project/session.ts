@@ -1,5 +1,6 @@
 // ③ The session with control: one stream for as long as the client lives, opened again whenever it is lost.
 
+import type { ChannelCredentials, ChannelOptions } from "@grpc/grpc-js";
 import { systemClock } from "../base/clock.ts";
 import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
@@ -42,6 +43,8 @@ export interface Session extends AsyncDisposable {
   map(): ReturnType<CallsClient["map"]> | undefined;
   /** Blobs to and from control, over the same connection. Throws `unavailable` when there is none. */
   content(): ContentClient;
+  /** A client of another of control's services, over the same connection. Throws `unavailable` when there is none. */
+  clientOf<Client>(Service: ClientClass<Client>): Client;
   /** The variables of the frames in which a call has failed, or why there are none. Throws `unavailable` when there is no connection. */
   inspect(call: string): Promise<InspectResponse>;
 }
@@ -53,7 +56,10 @@ const openTimeoutMs = 5_000;
 const dialSession = (address: string, client: CallsClient) =>
   dialStream(address, { path: CallsService.session.path, out: ClientMessage, in: SessionEvents }, () => client.session());
 
+type ClientClass<Client> = new (address: string, credentials: ChannelCredentials, options: ChannelOptions) => Client;
+
 interface Connection {
+  address: string;
   client: CallsClient;
   stream: ReturnType<typeof dialSession>;
   content: ContentClient;
@@ -95,7 +101,7 @@ export function openSession(options: SessionOptions): Session {
           if (event?.$case === "opened") {
             clearTimeout(late);
             open = true;
-            connection = { client, stream, content };
+            connection = { address, client, stream, content };
             options.link("live", systemClock.now(), event.value.control, event.value.http);
           } else if (event) take(event);
         };
@@ -157,6 +163,11 @@ export function openSession(options: SessionOptions): Session {
     content() {
       if (!connection) throw new HobError("unavailable", "there is no connection to control");
       return connection.content;
+    },
+    clientOf(Service) {
+      if (!connection) throw new HobError("unavailable", "there is no connection to control");
+      const { address, client } = connection;
+      return new Service(address, clientCredentials(address), { ...channelOptions, channelOverride: client.getChannel() });
     },
     async inspect(call) {
       const client = connection?.client;

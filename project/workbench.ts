@@ -19,6 +19,7 @@ import type { Diagnostic, Receipt, Workbench, WorkbenchEvent } from "./events.ts
 import { checkSize, createLargeArguments, fetchValue } from "./large-values.ts";
 import { noFunctions } from "./no-functions.ts";
 import { createOnceSettled } from "./once-settled.ts";
+import { createOperations } from "./operations.ts";
 import { createPins } from "./pins.ts";
 import { describedReceipt, failed, loaded, ran, shipped } from "./receipt.ts";
 import { createSaveTraces } from "./save-traces.ts";
@@ -99,6 +100,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   });
   const maps = createOnceSettled((app) => (shipping.isSettled(app) ? session.map() : undefined));
   const settled = createOnceSettled((app) => shipping.isSettled(app) || undefined);
+  const operations = createOperations({ session, settled, latest: () => latest, serving: (key) => shipping.serving(key) });
   const shipping = createShipping({
     clock,
     send: (value) => session.send({ $case: "publish", value }),
@@ -355,8 +357,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
       calls.start(call, sendCall);
       return call.id;
     },
-    value: (value) => fetchValue(session.content(), value),
-    inspect: session.inspect,
+    ...{ ...operations, value: (value) => fetchValue(session.content(), value), inspect: session.inspect },
     cancel(id) {
       large.forget(id);
       const unsent = calls.withdraw(id);

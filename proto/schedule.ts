@@ -61,18 +61,3 @@ export function firingAfter(schedule: Schedule, anchorMs: number, afterMs: numbe
   if (cron === "") return anchorMs + Math.max(1, Math.floor((afterMs - anchorMs) / periodMs) + 1) * periodMs;
   return cronOf(schedule).nextRun(new Date(afterMs))?.getTime();
 }
-
-const units = [
-  ["day", 24 * 3_600_000],
-  ["hour", 3_600_000],
-  ["minute", 60_000],
-  ["second", 1_000],
-] as const;
-
-/** "0 3 * * * Europe/Berlin", "every 5 minutes". */
-export function scheduleText({ cron, timeZone, periodMs }: Schedule): string {
-  if (cron !== "") return `${cron} ${timeZone || "UTC"}`;
-  const [name, ms] = units.find(([, unitMs]) => periodMs % unitMs === 0) ?? (["ms", 1] as const);
-  const count = periodMs / ms;
-  return count === 1 ? `every ${name}` : `every ${count} ${name}${name === "ms" ? "" : "s"}`;
-}

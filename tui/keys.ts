@@ -39,6 +39,7 @@ import { compare, needsShownCall, needsTwoRuns, toggleMark } from "./model/compa
 import type { Step } from "./model/effects.ts";
 import { createProject, endTour, needsEmptyFolder, needsTour } from "./model/first.ts";
 import { needsLogs, needsPattern, nextLevel, nextMatch, openLogs, toggleMarked } from "./model/logview.ts";
+import { deploy, needsDeployable, openOperations } from "./model/operations.ts";
 import { browse, editPlace, needsPlace, needsText, needsUrl, pageText, suspend } from "./model/outside.ts";
 import { changeReplay, needsReplay } from "./model/replay.ts";
 import type { State } from "./model/state.ts";
@@ -84,6 +85,13 @@ export const keyTable: readonly KeyBinding[] = [
     ["p", "pin", "run on every save, with the last input; again: no longer", togglePin, needsLiveFunction],
     ["c", "cancel", "cancel the call that is shown", cancel, needsRunningCall],
     ["s", "shell", "a terminal in a container of the function; when it ends, this screen comes back", shell, needsPool],
+    [
+      "d",
+      "deploy",
+      "what runs here of the function's app becomes what its callers get; a second time in a row does it",
+      deploy,
+      needsDeployable,
+    ],
     ["space", "pause", "notice saves but do not ship them; again: go on", togglePause],
   ]),
   ...group("show", [
@@ -119,6 +127,7 @@ export const keyTable: readonly KeyBinding[] = [
       needsFailure,
     ],
     ["I", "images", "the images: what they hold, and how their builds went", openImages],
+    ["A", "deployments", "what is deployed of each app, and what the clock calls when", openOperations],
     ["esc", "back", "leave a view, a filter, the choice of a call", back],
     ["/", "filter", "show only what contains a text, in the pane that has the focus", startFilter],
     ["f", "follow", "follow the output to its end; again: stay here", toggleFollow],

@@ -34,6 +34,7 @@ const persons: ReadonlySet<string> = new Set<PersonEvent["kind"]>([
   "copied",
   "said",
   "inspected",
+  "operations",
   "inputs",
   "config",
 ]);

@@ -2,7 +2,7 @@
 
 import type { Endpoint, FunctionSpec, PatchedUnit } from "../../proto/gen/hob/v1/common.ts";
 import { hostImageRef, imageKey } from "../../proto/image.ts";
-import { scheduleText } from "../../proto/schedule.ts";
+import { scheduleText } from "../../proto/schedule-text.ts";
 import type { Tier } from "../events.ts";
 import { imageReason } from "./image.ts";
 import { type LoadedCode, type PatchPlan, patchBetween, type Unit } from "./patches.ts";

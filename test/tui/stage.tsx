@@ -43,6 +43,8 @@ const workbench: Workbench = {
     ];
     return { frames: [{ file: "app.py", line: 12, function: "embed", locals }], reason: "" };
   },
+  operations: async () => ({ apps: [], schedules: [] }),
+  deploy: (app) => Promise.reject(new HobError("unavailable", `${app}: there is no pool here`)),
   dialMap: (app) => Promise.reject(new HobError("unavailable", `${app}: there is no pool here`)),
   settled: () => Promise.resolve(),
   pin(app, name, positional, keywords) {

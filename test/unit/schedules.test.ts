@@ -5,7 +5,8 @@ import { describe, expect, it, test } from "vitest";
 import { dueFirings } from "../../control/schedules/firings.ts";
 import { checkSchedule, scheduleOf } from "../../project/describe/schedule.ts";
 import { FunctionSpec, Schedule } from "../../proto/gen/hob/v1/common.ts";
-import { firingAfter, scheduleProblem, scheduleText } from "../../proto/schedule.ts";
+import { firingAfter, scheduleProblem } from "../../proto/schedule.ts";
+import { scheduleText } from "../../proto/schedule-text.ts";
 
 const cron = (text: string, timeZone = "UTC", missed = "skip"): Schedule =>
   Schedule.fromPartial({ cron: text, timeZone, missed });

@@ -16,6 +16,8 @@ export type Effect =
   | { kind: "keep"; functionKey: string; inputs: readonly string[] }
   | { kind: "keepInput"; input: KeptInput }
   | { kind: "inspect"; call: string }
+  | { kind: "operations" }
+  | { kind: "deploy"; app: string }
   | { kind: "browse"; url: string }
   | { kind: "edit"; file: string; line: number }
   | { kind: "page"; text: string; name: string }

@@ -10,16 +10,26 @@ import type { Editor } from "./editor.ts";
 import { emptyFleet, type FleetHistory, type SpanMinutes } from "./fleet.ts";
 import { emptyLogBook, type LogBook } from "./logs.ts";
 import { firstLogView, type LogView } from "./logview.ts";
+import type { OperationsKnown } from "./operations.ts";
 import type { ReplayState } from "./replay.ts";
 import type { Variables } from "./variables.ts";
 
 export const panes = ["functions", "run", "runs", "fleet"] as const;
 export type Pane = (typeof panes)[number];
 
-export type ViewName = "main" | "run" | "logs" | "fleet" | "images" | "compare" | "help";
+export type ViewName = "main" | "run" | "logs" | "fleet" | "images" | "operations" | "compare" | "help";
 
 /** What scrolls by lines: two panes and the full views. */
-export type Surface = "run" | "fleet" | "runView" | "logsView" | "fleetView" | "imagesView" | "compareView" | "helpView";
+export type Surface =
+  | "run"
+  | "fleet"
+  | "runView"
+  | "logsView"
+  | "fleetView"
+  | "imagesView"
+  | "operationsView"
+  | "compareView"
+  | "helpView";
 
 /** What has a filter of its own. */
 export type Filtered = Pane | "logs";
@@ -61,6 +71,8 @@ export interface State {
   readonly spanMinutes: SpanMinutes; // how far back the charts look
   readonly progress: readonly Progress[]; // one for each thing under way
   readonly builds: readonly BuildRecord[]; // latest first
+  readonly operations: OperationsKnown | undefined; // once they have been looked at
+  readonly confirming: string | undefined; // the app that the next key may deploy
   readonly notice: (Notice & { shownAtMs: number }) | undefined;
   readonly paused: boolean;
   readonly view: ViewName;
@@ -115,6 +127,8 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     spanMinutes: 1,
     progress: [],
     builds: [],
+    operations: undefined,
+    confirming: undefined,
     notice: undefined,
     paused: false,
     view: "main",
@@ -129,6 +143,7 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
       logsView: atEnd,
       fleetView: atTop,
       imagesView: atTop,
+      operationsView: atTop,
       compareView: atTop,
       helpView: atTop,
     },
@@ -211,6 +226,7 @@ export function filesRoot({ project, replay }: State): string | undefined {
 /** True while something on the screen counts seconds. */
 export function showsTime(state: State): boolean {
   if (state.link.state !== "live" || state.notice || state.replay?.state === "playing") return true;
+  if (state.view === "operations") return true;
   const call = shownCall(state);
   return call !== undefined && !isFinished(call.info);
 }

@@ -5,6 +5,7 @@ import { editPalette } from "./commands.ts";
 import { complete } from "./completion.ts";
 import { browse, type Editor, editLine, insert, parseInput } from "./editor.ts";
 import { type Step, step } from "./effects.ts";
+import { deploy } from "./operations.ts";
 import { filteredOf, keyOf, type State, selectedFunction } from "./state.ts";
 
 /** Keys are named "a", "R", "enter", "ctrl-c", "shift-tab", "alt-b"; "space" is the space bar. */
@@ -16,13 +17,18 @@ export function pressKey(state: State, key: string, nowMs: number): Step {
     return step(next.state, ...esc.effects, ...next.effects);
   }
   if (key !== "ctrl-c" && state.interrupted) state = { ...state, interrupted: false };
+  const confirmed = state.confirming;
+  if (confirmed !== undefined) state = { ...state, confirming: undefined };
   if (state.palette) return editPalette(state, key, nowMs);
   if (state.editor) return editInput(state, state.editor, key);
   if (state.filtering) return editFilter(state, key);
   const binding = bindingOf(state, key);
   if (!binding) return step(state);
   const refusal = binding.refusal?.(state);
-  if (refusal === undefined) return binding.act(key === "ctrl-c" ? state : { ...state, notice: undefined });
+  if (refusal === undefined) {
+    const confirming = binding.act === deploy ? confirmed : undefined;
+    return binding.act(key === "ctrl-c" ? state : { ...state, notice: undefined, confirming });
+  }
   const text = `${key} ${binding.name}: ${refusal}`;
   return step({ ...state, notice: { level: "warning", text, timeMs: nowMs, shownAtMs: nowMs } });
 }

@@ -1,6 +1,6 @@
 // ⑧ (state, event) → (state, effects): one row for each kind of event, pure throughout.
 
-import type { Receipt, WorkbenchEvent } from "../../project/events.ts";
+import type { Operations, Receipt, WorkbenchEvent } from "../../project/events.ts";
 import type { FrameLocals } from "../../proto/gen/hob/v1/calls.ts";
 import type { LogLine } from "../../proto/gen/hob/v1/common.ts";
 import type { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
@@ -13,6 +13,7 @@ import { type Step, step } from "./effects.ts";
 import { advanceTour } from "./first.ts";
 import { recordSample } from "./fleet.ts";
 import { recordLogs } from "./logs.ts";
+import { operationsDue, withOperations } from "./operations.ts";
 import type { ReplayState } from "./replay.ts";
 import type { Progress, State, Surface, Viewport } from "./state.ts";
 import { paste, pressKey } from "./typing.ts";
@@ -28,6 +29,8 @@ export type PersonEvent =
   | { kind: "copied"; what: string; nowMs: number }
   /** What a failed call's frames hold, or why that cannot be had. */
   | { kind: "inspected"; call: string; frames: readonly FrameLocals[]; reason: string }
+  /** What is deployed and what the clock calls, or why that cannot be had. */
+  | { kind: "operations"; told: Operations | { problem: string }; nowMs: number }
   /** What came of something else that was asked for. */
   | { kind: "said"; text: string; nowMs: number }
   /** The person's settings, at the start and when their file has changed. */
@@ -70,7 +73,7 @@ const handlers: Handlers = {
   key: (state, { key, nowMs }) => pressKey(state, key, nowMs),
   paste: (state, { text }) => paste(state, text),
   resize: (state, { columns, rows }) => step({ ...state, columns, rows }),
-  tick: (state, { nowMs }) => step(withoutOldNotice(state, nowMs)),
+  tick: (state, { nowMs }) => operationsDue(withoutOldNotice(state, nowMs), nowMs),
   tour: (state) => step({ ...state, tour: 1 }),
   focus: (state, { focused }) => step({ ...state, focused }),
   replay: (state, { replay }) => step({ ...state, replay }),
@@ -87,6 +90,7 @@ const handlers: Handlers = {
   config: (state, { config }) => step({ ...state, config }),
   inputs: (state, { inputs }) => step({ ...state, inputs: new Map([...Object.entries(inputs), ...state.inputs]) }),
   inspected: (state, { kind: _, ...answer }) => step(withVariables(state, answer)),
+  operations: (state, { told, nowMs }) => step(withOperations(state, told, nowMs)),
   said: (state, { text, nowMs }) => step(withNotice(state, "info", text, nowMs)),
   copied: (state, { what, nowMs }) => step(withNotice(state, "info", `copied ${what}`, nowMs)),
 };

@@ -1,12 +1,14 @@
 // ⑧ A recorded session as JSON lines: first a header, then each event of the model with its time. docs/recordings.md describes the format.
 
 import { HobError } from "../../base/errors.ts";
-import type { FunctionView, WorkbenchEvent } from "../../project/events.ts";
+import type { FunctionView, Operations, WorkbenchEvent } from "../../project/events.ts";
 import { CallInfo, FrameLocals } from "../../proto/gen/hob/v1/calls.ts";
 import { Failure, FunctionSpec, LogLine } from "../../proto/gen/hob/v1/common.ts";
+import { AppInfo } from "../../proto/gen/hob/v1/deployments.ts";
 import { FleetSample } from "../../proto/gen/hob/v1/fleet.ts";
 import { ImageBuild } from "../../proto/gen/hob/v1/images.ts";
 import { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
+import { ScheduleInfo } from "../../proto/gen/hob/v1/schedules.ts";
 import type { PersonEvent } from "../model/update.ts";
 
 /** Raised when a reader of this version could no longer understand what is written. New kinds of events and new fields do not raise it. */
@@ -85,9 +87,14 @@ const readers: Readers = {
   said: asItIs,
   inspected: (event) => ({ ...event, frames: event.frames.map((frame) => FrameLocals.fromPartial(frame)) }),
   inputs: asItIs,
+  operations: (event) => ({ ...event, told: "problem" in event.told ? event.told : operationsOf(event.told) }),
   config: asItIs,
 };
 
+const operationsOf = ({ apps, schedules }: Operations): Operations => ({
+  apps: apps.map((app) => AppInfo.fromPartial(app)),
+  schedules: schedules.map((schedule) => ScheduleInfo.fromPartial(schedule)),
+});
 const viewOf = (view: FunctionView): FunctionView => ({ ...view, spec: FunctionSpec.fromPartial(view.spec) });
 const failureOf = (failure: Failure | undefined) => (failure ? { failure: Failure.fromPartial(failure) } : {});
 

@@ -141,7 +141,7 @@ export function createPlayer({ header, events, speed, step, clockMs }: PlayerOpt
       call: refuse,
       // What control kept in its store was not recorded.
       value: (value) => (value.json.length > 0 ? Promise.resolve(value.json) : refuse()),
-      inspect: refuse,
+      ...{ inspect: refuse, operations: refuse, deploy: refuse },
       cancel: refuse,
       dialMap: refuse,
       settled: refuse,

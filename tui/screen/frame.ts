@@ -18,6 +18,7 @@ import { drawFleetView } from "./views/fleet.ts";
 import { drawHelpView } from "./views/help.ts";
 import { drawImagesView } from "./views/images.ts";
 import { drawLogsView } from "./views/logs.ts";
+import { drawOperationsView } from "./views/operations.ts";
 import { drawRunView } from "./views/run.ts";
 
 const sections: Record<Exclude<SectionName, "view">, { draw: DrawSection; surface?: Surface }> = {
@@ -33,6 +34,7 @@ const views: Record<Exclude<ViewName, "main">, { draw: DrawSection; surface: Sur
   logs: { draw: drawLogsView, surface: "logsView" },
   fleet: { draw: drawFleetView, surface: "fleetView" },
   images: { draw: drawImagesView, surface: "imagesView" },
+  operations: { draw: drawOperationsView, surface: "operationsView" },
   compare: { draw: drawCompareView, surface: "compareView" },
   help: { draw: drawHelpView, surface: "helpView" },
 };

@@ -8,7 +8,7 @@ import type { Effect } from "../model/effects.ts";
 import type { ReplayChange } from "../model/replay.ts";
 import type { ModelEvent } from "../model/update.ts";
 import { clean } from "../text.ts";
-import { size } from "../units.ts";
+import { counted, size } from "../units.ts";
 import { notification } from "./attention.ts";
 import { edit, openInBrowser, page, stopUntilContinued } from "./programs.ts";
 import { endTour } from "./tour.ts";
@@ -69,6 +69,26 @@ const handlers: Handlers = {
       .then(
         ({ frames, reason }) => dispatch({ kind: "inspected", call, frames, reason }),
         (error: unknown) => dispatch({ kind: "inspected", call, frames: [], reason: sentenceOf(error) }),
+      );
+  },
+  operations({ kind: _ }, { workbench, dispatch, nowMs }) {
+    workbench()
+      .operations()
+      .then(
+        (told) => dispatch({ kind: "operations", told, nowMs: nowMs() }),
+        (error: unknown) => dispatch({ kind: "operations", told: { problem: sentenceOf(error) }, nowMs: nowMs() }),
+      );
+  },
+  deploy({ app }, { workbench, dispatch, nowMs }) {
+    dispatch({ kind: "said", text: `${app} is being deployed …`, nowMs: nowMs() });
+    workbench()
+      .deploy(app)
+      .then(
+        ({ deployment: { number, changes }, unchanged }) => {
+          const what = unchanged ? "has these very versions already" : `is live, ${counted(changes.length, "change")}`;
+          dispatch({ kind: "said", text: `${app}: deployment ${number} ${what}`, nowMs: nowMs() });
+        },
+        (error: unknown) => dispatch({ kind: "refused", sentence: sentenceOf(error), nowMs: nowMs() }),
       );
   },
   create: ({ root, language }, { dispatch, nowMs }) => {

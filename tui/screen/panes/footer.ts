@@ -14,6 +14,7 @@ const wanted: Record<ViewName, readonly string[]> = {
   logs: ["back", "filter", "level", "next match", "matches", "all logs", "follow", "help"],
   fleet: ["back", "span", "images", "help"],
   images: ["back", "fleet", "help"],
+  operations: ["back", "deploy", "help"],
   compare: ["back", "compare", "help"],
   help: ["back"],
 };
@@ -31,6 +32,14 @@ function hints(state: State): Span[][] {
 
 export function footerLine(state: State, width: number): Line {
   if (state.interrupted) return line(" ctrl-c again quits hob", "warn");
+  if (state.confirming !== undefined) {
+    const key = keysNow(state).find(({ name }) => name === "deploy")?.keys[0] ?? "";
+    return [
+      span(` ${key}`, "accentStrong"),
+      span(` again deploys ${state.confirming}: what runs here becomes what its callers get`, "warn"),
+      span("   any other key does not", "dim"),
+    ];
+  }
   if (state.filtering) {
     return [
       span(" / ", "accentStrong"),
