@@ -28,6 +28,10 @@ const answered =
 const saved = (event: RecordedEvent["event"]): boolean =>
   event.kind === "call" && event.call.number === 4 && event.saveToResultMs !== undefined;
 
+/** The second look at the deployments: something has changed since. */
+const changedAfterDeploying = (event: RecordedEvent["event"]): boolean =>
+  event.kind === "operations" && "apps" in event.told && event.told.apps.some(({ live, changed }) => live && changed > 0);
+
 const scenes: readonly Scene[] = [
   { name: "main", when: answered("index", "succeeded"), laterMs: 900, keys: "g" },
   { name: "save", when: saved, laterMs: 300, keys: "" },
@@ -40,7 +44,9 @@ const scenes: readonly Scene[] = [
   { name: "palette", when: answered("crawl", "succeeded"), laterMs: 300, keys: ": l o" },
   { name: "fleet", when: answered("crawl", "succeeded"), laterMs: 3_000, keys: "F z z z z" },
   { name: "images", when: answered("crawl", "succeeded"), laterMs: 300, keys: "I" },
-  { name: "compare", when: answered("thumbnail", "succeeded"), laterMs: 300, keys: "=" },
+  { name: "deployments", when: changedAfterDeploying, laterMs: 2_000, keys: "" },
+  { name: "variables", when: (event) => event.kind === "inspected", laterMs: 800, keys: "2 enter" },
+  { name: "compare", when: answered("thumbnail", "succeeded"), laterMs: 300, keys: "k =" },
   { name: "help", when: saved, laterMs: 300, keys: "?" },
   { name: "filter", when: answered("thumbnail", "succeeded"), laterMs: 300, keys: "3 / e m b" },
 ];
@@ -80,7 +86,7 @@ for (const each of [folder, documents]) mkdirSync(each, { recursive: true });
 
 // The README shows the main view as its reader's theme is; the other documents are dark.
 const inDocuments = (name: string, theme: string): boolean =>
-  theme === "dark" ? !["save", "traceback", "syntax-error", "help", "filter"].includes(name) : name === "main";
+  theme === "dark" ? !["save", "traceback", "variables", "syntax-error", "help", "filter"].includes(name) : name === "main";
 
 const { header, events } = await openRecording(join(installRoot, "examples/demo.jsonl"));
 const session: Session = { header, events: [] as RecordedEvent[] };

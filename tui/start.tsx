@@ -13,8 +13,9 @@ import type { Player } from "./recording/player.ts";
 import { createRecorder } from "./recording/recorder.ts";
 import { drawScreen, type Picture } from "./screen/frame.ts";
 import { choosePalette } from "./screen/palette.ts";
-import type { LendTerminal, ScreenProps } from "./screen/screen.tsx";
+import type { LendTerminal, ScreenProps, Speak } from "./screen/screen.tsx";
 import type { Widgets } from "./screen/section.ts";
+import { promptOf, spoken } from "./screen/spoken.ts";
 import { createStore, type Store } from "./store.ts";
 import { beginAttention, endAttention, hearingFocus, titleSequence } from "./terminal/attention.ts";
 import { watchConfig } from "./terminal/config-file.ts";
@@ -73,7 +74,8 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
       palette = choosePalette(process.env, state.config);
       if (state.view === "fleet" && !loading) loadWidgets();
       const { rows, viewports } = picture(state);
-      show(rows);
+      if (aloud) tellReader({ ...state, viewports });
+      else show(rows);
       entitle(state);
       return viewports;
     } catch (error) {
@@ -84,11 +86,19 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
 
   const aloud = process.env["INK_SCREEN_READER"] === "true";
   const painter = createPainter((text) => stdout.write(text));
-  let tellReader = (_rows: readonly string[]): void => {};
   let lent = false; // to a shell
   function show(rows: readonly string[]): void {
-    if (aloud) tellReader(rows);
-    else if (!lent) painter.paint(rows);
+    if (!lent) painter.paint(rows);
+  }
+
+  let told: State | undefined; // to a screen reader
+  let reader: { speak: Speak; prompt(text: string): void } | undefined;
+  function tellReader(state: State): void {
+    if (!reader || lent) return; // nothing is lost: the next time tells it
+    const lines = spoken(told ?? initial, state, nowMs());
+    told = state;
+    if (lines.length > 0) reader.speak(lines);
+    reader.prompt(promptOf(state));
   }
 
   let title = "";
@@ -110,8 +120,9 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
     );
   }
 
+  const initial = initialState({ pool: options.pool, build: options.build, columns, rows, nowMs: nowMs() });
   using store: Store = createStore({
-    initial: initialState({ pool: options.pool, build: options.build, columns, rows, nowMs: nowMs() }),
+    initial,
     paint,
     perform: (effect) =>
       perform(effect, {
@@ -173,12 +184,17 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   if (!aloud) {
     enterScreen(stdin, stdout);
     stdout.write(beginAttention);
+    show(first.rows);
   }
-  show(first.rows);
   const terminal = aloud ? { stdin, stdout } : { stdin: hearingFocus(stdin, onFocus), stdout: modesOnly(stdout) };
-  const ink = await mountInk({ rows: first.rows, onKey, onPaste, onLend }, terminal);
+  const onSpeak = (speak: Speak): void => {
+    // Ink runs effects before mount() returns.
+    if (aloud) reader = { speak, prompt: (text) => ink?.tell(text) };
+  };
+  let ink: Awaited<ReturnType<typeof mountInk>> | undefined;
+  ink = await mountInk({ prompt: promptOf(store.state), onSpeak, onKey, onPaste, onLend }, { ...terminal, aloud });
   const { instance } = ink;
-  tellReader = ink.tell;
+  if (aloud) tellReader(store.state);
   stdout.on("resize", onResize);
   instance.waitUntilExit().then(
     () => ended.resolve({ code: 0, sentence: undefined }),
@@ -211,7 +227,9 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   return code;
 }
 
-async function mountInk(props: ScreenProps, terminal: { stdin: NodeJS.ReadStream; stdout: NodeJS.WriteStream }) {
+type InkTerminal = { stdin: NodeJS.ReadStream; stdout: NodeJS.WriteStream; aloud: boolean };
+
+async function mountInk(props: ScreenProps, terminal: InkTerminal) {
   const { mount } = await import("./screen/screen.tsx");
   return mount(props, terminal);
 }

@@ -1,7 +1,7 @@
 // The screen in a real terminal: every state, every size.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { buildStage, openWhole, openWorked, removeStage, type Stage, type StageOptions } from "./terminal.ts";
+import { buildStage, openStage, openWhole, openWorked, removeStage, type Stage, type StageOptions } from "./terminal.ts";
 
 let stage = "";
 beforeAll(async () => {
@@ -132,6 +132,19 @@ describe("what it shows", () => {
     await shown.until("the run", has("#42 + embed", "+ 1 Functions"));
     expect(shown.text()).toMatch(/^[\x20-\x7e·\n]*$/);
   });
+});
+
+test("to a screen reader it speaks in lines, each once, and a key says where one is", async () => {
+  using shown = openStage({ stage, recording: "working", rows: 50, env: { INK_SCREEN_READER: "true" } });
+  await shown.until("who is there", has("connected to pool", "4 functions: embed, Model.predict"));
+  shown.press("j");
+  await shown.until("the function", has("Model.predict, Python, last run done, median 31.0 ms, 2 of 4"));
+  shown.press("I");
+  await shown.until("the view", has("Images", "On the nodes"));
+  shown.press("q");
+  expect(await shown.exited).toBe(0);
+  expect(shown.raw()).not.toContain("\x1b[?1049h");
+  expect(shown.raw().split("connected to pool").length).toBe(2);
 });
 
 describe("resizing", () => {

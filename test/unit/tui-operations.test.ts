@@ -84,7 +84,7 @@ test("A shows what is live, what differs, and when the clock calls, in columns; 
   ] as const)
     expect(images.indexOf(value), value).toBe(head.indexOf(title));
   expect(at("reports  not deployed")).not.toBe("");
-  expect(at("≠ embed  aaaaaa → bbbbbb")).not.toBe("");
+  expect(at("≠ embed   aaaaaa → bbbbbb")).not.toBe("");
   expect(at("+ resize  cccccc")).not.toBe("");
   expect(at("images/hourly")).toMatch(
     new RegExp(`0 \\* \\* \\* \\* UTC +in 57 min +${timeOfDay(nowMs - 180_000)}  ✗ #41  failed  no`),

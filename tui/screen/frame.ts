@@ -2,6 +2,7 @@
 
 import { type Frame, layout, type Rectangle, type Section, type SectionName } from "../layout.ts";
 import type { State, Surface, ViewName, Viewport } from "../model/state.ts";
+import { counted } from "../units.ts";
 import { blank, cutLine, fitting, type Line, line, type Span, span, widthOf } from "./line.ts";
 import { withPalette } from "./overlay.ts";
 import { type Palette, paint } from "./palette.ts";
@@ -75,6 +76,22 @@ export function drawLines(
   return { lines: withPalette(lines, state), viewports };
 }
 
+/** What the view in front says, without borders and marks of its layout. */
+export function drawView(state: State, nowMs: number): { title: string; lines: readonly string[] } {
+  const entry = state.view === "main" ? undefined : views[state.view];
+  if (!entry) return { title: "", lines: [] };
+  const { columns: width, rows: height } = state;
+  const { title, lines } = entry.draw({ state, nowMs, width, height, widgets: undefined });
+  const words = (spans: Line): string =>
+    spans
+      .map(({ text }) => text)
+      .join("")
+      .replace(/[─│▇▁█\u2800-\u28ff]+/g, " ")
+      .replace(/ {3,}/g, "  ")
+      .trim();
+  return { title: words(title), lines: lines.map(words) };
+}
+
 function draw(
   { name, inner }: Section,
   state: State,
@@ -86,7 +103,13 @@ function draw(
   const { width, height } = inner;
   const drawn = entry.draw({ state, nowMs: look.nowMs, width, height, widgets: look.widgets });
   if (entry.surface && drawn.viewport) viewports[entry.surface] = drawn.viewport;
-  return drawn;
+  return name === "view" && state.view !== "logs" ? { ...drawn, title: [...drawn.title, below(drawn)] } : drawn;
+}
+
+/** How much of a view is further down. */
+function below({ viewport }: Drawn): Span {
+  const lines = viewport ? viewport.total - viewport.top - viewport.height : 0;
+  return span(lines > 0 ? `  ${counted(lines, "line")} below` : "", "warn");
 }
 
 /** The rows of a frame, borders included, each in exactly its width. Frames must come from left to right. */

@@ -6,9 +6,10 @@ import { clean, cut, pad } from "../text.ts";
 import { cutLine, type Line, type Span, span, spread, widthOf } from "./line.ts";
 import { listTop } from "./section.ts";
 
-const widest = 84;
+const widest = 112;
 const mostItems = 14;
 const nameColumns = 16;
+const reservedColumns = 12; // the mark before the name, the key, and gaps
 
 /** The cells of a line from `from` on. */
 function after(spans: Line, from: number): Line {
@@ -59,7 +60,7 @@ export function withPalette(lines: readonly Line[], state: State): readonly Line
       span(top + index === selected ? " ▸ " : "   ", "accentStrong"),
       ...nameSpans(name, at, possible),
       span(" "),
-      span(cut(possible ? description : refusal, inner - nameColumns - 16), "dim"),
+      span(cut(possible ? description : refusal, inner - nameColumns - reservedColumns), "dim"),
     ];
     return row(spread(left, [span(key, "accent"), span(" ")], inner));
   });

@@ -1,6 +1,6 @@
 // ⑧ The file of settings: read once, and again when it changes.
 
-import { readFileSync, unwatchFile, watchFile } from "node:fs";
+import { readFileSync, type Stats, unwatchFile, watchFile } from "node:fs";
 import { configFile } from "../../base/paths.ts";
 import { type Config, defaultConfig, parseConfig } from "../config.ts";
 
@@ -21,7 +21,8 @@ export function readConfig(): Config {
 
 /** Told of each later content; of a fault instead, while it is one. */
 export function watchConfig(changed: (config: Config) => void, faulty: (error: unknown) => void): Disposable {
-  const look = (): void => {
+  const look = (now: Stats, before: Stats): void => {
+    if (now.mtimeMs === 0 && before.mtimeMs === 0) return; // Node tells once that there is no file
     let config: Config;
     try {
       config = readConfig();

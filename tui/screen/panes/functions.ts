@@ -1,6 +1,8 @@
 // ⑧ Pane 1: the project's functions, how their latest runs went, and the version of each that serves.
 
 import type { FunctionView } from "../../../project/events.ts";
+import type { FunctionSpec } from "../../../proto/gen/hob/v1/common.ts";
+import { scheduleText } from "../../../proto/schedule-text.ts";
 import { sparkline } from "../../charts/bars.ts";
 import { medianMs, newestFirst, stateOf } from "../../model/calls.ts";
 import { keyOf, listedFunctions, type State, selectedFunction } from "../../model/state.ts";
@@ -43,15 +45,28 @@ function chooseColumns(width: number, longestName: number): Columns {
   return columns;
 }
 
+const isRunning = (state: State, key: string): boolean =>
+  newestFirst(state.calls).some(({ info }) => `${info.app}/${info.function}` === key && stateOf(info) === "running");
+
 /** The last three states, oldest first; ○ where there was no run yet. A run that is under way comes last. */
 function lastStates(state: State, key: string): Span[] {
   const finished = (state.calls.recent.get(key) ?? []).slice(-3).map((run) => run.state);
-  const running = newestFirst(state.calls).some(
-    ({ info }) => `${info.app}/${info.function}` === key && stateOf(info) === "running",
-  );
-  const states = running ? [...finished, "running" as const].slice(-3) : finished;
+  const states = isRunning(state, key) ? [...finished, "running" as const].slice(-3) : finished;
   const marks = states.map((name) => ({ text: callMarks[name].mark, style: callMarks[name].style }));
   return [...marks, { text: "○".repeat(3 - marks.length), style: "dim" }];
+}
+
+/** What calls it besides persons: where an endpoint answers, when the clock does. Shown until its runs are. */
+function calledBy({ app, endpoint, schedule }: FunctionSpec): string {
+  if (endpoint)
+    return `${endpoint.kind === "function" ? endpoint.methods.join(",") || "GET" : endpoint.kind} /${app}${endpoint.path}`;
+  return schedule ? scheduleText(schedule) : "";
+}
+
+/** The cells that states, median and sparkline take, gaps between them included. */
+function cellsOfRuns({ states, median, spark, gap }: Columns): number {
+  const shown = [states ? 3 : 0, median ? medianColumns : 0, spark ? sparkColumns : 0].filter((cells) => cells > 0);
+  return shown.reduce((sum, cells) => sum + cells + gap.length, -gap.length);
 }
 
 function functionLine(state: State, view: FunctionView, columns: Columns, chosen: boolean): Line {
@@ -67,6 +82,13 @@ function functionLine(state: State, view: FunctionView, columns: Columns, chosen
     span(spec.language === "python" ? " py" : " ts", "dim"),
   ];
   const gap = span(columns.gap);
+  const way = runs.length === 0 && !isRunning(state, key) ? calledBy(spec) : "";
+  const cells = cellsOfRuns(columns);
+  if (way !== "" && cells > 0) {
+    spans.push(gap, span(pad(clean(way), cells), "dim"));
+    if (columns.version) spans.push(gap, span(version === "" ? "–" : short(version), "dim"));
+    return spans;
+  }
   if (columns.states) spans.push(gap, ...lastStates(state, key));
   if (columns.median) {
     const time = median === undefined ? "" : duration(median);

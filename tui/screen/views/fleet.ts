@@ -37,24 +37,31 @@ function donuts(sample: FleetSample, widgets: Widgets | undefined, width: number
     ];
   });
   const fitting = data.slice(0, Math.min(mostDonuts, Math.floor(width / 24)));
-  return widgets && fitting.length > 0 ? widgets.donuts(fitting, Math.min(width, fitting.length * 28), donutRows) : [];
+  if (!widgets || fitting.length === 0) return [];
+  const lines = widgets.donuts(fitting, Math.min(width, fitting.length * 28), donutRows);
+  return lines.slice(0, lines.findLastIndex((spans) => spans.some(({ text }) => text.trim() !== "")) + 1); // the widget leaves room below its labels
 }
 
 function table(head: string, rows: readonly Line[], none: string): Line[] {
   return [[], line(` ${head}`, "accentStrong"), ...(rows.length > 0 ? rows : [line(`   ${none}`, "dim")])];
 }
 
-function containerLine(node: string, container: ContainerInfo, nowMs: number): Line {
+const widest = 117;
+const narrow = 97;
+
+/** Where room is short the columns that say least go first: calls in flight, then the language and the number of processes. */
+function containerLine(node: string, container: ContainerInfo, nowMs: number, width: number): Line {
   const { id, app, calls, memoryBytes, cpuCores, pids, startedAtMs, resourceClass } = container;
   const age = startedAtMs > 0 ? duration(Math.max(1000, Math.floor((nowMs - startedAtMs) / 1000) * 1000)) : "";
+  const language = width < narrow ? "" : ` ${pad(resourceClass?.language ?? "", 11)}`;
+  const processes = width < narrow ? "" : `  ${pad(`${pids} pids`, 8, "right")}`;
+  const inFlight = width < widest ? "" : `  ${pad(calls.length > 0 ? `${count(calls.length)} in flight` : "", 12)}`;
   return [
     span(`   ${id}  `, "strong"),
     doingMarks[doingOf(container)],
-    span(`  ${pad(app === "" ? "generic" : app, 16)} ${pad(resourceClass?.language ?? "", 11)}`),
-    span(
-      ` ${pad(size(memoryBytes), 8, "right")}  ${pad(`${Math.round(cpuCores * 100)} % cpu`, 9, "right")}  ${pad(`${pids} pids`, 8, "right")}`,
-    ),
-    span(`  ${pad(calls.length > 0 ? `${count(calls.length)} in flight` : "", 12)}  ${pad(age, 12)} ${node}`, "dim"),
+    span(`  ${pad(app === "" ? "generic" : app, width < widest ? 10 : 16)}${language}`),
+    span(` ${pad(size(memoryBytes), 8, "right")}  ${pad(`${Math.round(cpuCores * 100)} % cpu`, 9, "right")}${processes}`),
+    span(`${inFlight}  ${pad(age, 12)} ${node}`, "dim"),
   ];
 }
 
@@ -78,7 +85,9 @@ export function drawFleetView({ state, nowMs, width, height, widgets }: DrawCont
   if (!sample) return { title, lines: [line(" no sample of the pool yet", "dim")] };
   const filter = state.filters.fleet.toLowerCase();
   const nodes = sample.nodes.filter(({ name }) => name.toLowerCase().includes(filter));
-  const containers = nodes.flatMap((node) => node.containers.map((container) => containerLine(node.name, container, nowMs)));
+  const containers = nodes.flatMap((node) =>
+    node.containers.map((container) => containerLine(node.name, container, nowMs, width)),
+  );
   const blocks = [
     blockOf(chartLines(state, sample, width, height >= manyRowsFrom ? chartRows.many : chartRows.few)),
     blockOf([[], line(" Nodes", "accentStrong"), ...nodeLines(nodes, width)]),

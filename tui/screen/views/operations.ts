@@ -60,8 +60,9 @@ function appRow({ app, live, functions, changed }: AppInfo, nowMs: number): Span
   ];
 }
 
-function changeText({ function: name, kind, before, after }: DeploymentChange): string {
+function changeText({ function: whole, kind, before, after }: DeploymentChange, nameColumns: number): string {
   const digest = (text: string): string => short(text.replace(/^sha256:/, ""));
+  const name = pad(clean(whole), nameColumns);
   if (kind === "added") return `+ ${name}  ${digest(after)}`;
   if (kind === "removed") return `– ${name}  ${digest(before)}`;
   return `≠ ${name}  ${kind === "image" ? "image " : ""}${digest(before)} → ${digest(after)}`;
@@ -70,10 +71,11 @@ function changeText({ function: name, kind, before, after }: DeploymentChange): 
 /** What each live deployment changed, below all of them. */
 function changeLines({ app, live }: AppInfo): Line[] {
   if (!live || live.changes.length === 0) return [];
+  const nameColumns = Math.min(mostColumns, Math.max(...live.changes.map(({ function: name }) => clean(name).length)));
   return [
     [],
     [span(`   ${app}`, "strong"), span(`  what deployment ${live.number} changed`, "dim")],
-    ...live.changes.map((change) => line(`     ${changeText(change)}`)),
+    ...live.changes.map((change) => line(`     ${changeText(change, nameColumns)}`)),
   ];
 }
 
