@@ -1,6 +1,6 @@
 // The screen in a real terminal: every key.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -305,6 +305,8 @@ describe("keys", () => {
     using shown = await openWorking();
     shown.press("\x1a");
     await shown.until("the shell's screen", () => shown.xterm.buffer.active.type === "normal");
+    // As a shell does: what goes on before it has stopped stays stopped.
+    await shown.until("its stop", () => /^State:\tT/m.test(readFileSync(`/proc/${shown.pid}/status`, "utf8")));
     process.kill(shown.pid, "SIGCONT");
     await shown.until("the screen", () => shown.xterm.buffer.active.type === "alternate");
     await shown.until("all of it", has("1 Functions", "q quit", "#42 ✓"));
