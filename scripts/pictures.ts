@@ -1,4 +1,4 @@
-// `npm run pictures`: every view of the screen as SVG, from the recorded session that comes with hob, at two sizes, light and dark, in dist/pictures;
+// `npm run pictures`: every view of the screen as SVG, from the recorded session that comes with hob, at two sizes, light, dark and as on a console, in dist/pictures;
 // those that the documents show in docs/pictures, and the documents' table of keys.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -86,7 +86,9 @@ for (const each of [folder, documents]) mkdirSync(each, { recursive: true });
 
 // The README shows the main view as its reader's theme is; the other documents are dark.
 const inDocuments = (name: string, theme: string): boolean =>
-  theme === "dark" ? !["save", "traceback", "variables", "syntax-error", "help", "filter"].includes(name) : name === "main";
+  theme === "dark"
+    ? !["save", "traceback", "variables", "syntax-error", "help", "filter"].includes(name)
+    : theme === "light" && name === "main";
 
 const { header, events } = await openRecording(join(installRoot, "examples/demo.jsonl"));
 const session: Session = { header, events: [] as RecordedEvent[] };
@@ -106,5 +108,5 @@ for (const scene of scenes) {
 }
 const workbench = join(installRoot, "docs/workbench.md");
 writeFileSync(workbench, withKeys(readFileSync(workbench, "utf8")));
-process.stdout.write(`${folder}: ${scenes.length} views at ${sizes.length} sizes, light and dark\n`);
+process.stdout.write(`${folder}: ${scenes.length} views at ${sizes.length} sizes, light, dark and console\n`);
 process.exit(0);

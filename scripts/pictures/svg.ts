@@ -1,6 +1,7 @@
 // A screen as an SVG picture: letters are text, each in its cell; borders, bars and dots are drawn, so that no font can shift or tear them.
 
 import type { Line, Style } from "../../tui/screen/line.ts";
+import { plainGlyphs } from "../../tui/screen/palette.ts";
 
 const cellWidth = 8.4;
 const cellHeight = 18;
@@ -9,10 +10,12 @@ const fontSize = 14;
 
 export interface Theme {
   readonly background: string;
+  /** As on the Linux console: glyphs that its font has. */
+  readonly plain?: true;
   readonly ink: Record<Exclude<Style, "inverse" | "accentStrong">, string>;
 }
 
-export const themes: Readonly<Record<"dark" | "light", Theme>> = {
+export const themes: Readonly<Record<"dark" | "light" | "console", Theme>> = {
   dark: {
     background: "#14171c",
     ink: {
@@ -35,6 +38,20 @@ export const themes: Readonly<Record<"dark" | "light", Theme>> = {
       good: "#2b7a3d",
       bad: "#c0322b",
       warn: "#8f5f00",
+    },
+  },
+  // The sixteen colours that text modes have; what is bold is bright.
+  console: {
+    background: "#000000",
+    plain: true,
+    ink: {
+      plain: "#aaaaaa",
+      dim: "#6a6a6a",
+      strong: "#ffffff",
+      accent: "#00aaaa",
+      good: "#00aa00",
+      bad: "#ff5555",
+      warn: "#ffff55",
     },
   },
 };
@@ -141,7 +158,8 @@ function spanParts(text: string, style: Style, at: { x: number; y: number }, the
 export function svgOf(lines: readonly Line[], columns: number, { title, theme }: { title: string; theme: Theme }): string {
   const parts = lines.flatMap((spans, row) => {
     let column = 0;
-    return spans.map(({ text, style }) => {
+    return spans.map(({ text: written, style }) => {
+      const text = theme.plain ? plainGlyphs(written) : written;
       const at = { x: margin + column * cellWidth, y: margin + row * cellHeight };
       column += text.length;
       return spanParts(text, style, at, theme);

@@ -75,12 +75,12 @@ test("A shows what is live, what differs, and when the clock calls, in columns; 
   send({ kind: "operations", told, nowMs });
   const rows = shown();
   const at = (text: string): string => rows.find((row) => row.includes(text)) ?? "";
-  const head = at("BESIDE WHAT RUNS HERE");
+  const head = at("WHAT RUNS HERE");
   const images = at("images   deployment 12");
   for (const [title, value] of [
     ["SINCE", timeOfDay(nowMs - 60_000)],
     ["BY", "ada@laptop"],
-    ["BESIDE", "2 functions changed since  faster"],
+    ["WHAT", "2 functions differ  faster"],
   ] as const)
     expect(images.indexOf(value), value).toBe(head.indexOf(title));
   expect(at("reports  not deployed")).not.toBe("");

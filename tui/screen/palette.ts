@@ -64,6 +64,9 @@ function asciiOf(character: string): string {
 
 const beyondLatin = /[^\x20-\x7e\xa0-\xff]/g;
 
+/** For terminals whose font lacks our glyphs, one for one. */
+export const plainGlyphs = (text: string): string => text.replace(beyondLatin, asciiOf);
+
 const host = hostname();
 
 /** OSC 8 around the text: a file of this host (the specification wants it named), its line as the fragment. */
@@ -78,7 +81,7 @@ export function paint(spans: Line, width: number, palette: Palette): string {
   const table = palette.colours ? { ...coloured, accent: `${palette.accent}`, accentStrong: `${palette.accent};1` } : attributes;
   let out = "";
   for (const { text, style, link } of shown) {
-    const glyphs = palette.ascii ? text.replace(beyondLatin, asciiOf) : text;
+    const glyphs = palette.ascii ? plainGlyphs(text) : text;
     const code = table[style];
     const styled = code === "" || text === "" ? glyphs : `\x1b[${code}m${glyphs}\x1b[0m`;
     out += link && palette.links && text !== "" ? linked(styled, link) : styled;

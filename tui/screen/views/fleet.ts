@@ -93,7 +93,7 @@ export function drawFleetView({ state, nowMs, width, height, widgets }: DrawCont
     blockOf([[], line(" Nodes", "accentStrong"), ...nodeLines(nodes, width)]),
     blockOf(donuts(sample, widgets, width)),
     blockOf(table(`Containers  ${containers.length}`, containers, "none")),
-    blockOf(table("Images", imageLines(sample), "none yet")),
+    blockOf(table("Images", imageLines(sample, width), "none yet")),
   ];
   return { title, ...windowOf(blocks, state.scroll.fleetView, height) };
 }

@@ -10,14 +10,19 @@ import { type Line, line, span } from "../line.ts";
 import { blockOf } from "../output.ts";
 import { type DrawContext, type Drawn, windowOf } from "../section.ts";
 
-export function imageLines(sample: FleetSample | undefined): Line[] {
+const narrow = 100;
+
+/** Where room is short the number of files and how it is shown go. */
+export function imageLines(sample: FleetSample | undefined, width: number): Line[] {
   return (sample?.nodes ?? []).flatMap((node) =>
     node.images.map((image) => [
       span(`   ${pad(image.source, 16)} `, "strong"),
-      span(`${short(image.digest)}  ${pad(`${count(image.files)} files`, 14, "right")}  ${pad(size(image.bytes), 9, "right")}`),
+      span(
+        `${short(image.digest)}  ${width < narrow ? "" : `${pad(`${count(image.files)} files`, 14, "right")}  `}${pad(size(image.bytes), 9, "right")}`,
+      ),
       span(`  local ${sizeOf(image.localBytes, image.storedBytes)}`),
       span(image.sharedBytes > 0 ? `  ${size(image.sharedBytes)} shared` : "", "dim"),
-      span(`  ${image.view}  ${node.name}`, "dim"),
+      span(`  ${width < narrow ? "" : `${image.view}  `}${node.name}`, "dim"),
       span(firstStart(image), "dim"),
     ]),
   );
@@ -48,7 +53,7 @@ function recordLines(record: BuildRecord, width: number): Line[] {
 }
 
 export function drawImagesView({ state, width, height }: DrawContext): Drawn {
-  const images = imageLines(state.fleet.latest);
+  const images = imageLines(state.fleet.latest, width);
   const blocks = [
     blockOf([line(" On the nodes", "accentStrong"), ...(images.length > 0 ? images : [line("   none yet", "dim")]), []]),
     blockOf([line(" Builds", "accentStrong"), ...(state.builds.length > 0 ? [] : [line("   none yet", "dim")])]),

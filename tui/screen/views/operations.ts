@@ -40,7 +40,8 @@ function table(head: readonly string[], rows: readonly (readonly Span[])[]): Lin
 
 function appRow({ app, live, functions, changed }: AppInfo, nowMs: number): Span[] {
   const note = live?.note ?? "";
-  const differs = changed > 0 ? span(`${counted(changed, "function")} changed since`, "warn") : span("what runs here", "good");
+  const differs =
+    changed > 0 ? span(`${counted(changed, "function")} differ${changed === 1 ? "s" : ""}`, "warn") : span("the same", "good");
   if (!live)
     return [
       span(app, "strong"),
@@ -106,7 +107,7 @@ function scheduleRow(info: ScheduleInfo, nowMs: number): Span[] {
 
 function deploymentLines({ apps }: OperationsKnown, nowMs: number): Line[] {
   if (apps.length === 0) return [line("   no apps in this pool yet", "dim")];
-  const head = ["APP", "LIVE", "SINCE", "BY", "FUNCTIONS", "BESIDE WHAT RUNS HERE"];
+  const head = ["APP", "LIVE", "SINCE", "BY", "FUNCTIONS", "WHAT RUNS HERE"];
   const hint = apps.some(({ live }) => live)
     ? []
     : [[], line("   nothing is deployed: d makes what runs here what callers get", "dim")];
