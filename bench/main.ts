@@ -26,6 +26,7 @@ const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
   screen: async (options) => (await import("./screen.ts")).screen(options),
   schedule: async (options) => (await import("./schedule/schedule.ts")).schedule(options),
   gateway: async (options) => (await import("./gateway.ts")).gateway(options),
+  nats: async (options) => (await import("./nats.ts")).nats(options),
   loop: async (options) => (await import("./loop.ts")).loop(options),
 };
 

@@ -1,6 +1,6 @@
-// ④ `hob control export` and `import`: a pool as a folder, to keep, or to move between an embedded control and NATS.
+// ④ `hob control export` and `import`: a pool as a folder, to keep, or to move between an embedded control and NATS. `keys`: those of a new one.
 
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { HobError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
@@ -22,12 +22,24 @@ export function addTransfer(control: Command): void {
     .addHelpText("after", "\nExample:\n  hob control export pool --state /var/lib/hob\n")
     .action((folder: string, _own: object, command: Command) => exportPool(resolve(folder), command.optsWithGlobals()));
   control
+    .command("keys <folder>")
+    .description(
+      "make the keys of a pool on NATS, which every control of it needs in its state folder; those that are there stay",
+    )
+    .addHelpText("after", "\nExample:\n  hob control keys pool-keys\n")
+    .action((folder: string) => keys(resolve(folder)));
+  control
     .command("import <folder>")
     .description(
       "put what export wrote into a pool on NATS that has nothing yet; --state is where this machine's control keeps its keys",
     )
     .addHelpText("after", "\nExample:\n  hob control import pool --engine nats://a,b,c --state /var/lib/hob\n")
     .action((folder: string, _own: object, command: Command) => importPool(resolve(folder), command.optsWithGlobals()));
+}
+
+async function keys(folder: string): Promise<void> {
+  const { makeKeys } = await import("../control/pool-keys.ts");
+  for (const file of await makeKeys(folder)) process.stdout.write(`${join(folder, file)}\n`);
 }
 
 const parsed = async (url: string) => (await import("../control/engine/nats/link.ts")).parseNatsUrl(url);

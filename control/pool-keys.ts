@@ -37,6 +37,14 @@ function checked(state: string, name: keyof PoolKeys, known: string): string {
   });
 }
 
+/** Makes the keys of a pool that is still to be: for its controls' state folders. */
+export async function makeKeys(folder: string): Promise<string[]> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  openKey(folder);
+  await openAuthority(folder, systemClock.now());
+  return Object.values(keyFiles).flat();
+}
+
 /** Makes what the pool has not yet, and throws where this control's differ from it. `network`: this control shows an authority of its own. */
 export async function agreeOnKeys(link: NatsLink, state: string, network: boolean): Promise<void> {
   const entry = await link.records.get(key);

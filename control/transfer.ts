@@ -84,9 +84,7 @@ export async function exportShared(
   await using link = await openNatsLink(place, log);
   {
     await using copy = await openCopy(to, link, log);
-    const manager = await link.stream.jetstreamManager(false);
-    await copy.reached((await manager.streams.info(link.journal.stream)).state.last_seq);
-    await copy.leave();
+    await copy.catchUp();
     copy.database.db.exec("update journal set commits = 0, sequence = 0, clean = 1, pool = ''; pragma wal_checkpoint(truncate)");
   }
   copyKeys(state, to);

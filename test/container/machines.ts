@@ -11,6 +11,8 @@ export interface Machine {
   readonly address: string;
   /** Starts `hob ARGS` on it; what is piped in is its stdin, whole. */
   start(args: string[], input?: string): ChildProcess;
+  /** Starts any other program on it. */
+  run(program: string, args: string[]): ChildProcess;
   /** Nothing gets through in either direction, and nobody is told. */
   cut(): void;
   plug(): void;
@@ -60,17 +62,26 @@ export async function makeMachines(folder: string, names: string[]): Promise<Mac
       ...{ XDG_STATE_HOME: join(home, "state"), XDG_CACHE_HOME: join(home, "cache"), XDG_CONFIG_HOME: join(home, "config") },
       ...{ HOB_RUN_DIR: runFolder, HOB_UPLINK: "none", HOB_LOG_LEVEL: "info", NO_COLOR: "1" },
     };
+    function spawnHere(argv: string[]): ChildProcess {
+      const child = spawn("nsenter", [inside(holder), ...argv], {
+        env: { ...process.env, ...environment },
+        stdio: ["pipe", "pipe", "pipe"],
+      });
+      child.stderr.resume();
+      started.push(child);
+      return child;
+    }
     return {
       name,
       address: `10.77.0.${index + 2}`,
       start(args, input) {
-        const child = spawn("nsenter", [inside(holder), node, main, ...args], {
-          env: { ...process.env, ...environment },
-          stdio: ["pipe", "pipe", "pipe"],
-        });
-        child.stdin.end(input ?? "");
-        child.stderr.resume();
-        started.push(child);
+        const child = spawnHere([node, main, ...args]);
+        child.stdin!.end(input ?? "");
+        return child;
+      },
+      run(program, args) {
+        const child = spawnHere([program, ...args]);
+        child.stdout!.resume();
         return child;
       },
       cut: () => run(hubHolder!, "ip", "link", "set", `m${index}`, "down"),

@@ -20,6 +20,8 @@ import type { NatsLink } from "./link.ts";
 
 export const snapshotKey = "snapshot";
 const againMs = 500;
+/** Of NATS while nothing is recorded; two that do not come, and another of its servers is asked. */
+const heartbeatMs = 1_000;
 
 /**
  * All writes there are. A name is what journals say: its text has one meaning for ever, and gives the same rows wherever it is run on the
@@ -36,12 +38,10 @@ export interface Copy extends AsyncDisposable {
   readonly database: Database;
   /** What it has of the journal. */
   readonly at: Place;
-  /** Resolves when it has the message of that number. */
-  reached(sequence: number): Promise<void>;
+  /** Follows no more, reads what the journal has beyond it one by one, and resolves with the number of its last message. */
+  catchUp(): Promise<number>;
   /** Resolves with what ended the following, should anything. */
   readonly failed: Promise<unknown>;
-  /** Follows no more; from now on whoever serves the pool writes to it. */
-  leave(): Promise<void>;
   /** Until it is marked clean, another start makes it anew: what is written to it may not have reached the journal. */
   markServed(): void;
   /** What is in it is what the journal has up to there. */
@@ -137,8 +137,6 @@ export async function openCopy(state: string, link: NatsLink, log: Log): Promise
   const assembly = createAssembly();
   const stop = new AbortController();
   let at: Place = positionOf(db);
-  let awaited: { sequence: number; resolve(): void; reject(error: unknown): void }[] = [];
-  let failure: unknown;
   const failed = Promise.withResolvers<unknown>();
   let seen = at.sequence; // in parts too
 
@@ -169,8 +167,6 @@ export async function openCopy(state: string, link: NatsLink, log: Log): Promise
     }
     const commits = assembly.take(part);
     if (commits) apply(commits, sequence);
-    for (const { resolve } of awaited.filter((each) => each.sequence <= sequence)) resolve();
-    awaited = awaited.filter((each) => each.sequence > sequence);
     seen = sequence;
   }
 
@@ -179,9 +175,10 @@ export async function openCopy(state: string, link: NatsLink, log: Log): Promise
       try {
         const from = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: seen + 1 };
         const consumer = await link.stream.consumers.get(link.journal.stream, from);
-        const messages = await consumer.consume({ max_messages: 200 });
+        const messages = await consumer.consume({ max_messages: 200, expires: 4 * heartbeatMs, idle_heartbeat: heartbeatMs });
         const end = (): void => messages.stop();
         stop.signal.addEventListener("abort", end, { once: true });
+        if (stop.signal.aborted) end();
         try {
           for await (const message of messages) {
             if (stop.signal.aborted) break;
@@ -203,9 +200,7 @@ export async function openCopy(state: string, link: NatsLink, log: Log): Promise
   }
 
   const following = follow().catch((error: unknown) => {
-    failure = error;
     failed.resolve(error);
-    for (const { reject } of awaited.splice(0)) reject(error);
   });
 
   async function leave(): Promise<void> {
@@ -219,12 +214,17 @@ export async function openCopy(state: string, link: NatsLink, log: Log): Promise
     get at() {
       return at;
     },
-    reached(sequence) {
-      if (failure) return Promise.reject(failure);
-      if (seen >= sequence) return Promise.resolve();
-      return new Promise((resolve, reject) => awaited.push({ sequence, resolve, reject }));
+    async catchUp() {
+      await leave();
+      const manager = await link.stream.jetstreamManager(false);
+      const { state: journal } = await manager.streams.info(link.journal.stream);
+      while (seen < journal.last_seq) {
+        const message = await manager.streams.getMessage(link.journal.stream, { seq: seen + 1 });
+        if (!message) throw new HobError("corrupt", `the journal of NATS at ${link.name} has no message ${seen + 1}`);
+        take(message.data, message.seq);
+      }
+      return seen;
     },
-    leave,
     failed: failed.promise,
     markServed: () => void note.run(at.commit, at.sequence, 0),
     markClean: ({ commit, sequence }) => void note.run(commit, sequence, 1),

@@ -13,7 +13,7 @@ import type { NatsLink } from "./link.ts";
 const mostInFlight = 4;
 const mostPartBytes = 768 << 10;
 const headroomBytes = 4 << 10; // of NATS's limit, for the header and the part's other fields
-const answerMs = 4_000;
+const answerMs = 2_000;
 const againMs = 200;
 const lookMs = 500;
 /** What is not durable by then when control ends was told to nobody. */
@@ -179,6 +179,7 @@ export function openJournal(parts: JournalParts): Journal {
     parts.lost(error);
   }
 
+  const forget = link.onReconnect(() => void recover()); // what was on its way may never be answered
   const looking = setInterval(() => {
     const oldest = outstanding[0];
     if (!oldest || ended) return;
@@ -229,6 +230,7 @@ export function openJournal(parts: JournalParts): Journal {
       const done = settled();
       if (done) await Promise.race([done.catch(() => {}), new Promise((resolve) => setTimeout(resolve, lastWordMs).unref())]);
       clearInterval(looking);
+      forget();
       ended ??= new HobError("cancelled", "control has ended");
     },
   };

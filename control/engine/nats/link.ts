@@ -57,6 +57,8 @@ export interface NatsLink extends AsyncDisposable {
   readonly name: string;
   /** Of the connection, at present. */
   readonly connected: boolean;
+  /** Calls back whenever it is another connection; returns what ends that. */
+  onReconnect(listener: () => void): () => void;
 }
 
 export async function openNatsLink(place: NatsPlace, log: Log): Promise<NatsLink> {
@@ -78,7 +80,7 @@ async function dial({ servers, user, password, secure }: NatsPlace, name: string
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
   };
-  options.pingInterval = 5_000;
+  options.pingInterval = 2_000;
   options.maxPingOut = 2;
   try {
     return await connect({
@@ -117,15 +119,22 @@ async function openPlaces(
     { name, log },
   );
   let connected = true;
+  const listeners = new Set<() => void>();
   void (async () => {
     for await (const { type } of connection.status()) {
       if (type === "disconnect") connected = false;
-      if (type === "reconnect") connected = true;
+      if (type !== "reconnect") continue;
+      connected = true;
+      for (const listener of listeners) listener();
     }
   })();
   return {
     get connected() {
       return connected;
+    },
+    onReconnect(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
     },
     ...{ connection, stream, journal, lease, records, objects, name },
     lifeSubject: (owner) => `hob.${pool}.owner.${owner}`,

@@ -32,7 +32,6 @@ interface EngineParts {
 export async function openNatsEngine(parts: EngineParts): Promise<Engine> {
   const { link, copy, owner, log } = parts;
   const from = await take(parts);
-  await copy.leave();
   const folder = openContentFolder(parts.store, { durable: true });
   sweepWork(parts.store);
   const stored = await mirrorBlobs(folder, link.objects, parts.signal);
@@ -61,14 +60,11 @@ export async function openNatsEngine(parts: EngineParts): Promise<Engine> {
 }
 
 async function take({ link, copy, owner, signal }: EngineParts): Promise<{ commit: number; sequence: number }> {
-  const manager = await link.stream.jetstreamManager(false);
   for (;;) {
     signal.throwIfAborted();
-    const { state } = await manager.streams.info(link.journal.stream);
-    await copy.reached(state.last_seq);
-    const sequence = await takeJournal(link, owner, state.last_seq);
+    const sequence = await takeJournal(link, owner, await copy.catchUp());
     if (sequence === undefined) continue; // its owner still writes
-    await copy.reached(sequence);
+    await copy.catchUp();
     return { commit: copy.at.commit, sequence };
   }
 }
