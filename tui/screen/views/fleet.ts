@@ -54,7 +54,7 @@ function containerLine(node: string, container: ContainerInfo, nowMs: number, wi
   const { id, app, calls, memoryBytes, cpuCores, pids, startedAtMs, resourceClass } = container;
   const age = startedAtMs > 0 ? duration(Math.max(1000, Math.floor((nowMs - startedAtMs) / 1000) * 1000)) : "";
   const language = width < narrow ? "" : ` ${pad(resourceClass?.language ?? "", 11)}`;
-  const processes = width < narrow ? "" : `  ${pad(`${pids} pids`, 8, "right")}`;
+  const processes = width < narrow ? "" : `  ${pad(`${pids} pid${pids === 1 ? "" : "s"}`, 8, "right")}`;
   const inFlight = width < widest ? "" : `  ${pad(calls.length > 0 ? `${count(calls.length)} in flight` : "", 12)}`;
   return [
     span(`   ${id}  `, "strong"),
