@@ -19,7 +19,8 @@ Prefect:
     def pictures(paths: list[str]):
         return [embed.submit("images", "embed", path=path) for path in paths]
 
-What is called is what `hob deploy` has promoted; `version=3` in `Function.from_name` is a certain deployment. A task that is killed leaves its call running.
+What is called is what `hob deploy` has promoted; `version=3` in `Function.from_name` is a certain deployment. A task that its orchestrator
+ends (Airflow's on_kill, a cancelled flow run: both raise in it) cancels its call; one that is killed with -9 leaves it running.
 """
 
 from __future__ import annotations
@@ -32,7 +33,14 @@ import hob
 
 def call(app: str, function: str, *args: Any, **kwargs: Any) -> Any:
     """One call, and its result: JSON, which both orchestrators keep between tasks. A call that fails raises hob.RemoteError."""
-    return hob.Function.from_name(app, function).remote(*args, **kwargs)
+    running = hob.Function.from_name(app, function).spawn(*args, **kwargs)
+    try:
+        return running.get()
+    except hob.RemoteError:
+        raise
+    except BaseException:
+        running.cancel()
+        raise
 
 
 def each(app: str, function: str, inputs: Iterable[Any]) -> list[Any]:

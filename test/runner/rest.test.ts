@@ -13,6 +13,7 @@ import { openApi } from "../../control/gateway/openapi.ts";
 import { type GatewayPlace, openGateway } from "./gateway-place.ts";
 
 const program = `
+import time
 import hob
 app = hob.App("shop")
 
@@ -21,13 +22,17 @@ def same(x):
     return x
 
 @app.function()
+def wait():
+    time.sleep(600)
+
+@app.function()
 def fail(x):
     raise ValueError("bad " + str(x))
 `;
 
 let open: GatewayPlace;
 beforeAll(async () => {
-  open = await openGateway("python", program, { same: { kind: "" }, fail: { kind: "" } });
+  open = await openGateway("python", program, { same: { kind: "" }, fail: { kind: "" }, wait: { kind: "" } });
 });
 afterAll(() => open[Symbol.asyncDispose]());
 
@@ -205,4 +210,25 @@ for (const make of [() => functionFromName("shop", "none").remote(), () => same.
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+// Last: the agent's double does not break the runner's call off, which stays busy.
+test("a task that its orchestrator ends cancels the call that it waits for", async () => {
+  const script = `
+import signal
+import hob_tasks
+
+def end(*_):
+    raise SystemExit("ended by the orchestrator")
+
+signal.signal(signal.SIGALRM, end)
+signal.setitimer(signal.ITIMER_REAL, 0.5)
+hob_tasks.call("shop", "wait")
+`;
+  const PYTHONPATH = ["sdk/python", "examples/orchestrators"].map((path) => join(installRoot, path)).join(":");
+  const env = { ...process.env, PYTHONPATH, HOB_CONTROL: `unix:${open.place.socket}` };
+  const child = spawn("/usr/bin/python3", ["-c", script], { env, stdio: ["ignore", "ignore", "pipe"] });
+  expect(await text(child.stderr)).toBe("ended by the orchestrator\n");
+  const figures = await (await fetch(`${open.url}/metrics`)).text();
+  expect(figures).toContain('hob_calls_total{app="shop",function="wait",state="cancelled"} 1');
 });

@@ -122,6 +122,10 @@ class RestChannel:
                 self._local.connection = None
                 if attempt == 2 or method == "POST" and path.endswith("/map"):
                     raise
+            except BaseException:  # ctrl-c, say: its answer may still come, and would be taken for the next one's
+                connection.close()
+                self._local.connection = None
+                raise
         told = json.loads(text)
         if response.status >= 400:
             error = told["error"]
