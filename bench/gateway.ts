@@ -4,9 +4,10 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startDev } from "../test/drive/dev-process.ts";
+import { type DevLine, type DevProcess, startDev } from "../test/drive/dev-process.ts";
 import { openAsker, type Target } from "./gateway-asker.ts";
 import { idle, slow, startCrowd } from "./gateway-crowd.ts";
+import { deployUnderLoad } from "./gateway-deploy.ts";
 import { startNode, startUvicorn } from "./gateway-rivals.ts";
 import { makeRow, quantile, type Row } from "./report.ts";
 
@@ -23,6 +24,15 @@ const typescript = `import { App } from "hob";
 const app = new App("bench-ts");
 export const echo = app.fetch({ maxContainers: 1 }, (request: Request) => Response.json({ text: new URL(request.url).searchParams.get("text") }));
 `;
+const deployable = (version: string): string => `import hob
+
+app = hob.App("bench-deploy")
+
+@app.endpoint(concurrency=4)
+def which():
+    return "${version}"
+`;
+
 const warmUp = 300;
 /** Both sides' compilers have seen the way by then. */
 const warmUpMany = 2_000;
@@ -94,12 +104,19 @@ async function inACrowd(target: Target): Promise<Measured> {
   }
 }
 
+async function saveVersion(dev: DevProcess, project: string, version: string): Promise<void> {
+  writeFileSync(join(project, "deployed.py"), deployable(version));
+  const isIt = ({ event, files }: DevLine): boolean => event === "reload" && String(files).includes("deployed.py");
+  await dev.next(`${version} in place`, isIt);
+}
+
 export async function gateway({ say }: { say(text: string): void }): Promise<Row[]> {
   const work = mkdtempSync(join(tmpdir(), "hob-bench-"));
   const project = join(work, "project");
   mkdirSync(project);
   writeFileSync(join(project, "app.py"), python);
   writeFileSync(join(project, "app.ts"), typescript);
+  writeFileSync(join(project, "deployed.py"), deployable("v0"));
   const environment = { XDG_STATE_HOME: join(work, "state"), XDG_CACHE_HOME: join(work, "cache"), HOB_LINGER_MS: "3000" };
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rmSync(work, { recursive: true, force: true }));
@@ -122,6 +139,13 @@ export async function gateway({ say }: { say(text: string): void }): Promise<Row
     ...rowsOf("echo-python", await measured(inPython!), besideUvicorn),
     ...rowsOf("echo-typescript", await measured(inTypeScript!), besideNode),
   ];
+  const url = (line["urls"] as string[])
+    .find((each) => each.includes("/bench-deploy/"))!
+    .replace("/bench-deploy/", "/bench-deploy@live/");
+  const deployed = await deployUnderLoad(
+    { project, environment, url, save: (version) => saveVersion(dev, project, version) },
+    say,
+  );
   say(`gateway: the same beside ${idle} idle connections and ${slow} slow ones`);
-  return [...rows, ...rowsOf("echo-python-in-a-crowd", await inACrowd(inPython!), besideUvicorn)];
+  return [...rows, ...deployed, ...rowsOf("echo-python-in-a-crowd", await inACrowd(inPython!), besideUvicorn)];
 }

@@ -7,7 +7,7 @@ export interface Row {
   of?: string;
   stat: "p50" | "p95" | "p99" | "mean" | "total";
   value: number;
-  unit: "ms" | "B" | "MB" | "MB/s" | "1/s" | "%" | "inputs";
+  unit: "ms" | "B" | "MB" | "MB/s" | "1/s" | "%" | "inputs" | "requests";
   rival?: string;
   rivalValue?: number;
   /** How many times better than the rival; above 1 is ahead, whichever way the unit runs. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { installRoot } from "../../base/install.ts";
 
-interface DevLine {
+export interface DevLine {
   event: string;
   [field: string]: unknown;
 }
