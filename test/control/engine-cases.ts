@@ -1,5 +1,6 @@
 // What every engine must do (control/engine/engine.ts): one table of cases, each told with a place where it may open the engine, leave it, and open it again.
 
+import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { expect } from "vitest";
 import { sha256 } from "../../base/content-folder.ts";
@@ -167,6 +168,8 @@ async function maps(place: EnginePlace): Promise<void> {
   await engine.commit();
   engine.maps.addResults(1, 0, { count: 1, bytes: bytes("B") });
   engine.maps.save(makeMap(2, { app: "mail", state: "succeeded" }));
+  const large = randomBytes(3 << 20); // more than a message of the journal holds
+  engine.maps.addInputs(2, { first: 0, count: 9 }, large);
   await engine.commit();
   for (let time = 0; time < 2; time++) {
     expect(engine.maps.unfinished().map(({ id }) => id)).toEqual(["map-1"]);
@@ -182,6 +185,7 @@ async function maps(place: EnginePlace): Promise<void> {
     const last = engine.maps.resultsAfter(1, first.position, 0)!;
     expect([first, last].map((piece) => Buffer.from(piece.bytes).toString())).toEqual(["A", "B"]);
     expect(engine.maps.resultsAfter(1, last.position)).toBeUndefined();
+    expect(large.equals(engine.maps.inputs(2, 0))).toBe(true);
     expect(engine.maps.countUntil(1, last.position)).toBe(3);
     expect(engine.maps.piece(first.position)?.count).toBe(1);
     if (time === 0) engine = await reopened(place, engine); // where clients go on by the same positions

@@ -38,27 +38,33 @@ function embedded(): EnginePlace {
   };
 }
 
+/** The engine on the copy in that folder. */
+async function openAt(url: string, state: string, snapshotBytes = 64 << 20): Promise<Engine> {
+  const link = await openNatsLink(parseNatsUrl(url), silentLog);
+  const copy = await openCopy(state, link, silentLog);
+  const hear = { delayed() {}, lost() {}, signal: new AbortController().signal, snapshotBytes };
+  const owner = randomBytes(8).toString("hex");
+  const engine = await openNatsEngine({ link, copy, owner, store: join(state, "blobs"), log: silentLog, ...hear });
+  return {
+    ...engine,
+    async [Symbol.asyncDispose]() {
+      await engine[Symbol.asyncDispose]();
+      await copy[Symbol.asyncDispose]();
+      await link[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const newPool = (): string => `test-${randomBytes(4).toString("hex")}`;
+
 /** Each opening is another control's: the second of two that take turns, then one that begins with nothing but the journal. */
 function nats(): EnginePlace {
-  const pool = `test-${randomBytes(4).toString("hex")}`;
+  const pool = newPool();
   let openings = 0;
   return {
-    async open(): Promise<Engine> {
-      const link = await openNatsLink(parseNatsUrl(`${servers.url}/${pool}`), silentLog);
+    open(): Promise<Engine> {
       const place = ["a", "b", `c${openings}`][openings++ % 3]!;
-      const state = join(home.folder, pool, place);
-      const copy = await openCopy(state, link, silentLog);
-      const hear = { delayed() {}, lost() {}, signal: new AbortController().signal };
-      const owner = randomBytes(8).toString("hex");
-      const engine = await openNatsEngine({ link, copy, owner, store: join(state, "blobs"), log: silentLog, ...hear });
-      return {
-        ...engine,
-        async [Symbol.asyncDispose]() {
-          await engine[Symbol.asyncDispose]();
-          await copy[Symbol.asyncDispose]();
-          await link[Symbol.asyncDispose]();
-        },
-      };
+      return openAt(`${servers.url}/${pool}`, join(home.folder, pool, place));
     },
     [Symbol.asyncDispose]: async () => {},
   };
@@ -77,6 +83,36 @@ for (const { name: engine, place: makeOne, here } of engines) {
     });
   });
 }
+
+test.runIf(withNats)(
+  "a control that was away for longer than the journal reaches back goes on from a snapshot, as one that is new does",
+  async () => {
+    const pool = newPool();
+    const [url, at] = [`${servers.url}/${pool}`, (name: string) => join(home.folder, pool, name)];
+    const write = (engine: Engine, from: number): void => {
+      for (let n = from; n < from + 100; n++) engine.records.put("version", `${n}`, Buffer.from(`${n}`), 0);
+    };
+    {
+      await using away = await openAt(url, at("away"));
+      write(away, 0);
+    }
+    await using link = await openNatsLink(parseNatsUrl(url), silentLog);
+    const manager = await link.stream.jetstreamManager();
+    const journal = async () => (await manager.streams.info(link.journal.stream)).state;
+    {
+      await using serving = await openAt(url, at("serving"), 1);
+      write(serving, 100);
+      await serving.commit();
+      await expect.poll(async () => (await journal()).first_seq).toBeGreaterThan(3);
+      write(serving, 200); // after the snapshot, in the journal alone
+    }
+    for (const name of ["away", "new"]) {
+      await using engine = await openAt(url, at(name));
+      expect(engine.records.list("version"), name).toHaveLength(300);
+      expect(engine.records.get("version", "299")?.revision).toBe(1);
+    }
+  },
+);
 
 test("a state has one embedded engine: another is refused, and told who has it", async () => {
   await using place = embedded();

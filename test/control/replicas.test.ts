@@ -8,7 +8,8 @@ import { parseNatsUrl } from "../../control/engine/nats/link.ts";
 import { runControl } from "../../control/main.ts";
 import { exportEmbedded, exportShared, importShared } from "../../control/transfer.ts";
 import { openPoolCaller } from "../../project/pool-caller.ts";
-import { unixAddress } from "../../proto/transport.ts";
+import { CallsClient, ListCallsRequest } from "../../proto/gen/hob/v1/calls.ts";
+import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
 import { type NatsServers, startNatsServers } from "../../scripts/nats-servers.ts";
 import { programs } from "../drive/requirements.ts";
 import { linkAgent } from "./agent-double.ts";
@@ -23,6 +24,7 @@ import {
   spawnControl,
   startControl,
 } from "./harness.ts";
+import { asked } from "./network-place.ts";
 
 const withNats = programs("nats-server");
 let servers: NatsServers;
@@ -169,6 +171,9 @@ describe.runIf(withNats)("controls on NATS", () => {
     using late = openSession(place.socket);
     expect((await late.next("notice")).text).toBe(text);
     expect(session.arrivals.all.filter((event) => event.$case === "call" && event.value.call?.id === id)).toEqual([]);
+    const client = new CallsClient(unixAddress(place.socket), clientCredentials(unixAddress(place.socket)), channelOptions);
+    const list = asked((done) => client.listCalls(ListCallsRequest.fromPartial({ id }), done));
+    await expect(list.finally(() => client.close())).rejects.toThrow("nothing can be recorded at present");
     await Promise.all([0, 1].map((n) => servers.start(n)));
     expect(resultOf(await session.outcome(id))).toBe(5);
   });

@@ -13,7 +13,8 @@ import { openJournal, takeJournal } from "./journal.ts";
 import type { NatsLink } from "./link.ts";
 import { createSnapshots } from "./snapshot.ts";
 
-const snapshotLookMs = 2_000;
+const snapshotLookMs = 1_000;
+const snapshotBytes = 64 << 20; // of journal
 
 interface EngineParts {
   link: NatsLink;
@@ -24,6 +25,8 @@ interface EngineParts {
   store: string;
   log: Log;
   signal: AbortSignal;
+  /** A snapshot is kept after so much journal: 64 MiB. */
+  snapshotBytes?: number;
   delayed(error: HobError | undefined): void;
   lost(error: HobError): void;
 }
@@ -38,7 +41,10 @@ export async function openNatsEngine(parts: EngineParts): Promise<Engine> {
   copy.markServed();
   const journal = openJournal({ link, owner, from, log, delayed: parts.delayed, lost: parts.lost });
   const engine = createSqliteEngine(copy.database, shareBlobs(folder, link.objects, stored), journal);
-  const snapshots = createSnapshots(link, journal, copy.database.file);
+  const snapshots = createSnapshots(link, journal, {
+    file: copy.database.file,
+    everyBytes: parts.snapshotBytes ?? snapshotBytes,
+  });
   const looking = setInterval(() => {
     snapshots
       .keep()

@@ -8,7 +8,6 @@ import { snapshotKey } from "./copy.ts";
 import type { Journal } from "./journal.ts";
 import type { NatsLink } from "./link.ts";
 
-const everyBytes = 64 << 20; // of journal
 const allPages = 2 ** 31 - 1;
 
 /** Whoever begins from now on begins with it; the journal before it goes. */
@@ -23,7 +22,11 @@ export async function storeSnapshot(link: NatsLink, snapshot: StoredSnapshot, fr
 }
 
 /** Keeps one when enough has been written since the last; called now and then. */
-export function createSnapshots(link: NatsLink, journal: Journal, file: string): { keep(): Promise<void> } {
+export function createSnapshots(
+  link: NatsLink,
+  journal: Journal,
+  { file, everyBytes }: { file: string; everyBytes: number },
+): { keep(): Promise<void> } {
   let keptBytes = 0;
   let keeping: Promise<void> | undefined;
 
