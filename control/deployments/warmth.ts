@@ -33,9 +33,13 @@ export function createWarmth({ groups, nodes, registry, now }: WarmthParts): War
 
   return {
     raise(app, versions, before) {
+      const formers = new Map(registry.current(before).map((version) => [version.function, version]));
       for (const version of versions) {
-        const former = groups.of(before, version);
-        const used = ofGroup(former.key).filter(({ inFlight, idleSinceMs }) => inFlight > 0 || now() - idleSinceMs < usedMs);
+        const former = formers.get(version.function); // in another group, where its image or its class has changed
+        if (!former) continue;
+        const used = ofGroup(groups.of(before, former).key).filter(
+          ({ inFlight, idleSinceMs }) => inFlight > 0 || now() - idleSinceMs < usedMs,
+        );
         const group = groups.of(app, version);
         const cap = group.maxContainers || defaultCap(nodes.indexed().cores); // beyond it the scheduler keeps none
         group.minContainers = Math.max(group.minContainers, Math.min(used.length, cap, mostContainers));

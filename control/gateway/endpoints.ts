@@ -5,6 +5,7 @@ import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import type { ContentFolder } from "../../base/content-folder.ts";
 import { HobError, sentenceOf } from "../../base/errors.ts";
+import { deploymentName } from "../../proto/app-name.ts";
 import type { CallInfo } from "../../proto/gen/hob/v1/calls.ts";
 import { type FunctionSpec, HttpRequest, type HttpResponse, type Value } from "../../proto/gen/hob/v1/common.ts";
 import { StartCall } from "../../proto/gen/hob/v1/registry.ts";
@@ -48,11 +49,11 @@ export interface EndpointsParts {
 export function createEndpoints(parts: EndpointsParts): Endpoints {
   const { calls, registry, nodes, clients, blobs } = parts;
 
-  /** "APP": what was published last; "APP@live", "APP@3": what was promoted. */
-  function specsOf(app: string): FunctionSpec[] {
+  /** "APP": what was published last; "APP@live", "APP@3": what was promoted. `target` is what answers, whatever is live once the body has come. */
+  function servedBy(app: string): { specs: FunctionSpec[]; target: string } {
     const live = app.endsWith(liveSuffix) ? parts.deployments.live(app.slice(0, -liveSuffix.length)) : undefined;
     const versions = live ? live.functions.flatMap(({ version }) => version ?? []) : registry.current(app);
-    return versions.flatMap(({ spec }) => spec ?? []);
+    return { specs: versions.flatMap(({ spec }) => spec ?? []), target: live ? deploymentName(live.app, live.number) : app };
   }
 
   async function requestOf(visit: Visit, match: Match, call: string): Promise<HttpRequest> {
@@ -77,8 +78,8 @@ export function createEndpoints(parts: EndpointsParts): Endpoints {
     return request;
   }
 
-  function start(visit: Visit, app: string, match: Match, call: { id: string; request: HttpRequest }): void {
-    const { id, request } = call;
+  function start(visit: Visit, app: string, match: Match, call: { id: string; target: string; request: HttpRequest }): void {
+    const { id, target, request } = call;
     const beganAtMs = performance.now();
     const { response } = visit;
     const leave = clients.enter();
@@ -130,7 +131,7 @@ export function createEndpoints(parts: EndpointsParts): Endpoints {
     };
     const shown = Buffer.from(JSON.stringify([`${request.method} ${request.prefix}${request.path}`]));
     calls.start(
-      StartCall.fromPartial({ id, app, function: name, version: "", origin: "http", arguments: { positional: shown } }),
+      StartCall.fromPartial({ id, app: target, function: name, version: "", origin: "http", arguments: { positional: shown } }),
       "",
       createExchange(request, listener),
     );
@@ -161,7 +162,7 @@ export function createEndpoints(parts: EndpointsParts): Endpoints {
 
   return {
     async serve(visit, app, path) {
-      const specs = specsOf(app);
+      const { specs, target } = servedBy(app);
       const found = findRoute(specs, app, visit.method, path);
       if (!found) return answerError(visit, 404, { kind: "notFound", message: unknown(app, path, specs) });
       if ("allowed" in found) {
@@ -173,7 +174,7 @@ export function createEndpoints(parts: EndpointsParts): Endpoints {
         return answerError(visit, refusal.status, { kind: "denied", message: refusal.message }, challenge(refusal.status));
       const id = randomBytes(8).toString("hex");
       try {
-        start(visit, app, found, { id, request: await requestOf(visit, found, id) });
+        start(visit, app, found, { id, target, request: await requestOf(visit, found, id) });
       } catch (error) {
         if (error instanceof TooLarge) answerError(visit, 413, { kind: "usage", message: error.sentence });
         else if (!(error instanceof HobError && error.kind === "cancelled"))

@@ -77,7 +77,7 @@ export function createGateway({ endpoints, own, tokens, log }: GatewayParts): Ga
     const options = { headersTimeout: headersMs, requestTimeout: requestMs, keepAliveTimeout: keptAliveMs, noDelay: true };
     const hear = (request: IncomingMessage, response: ServerResponse): void => void serve(request, response, door);
     const server = identity
-      ? createSecureServer({ ...options, ...identity.current, minVersion: "TLSv1.2" }, hear)
+      ? createSecureServer({ ...options, ...identity.current, minVersion: "TLSv1.2", handshakeTimeout: headersMs }, hear)
       : createServer(options, hear);
     server.maxConnections = mostConnections;
     return server;

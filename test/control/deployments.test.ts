@@ -134,7 +134,8 @@ test("a deployment begins with as many containers as its predecessor is using", 
   await pool.deploy({ app: "shop" }, never, quiet);
   const calls = [1, 2, 3].map(() => session.call("price", [], { app: "shop@live" }));
   for (const call of calls) await agent.dispatchOf(call);
-  await publishAndLoad(session, makePublish("v2", [{ name: "price" }], { id: 2 }));
+  // Of another resource class: what counts is the function, wherever it was.
+  await publishAndLoad(session, makePublish("v2", [{ name: "price", memoryBytes: 256 * 2 ** 20 }], { id: 2 }));
   await pool.deploy({ app: "shop" }, never, quiet);
   expect([...agent.containers.values()].filter(({ app }) => app === "shop@2")).toHaveLength(3);
   for (const dispatch of running) agent.succeed(dispatch, 1);

@@ -102,3 +102,26 @@ test("deploying under a hundred requests a second fails none, and each is answer
   expect(answers.length).toBeGreaterThan(10);
   agent.destroy();
 });
+
+test("a request whose body is still on its way when another deployment goes live is answered by the one that it began with", async () => {
+  await using served = await serve();
+  const { place, url } = served;
+  using session = openSession(place.socket);
+  using _agent = linkAgent(place.socket);
+  using pool = openDeploymentsPool(unixAddress(place.socket));
+  const taking = { ...price, endpoint: { ...price.endpoint, methods: ["POST"] } };
+  const [first, second] = ["price", "cost"].map((name, at) => makePublish(name, [{ ...taking, name }], { id: at + 1 }));
+  await publishAndLoad(session, first!);
+  await pool.deploy({ app: "shop" }, never, quiet);
+  const asked = request(`${url}/shop@live/price`, { method: "POST", headers: { "content-length": 8, expect: "100-continue" } });
+  await once(asked, "continue"); // its route has been found
+  asked.write("half");
+  session.send({ $case: "publish", value: { ...second!, removed: ["price"] } });
+  await session.next("reloaded", ({ publish }) => publish === 2);
+  await pool.deploy({ app: "shop" }, never, quiet);
+  asked.end(" way");
+  const [response] = await once(asked, "response");
+  expect([response.statusCode, await text(response)]).toEqual([200, first!.versions[0]!.digest]);
+  const later = await fetch(`${url}/shop@live/price`, { method: "POST", body: "x" });
+  expect([later.status, await later.text()]).toEqual([200, second!.versions[0]!.digest]);
+});
