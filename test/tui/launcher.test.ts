@@ -1,6 +1,7 @@
 // The screen as the job of a real shell: killed with -9, stopped and continued. The terminal is the shell's again each time.
 
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { installRoot } from "../../base/install.ts";
@@ -40,6 +41,14 @@ test("killed with -9 the screen leaves a whole terminal and a sentence", async (
   await using shell = await openJob(place.environment);
   process.kill(shell.node, "SIGKILL");
   await shell.waitFor("the sentence", (text) => text.includes("the screen was ended by signal 9; the terminal is as it was"));
+  await expectWhole(shell);
+});
+
+test("a screen whose launcher is killed with -9 ends by itself, and the terminal is the shell's", async () => {
+  using place = makeWorkplace({});
+  await using shell = await openJob(place.environment);
+  process.kill(shell.launcher, "SIGKILL");
+  await expect.poll(() => existsSync(`/proc/${shell.node}`), { timeout: 10_000, interval: 20 }).toBe(false);
   await expectWhole(shell);
 });
 
