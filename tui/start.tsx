@@ -15,7 +15,6 @@ import { drawScreen, type Picture } from "./screen/frame.ts";
 import { choosePalette } from "./screen/palette.ts";
 import type { LendTerminal, ScreenProps, Speak } from "./screen/screen.tsx";
 import type { Widgets } from "./screen/section.ts";
-import { promptOf, spoken } from "./screen/spoken.ts";
 import { createStore, type Store } from "./store.ts";
 import { beginAttention, endAttention, hearingFocus, titleSequence } from "./terminal/attention.ts";
 import { watchConfig } from "./terminal/config-file.ts";
@@ -93,12 +92,13 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
 
   let told: State | undefined; // to a screen reader
   let reader: { speak: Speak; prompt(text: string): void } | undefined;
+  const words = aloud ? await import("./screen/spoken.ts") : undefined;
   function tellReader(state: State): void {
-    if (!reader || lent) return; // nothing is lost: the next time tells it
-    const lines = spoken(told ?? initial, state, nowMs());
+    if (!reader || !words || lent) return; // nothing is lost: the next time tells it
+    const lines = words.spoken(told ?? initial, state, nowMs());
     told = state;
     if (lines.length > 0) reader.speak(lines);
-    reader.prompt(promptOf(state));
+    reader.prompt(words.promptOf(state));
   }
 
   let title = "";
@@ -192,7 +192,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
     if (aloud) reader = { speak, prompt: (text) => ink?.tell(text) };
   };
   let ink: Awaited<ReturnType<typeof mountInk>> | undefined;
-  ink = await mountInk({ prompt: promptOf(store.state), onSpeak, onKey, onPaste, onLend }, { ...terminal, aloud });
+  ink = await mountInk({ prompt: words?.promptOf(store.state) ?? "", onSpeak, onKey, onPaste, onLend }, { ...terminal, aloud });
   const { instance } = ink;
   if (aloud) tellReader(store.state);
   stdout.on("resize", onResize);

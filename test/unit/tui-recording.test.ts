@@ -147,6 +147,31 @@ describe("recording and replaying", () => {
     expect(() => player.workbench.call("a", "f", [], {}, "key")).toThrow("nothing runs");
   });
 
+  // After ctrl-z and fg a replay had raced through all that it had missed.
+  test("a replay that was stopped goes on where it was", async () => {
+    const file = join(folder, "stopped.jsonl");
+    const notices = [0, 1_000, 1_500].map((atMs) => ({ atMs, event: { kind: "paused", paused: atMs > 0 } as const }));
+    writeFileSync(file, [headerLine(header), ...notices.map(eventLine)].join("\n"));
+    let clock = 0;
+    const player = createPlayer({ ...(await openRecording(file)), speed: 1, step: true, clockMs: () => clock });
+    const taken: number[] = [];
+    const over = player.play(
+      () => void taken.push(player.nowMs() - header.startedAtMs),
+      () => {},
+    );
+    player.change("step");
+    while (taken.length < 1) await new Promise((resolve) => setTimeout(resolve, 1));
+    player.change("pause");
+    clock = 600_000; // ten minutes in the background
+    while (taken.length < 2) await new Promise((resolve) => setTimeout(resolve, 1));
+    clock += 400;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(taken).toEqual([0, 1_000]);
+    clock += 100;
+    await over;
+    expect(player.nowMs() - header.startedAtMs).toBe(1_500);
+  });
+
   test("keys that move in a recording say elsewhere that this is none", () => {
     const refused = update(first(), { kind: "key", key: ">", nowMs: 0 });
     expect(refused.state.notice?.text).toContain("this is no recorded session");

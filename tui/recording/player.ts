@@ -19,6 +19,7 @@ export interface Player {
   play(take: (event: RecordedEvent["event"]) => void, changed: (state: ReplayState) => void): Promise<void>;
 }
 
+const mostBehindMs = 1_000; // of real time
 const slowest = 1 / 8;
 const fastest = 64;
 
@@ -101,7 +102,11 @@ export function createPlayer({ header, events, speed, step, clockMs }: PlayerOpt
         wake = Promise.withResolvers();
       } else await promise;
     }
-    if (state.state === "playing") return;
+    if (state.state === "playing") {
+      // A process that was stopped (ctrl-z) goes on where it was, and does not race after the time that has gone by.
+      if (positionMs() - atMs > mostBehindMs * state.speed) anchor = { realMs: clockMs(), atMs };
+      return;
+    }
     steps -= 1;
     anchor = { realMs: clockMs(), atMs };
   }
