@@ -18,6 +18,7 @@ const benches: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
   images: async (options) => [
     ...(await (await import("./images/local.ts")).localImages(options)),
     ...(await (await import("./images/lazy.ts")).lazyImages(options)),
+    ...(await (await import("./images/edit.ts")).editedSteps(options)),
   ],
   map: async (options) => [
     ...(await (await import("./map.ts")).maps(options)),

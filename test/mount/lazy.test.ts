@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { decodeTrace } from "../../agent/fetch/trace.ts";
 import { bytesOf, makeImage, openTestNode, serveContents } from "../fetch/places.ts";
-import { probe, startMounted } from "./mounted.ts";
+import { modes, probe, startMounted } from "./mounted.ts";
 
 const files = {
   "usr/bin/program": bytesOf("program", 300_000),
@@ -15,7 +15,7 @@ const files = {
   "etc/two": bytesOf("two", 100),
 };
 
-describe.skipIf(!probe.fuse).each([{ passthrough: true }, { passthrough: false }])("a lazy image on a mount (%o)", (mode) => {
+describe.skipIf(!probe.fuse).each(modes)("a lazy image on a mount (%o)", (mode) => {
   it("shows what arrives while it is read, says what could not be fetched, and leaves a trace of its start", async () => {
     const made = makeImage(files);
     const gone = made.digestOf("usr/lib/gone.so");
@@ -23,19 +23,20 @@ describe.skipIf(!probe.fuse).each([{ passthrough: true }, { passthrough: false }
     using control = await serveContents(join(mounted.folder, "c"), made.blobs);
     const honestly = control.answer;
     control.answer = (want, name) => (want.digest === gone ? { lacking: "it is gone" } : honestly(want, name));
-    const point = await mounted.point("image");
+    const image = join(mounted.folder, "root.image");
     await using node = await openTestNode(mounted.folder, "a", control, {
       store: mounted.store,
-      seen: () => mounted.server.reads(point),
+      seen: () => mounted.server.reads(image),
+      readsPastUs: () => mode.view === "tiered",
     });
     await node.room.images.begin(made.image);
-    await mounted.server.mountImage(made.image, point);
-    const show = async (path: keyof typeof files) => expect((await readFile(join(point, path))).equals(files[path])).toBe(true);
+    const root = await mounted.show(made.image, "root");
+    const show = async (path: keyof typeof files) => expect((await readFile(join(root, path))).equals(files[path])).toBe(true);
     await show("etc/two");
     await show("usr/bin/program");
     await show("etc/one"); // it came along with its neighbour, and counts all the same
     await show("usr/lib/model.bin");
-    await expect(readFile(join(point, "usr/lib/gone.so"))).rejects.toThrow("EIO");
+    await expect(readFile(join(root, "usr/lib/gone.so"))).rejects.toThrow("EIO");
     expect(node.troubles).toEqual([expect.stringContaining("file /usr/lib/gone.so: blob ")]);
     await show("etc/two");
     await node.room.images.answered(made.image);
@@ -49,6 +50,6 @@ describe.skipIf(!probe.fuse).each([{ passthrough: true }, { passthrough: false }
       (_, chunk) => chunk,
     ).map((chunk) => `/usr/lib/model.bin ${chunk}`);
     expect(told).toEqual(["/etc/two", "/usr/bin/program", "/etc/one", ...chunks, "/usr/lib/gone.so"]);
-    expect(await mounted.server.reads(point)).toHaveLength(told.length);
+    expect(await mounted.server.reads(image)).toHaveLength(told.length);
   });
 });
