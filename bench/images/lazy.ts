@@ -23,6 +23,7 @@ import { type Debian, makeDebian } from "./debian.ts";
 import { firstCalls } from "./first-call.ts";
 import { farAddress, type Link, openLink } from "./link.ts";
 import { startRival } from "./rival.ts";
+import { tenNodes } from "./ten-nodes.ts";
 
 const megabits = 100;
 const oneWayMs = 10;
@@ -143,6 +144,7 @@ export async function lazyImages(options: { say(text: string): void }): Promise<
   await link.relay("near", sockets.near, `${farAddress}:${poolPort}`, 0);
   const rival = stack.use(await startRival(debian, link, work, oneWayMs));
 
+  const place = { debian, link, work, sockets, say: options.say };
   const rows: Row[] = [];
   const size = `${Math.round(debian.storedBytes / 1e6)} MB behind ${megabits} Mbit/s and ${2 * oneWayMs} ms`;
   for (const program of programs) {
@@ -169,8 +171,8 @@ export async function lazyImages(options: { say(text: string): void }): Promise<
         { times: 2 },
       ),
       makeRow({ ...base, row: "bytes-fetched-share", value: share!, unit: "%" }, { atMost: 10 }),
-      ...(await firstCalls({ debian, link, work, sockets, say: options.say }, program, whole)),
+      ...(await firstCalls(place, program, whole)),
     );
   }
-  return rows;
+  return [...rows, ...(await tenNodes(place))];
 }

@@ -31,14 +31,22 @@ export async function openSpool(root: string): Promise<Spool> {
     news = Promise.withResolvers();
   }
 
+  /** A disk that fills up takes a part first: what lacks may not become zeros of a layer of which the digest was right on its way. */
+  async function append(piece: Uint8Array): Promise<void> {
+    try {
+      for (let at = 0; at < piece.byteLength; )
+        at += (await handle.write(piece, at, piece.byteLength - at, written + at)).bytesWritten;
+    } catch (error) {
+      throw systemError("keeping a layer while it arrives", error, "free some space, then try again");
+    }
+    written += piece.byteLength;
+  }
+
   return {
     async fill(stream) {
       try {
         for await (const piece of stream) {
-          await handle.write(piece, 0, piece.byteLength, written).catch((error: unknown) => {
-            throw systemError("keeping a layer while it arrives", error, "free some space, then try again");
-          });
-          written += piece.byteLength;
+          await append(piece);
           tell();
         }
         ended = true;
