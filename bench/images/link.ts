@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** TEST-NET-3, RFC 5737: nobody's. */
@@ -19,7 +19,19 @@ export interface Link extends AsyncDisposable {
   received(): number;
 }
 
+/** What a bench that was killed has left has the same addresses: packets would go to it. */
+function sweepLinks(): void {
+  for (const name of readdirSync("/sys/class/net")) {
+    const pid = /^hobb(\d+)$/.exec(name)?.[1];
+    if (pid === undefined) continue;
+    if (existsSync(`/proc/${pid}`)) throw new Error(`another bench of images runs (process ${pid}): its link has the addresses`);
+    execFileSync("ip", ["link", "delete", name]);
+    execFileSync("ip", ["netns", "delete", `hob-bench-${pid}`]);
+  }
+}
+
 export async function openLink(megabits: number): Promise<Link> {
+  sweepLinks();
   const name = `hob-bench-${process.pid}`;
   const near = `hobb${process.pid}`.slice(0, 15);
   const children: ChildProcess[] = [];
