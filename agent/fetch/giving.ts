@@ -1,15 +1,17 @@
 // ⑤ What this node gives to others, to whom control has given a ticket.
 
+import { readFileSync } from "node:fs";
 import { Server } from "@grpc/grpc-js";
 import type { ContentFolder } from "../../base/content-folder.ts";
 import { HobError } from "../../base/errors.ts";
 import { type PartialBlobs, partialPath } from "../../base/partial-blob.ts";
-import { type FetchAnswer, type FetchStream, fileContent, serveFetch } from "../../proto/fetch-serving.ts";
+import { type FetchAnswer, type FetchStream, fileContent, memoryContent, serveFetch } from "../../proto/fetch-serving.ts";
 import { ContentService, type FetchWant } from "../../proto/gen/hob/v1/content.ts";
 import { isPeerTicket } from "../../proto/peer-ticket.ts";
 import { toServiceError } from "../../proto/status.ts";
 import { channelOptions, networkOptions } from "../../proto/transport.ts";
 import type { Fetcher } from "./fetcher.ts";
+import type { Held } from "./held.ts";
 import type { LazyImages } from "./lazy.ts";
 import { listenAtPort, listenAtSocket, type PeerListener } from "./peer-listener.ts";
 
@@ -22,6 +24,7 @@ export interface GivingHost {
   fetcher: Pick<Fetcher, "underWay">;
   store: ContentFolder;
   partial: Pick<PartialBlobs, "arrived">;
+  held: Pick<Held, "pathOf">;
 }
 
 /** Gives contents of images, those that are here or just arriving, to whoever shows the ticket for the image. */
@@ -39,6 +42,8 @@ export async function openGiving(host: GivingHost): Promise<PeerListener> {
     const { chunks, chunkBytes } = index < 0 ? { chunks: 0, chunkBytes: 0 } : contents.pieces(index);
     const chunk = chunks > 0 ? Math.floor(want.offset / chunkBytes) : undefined;
     await fetcher.underWay(digest, chunk)?.catch(() => {});
+    const held = host.held.pathOf(digest);
+    if (held !== undefined) return { content: memoryContent(readFileSync(held)) }; // it may move any time, and is small
     const whole = async () => ({ content: await fileContent(store.path(digest), await store.size(digest), want.length) });
     if (store.has(digest)) return whole();
     if (chunk === undefined || host.partial.arrived(digest)?.[chunk] !== 1) {

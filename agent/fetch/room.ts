@@ -87,16 +87,17 @@ export async function openFetchRoom(options: FetchRoomOptions): Promise<FetchRoo
     options.traced(image, digest);
   }
 
+  const held = openHeld(store);
   const images = createLazyImages({
     ...{ store, fetcher, partial, trace, seen: options.seen, trouble: options.trouble, log },
-    ...{ held: openHeld(store), readsPastUs: options.readsPastUs },
+    ...{ held, readsPastUs: options.readsPastUs },
     traced: (image, data) =>
       void tellTrace(image, data).catch((error) => log.warn({ image, error: sentenceOf(error) }, "telling control a trace")),
   });
   const giving = stack.use(
     await openGiving({
       socket: isNetwork(options.controlAddress) ? undefined : join(options.run, "peer.sock"),
-      ...{ key: () => key, images, fetcher, store, partial },
+      ...{ key: () => key, images, fetcher, store, partial, held },
     }),
   );
   stack.use(openBackfill({ images, fetcher, idle: options.idle, bytesPerSecond: options.backfillBytesPerSecond, clock, log }));

@@ -1,5 +1,6 @@
 // ④⑤ Ten nodes that start one image at once: control gives about one copy, the nodes give the rest to each other.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sha256 } from "../../base/content-folder.ts";
@@ -58,4 +59,22 @@ test("ten nodes take about one copy from control, chunks included, and a ticket 
   await ask(some, made.image, peerTicket("key 0", made.image));
   expect(stranger.store.has(some)).toBe(true);
   for (const node of nodes) await node[Symbol.asyncDispose]();
+});
+
+test("a node gives what has come to it and is held for whoever asks there first", async () => {
+  using folder = makeFolder();
+  const made = makeImage({ "lib/a": bytesOf("a", 3000), "lib/b": bytesOf("b", 3000) });
+  const [a, b] = [made.digestOf("lib/a"), made.digestOf("lib/b")];
+  using control = await serveContents(join(folder.path, "c"), made.blobs);
+  await using giver = await openTestNode(folder.path, "giver", control, { readsPastUs: () => true });
+  giver.room.peerKey("key");
+  await giver.room.images.begin(made.image);
+  await giver.room.images.fetch(a); // b comes along
+  await expect.poll(() => existsSync(join(giver.store.root, "held", b))).toBe(true);
+  const ticket = peerTicket("key", made.image);
+  control.answer = ({ direct }) =>
+    direct ? { lacking: "control was asked" } : { elsewhere: { node: "giver", address: giver.room.address, ticket } };
+  await using taker = await openTestNode(folder.path, "taker", control);
+  await taker.room.fetcher.fetch({ digest: b, image: made.image, bytes: 3000 }, "foreground");
+  expect(taker.store.read(b).equals(made.blobs.get(b)!)).toBe(true);
 });
