@@ -8,9 +8,9 @@ const neighbourBytes = 256 << 10;
 const folderBytes = 8 << 20;
 /** Reading a large file in order. */
 const mostInOrderBytes = 16 << 20;
-/** A file of no more that was missed so often comes whole. */
+/** With so much of it for each miss a file comes whole, unless it is large: by then a link carries the rest in the time of the misses to come. */
+const bytesPerMiss = 2 << 20;
 const denseBytes = 8 << 20;
-const denseMisses = 2;
 /** Around a miss anywhere in a large file: what a link of 100 Mbit/s carries in the 20 ms that the next miss would take. */
 const aroundBytes = 512 << 10;
 
@@ -54,7 +54,8 @@ export function createAhead(): Ahead {
       const end = Math.min(chunks, inOrder ? chunk + 1 + length : first + around);
       const count = (streak?.misses ?? 0) + 1;
       streaks.set(index, { next: end, length, misses: count });
-      if (count === denseMisses && chunks * chunkBytes <= denseBytes)
+      const bytes = chunks * chunkBytes;
+      if (count === Math.ceil(bytes / bytesPerMiss) && bytes <= denseBytes)
         return Array.from({ length: chunks }, (_, step) => (first + step) % chunks).filter((each) => each !== chunk);
       return Array.from({ length: end - first }, (_, step) => first + step).filter((each) => each !== chunk);
     },
