@@ -93,11 +93,9 @@ class Zygote:
         """Seconds until something is due by itself."""
         if self._together_until:
             return max(0.0, self._together_until - time.monotonic())
-        wait = [_quiet_s] if self._untidy else []
-        for seconds in (self._ahead.seconds(), self._processes.seconds_to_kill(), self._inspections.seconds()):
-            if seconds is not None:
-                wait.append(seconds)
-        return min(wait) if wait else None
+        quiet = _quiet_s if self._untidy else None
+        waits = (quiet, self._ahead.seconds(), self._processes.seconds_to_kill(), self._inspections.seconds())
+        return min((seconds for seconds in waits if seconds is not None), default=None)
 
     def _turn(self, fd: int, event: int) -> None:
         if fd == self._agent.fd:
