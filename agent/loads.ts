@@ -17,6 +17,8 @@ interface BegunLoad {
   /** The runner has the load before it: a call sent now waits there for it. False when it could not be sent. */
   sent: Promise<boolean>;
   done: Promise<{ ms: number; failure: Failure | undefined }>;
+  /** As it began; undefined where the container is gone. */
+  before: Hurts | undefined;
 }
 
 interface LoadsHost extends Pick<DispatchHost, "content" | "send" | "clock"> {
@@ -102,6 +104,7 @@ export function createLoads(host: LoadsHost): Loads {
       return {
         sent: Promise.resolve(false),
         done: Promise.resolve(endLoad(load, beganAtMs, failure("infrastructure", refusal))),
+        before: undefined,
       };
     }
     const before = hurtsOf(inside.container);
@@ -118,7 +121,7 @@ export function createLoads(host: LoadsHost): Loads {
       if (left > 0) inside.loading.set(snapshot, left);
       else inside.loading.delete(snapshot);
     });
-    return { sent, done };
+    return { sent, done, before };
   }
 
   async function awaitLoad(
