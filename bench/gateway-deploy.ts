@@ -39,6 +39,8 @@ async function hob({ environment }: Scene, ...args: string[]): Promise<Promoted>
   return JSON.parse(stdout.trim().split("\n").at(-1)!) as Promoted;
 }
 
+const appOf = ({ url }: Scene): string => new URL(url).pathname.split("@")[0]!.slice(1);
+
 function ask(url: string, agent: Agent): Promise<Answer> {
   const begin = performance.now();
   return new Promise((resolve) => {
@@ -55,7 +57,7 @@ export async function deployUnderLoad(scene: Scene, say: (text: string) => void)
   const promoted = new Map<string, string>(); // digest → what it answers
   async function deploy(version: string): Promise<void> {
     await scene.save(version);
-    const { functions } = await hob(scene, "deploy", scene.project);
+    const { functions } = await hob(scene, "deploy", scene.project, "--app", appOf(scene));
     promoted.set(functions[0]!.version, version);
     say(`gateway: ${version} is live`);
   }
@@ -76,7 +78,7 @@ export async function deployUnderLoad(scene: Scene, say: (text: string) => void)
     }
     await scene.save("never promoted");
     await after(aroundMs);
-    await hob(scene, "rollback", new URL(scene.url).pathname.split("@")[0]!.slice(1));
+    await hob(scene, "rollback", appOf(scene));
     await after(aroundMs);
   } finally {
     stop.abort();

@@ -17,12 +17,15 @@ export interface KeyPair {
   certificate: string;
 }
 
+type Library = typeof import("@peculiar/x509");
+
 /** The package finds its own classes by decorators, of which the metadata is a proposal that Node has not; it declares none that it would need. */
-function loadLibrary(): Promise<typeof import("@peculiar/x509")> {
+async function loadLibrary(): Promise<Library> {
   const reflect = Reflect as { getMetadata?: () => undefined; getOwnMetadata?: () => undefined };
   reflect.getMetadata ??= () => undefined;
   reflect.getOwnMetadata ??= () => undefined;
-  return import("@peculiar/x509");
+  const library: Library & { default?: Library } = await import("@peculiar/x509");
+  return library.default ?? library; // a chunk of the bundle has all that a CommonJS package exports as its default
 }
 
 /** RFC 5280, 4.1.2.2: positive, unique, at most 20 octets. */
