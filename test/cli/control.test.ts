@@ -1,15 +1,30 @@
 // `hob control` by hand: it says where it listens, shares neither its socket nor its state, and ends in order.
 
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { installRoot } from "../../base/install.ts";
 import { hob, makePlace, startHob } from "./run-hob.ts";
 
 const listening = async (child: ChildProcess): Promise<string> => String((await once(child.stdout!, "data"))[0]);
 
 describe("hob control", () => {
+  // Installed hobs could not make an authority, so not listen on the network: in the bundle the package of certificates is its default alone.
+  test("as it is installed makes a pool's keys, and those that are there stay", () => {
+    using place = makePlace();
+    const run = () =>
+      execFileSync(process.execPath, [join(installRoot, "dist/cli/main.js"), "control", "keys", join(place.folder, "keys")], {
+        encoding: "utf8",
+      });
+    const files = run().trim().split("\n");
+    expect(files.map((file) => basename(file))).toEqual(["secrets.key", "authority.key", "authority.crt"]);
+    const made = files.map((file) => readFileSync(file, "hex"));
+    run();
+    expect(files.map((file) => readFileSync(file, "hex"))).toEqual(made);
+  });
+
   test("says where it listens, answers, and ends with its socket on SIGTERM", async () => {
     using place = makePlace();
     const socket = join(place.folder, "c.sock");
