@@ -11,8 +11,8 @@ export interface Content {
   keep(blobs: Blob[]): void;
   /** The contents, in the order asked for. */
   get(digests: string[]): Promise<Uint8Array[]>;
-  /** Resolves once all of them are in the store. */
-  ensure(digests: string[]): Promise<void>;
+  /** Resolves once all of them are in the store. `image`: whose contents they are, or which they are; other nodes may give those. */
+  ensure(digests: string[], image?: string): Promise<void>;
 }
 
 /** What came in a message is written once what it came for has most likely been answered. */
@@ -42,13 +42,13 @@ export function createContent(store: ContentFolder, fetcher: Pick<Fetcher, "fetc
     }
   }
 
-  async function ensure(digests: string[]): Promise<void> {
+  async function ensure(digests: string[], image = ""): Promise<void> {
     await Promise.all(
       [...new Set(digests)].map((digest) => {
         const entry = arriving.get(digest);
         entry?.hurry();
         if (entry) return entry.stored;
-        return store.has(digest) ? undefined : fetcher.fetch({ digest, image: "", bytes: 0 }, "foreground");
+        return store.has(digest) ? undefined : fetcher.fetch({ digest, image, bytes: 0 }, "foreground");
       }),
     );
   }

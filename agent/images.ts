@@ -162,9 +162,9 @@ export function createImages(host: ImagesHost): Images {
   const manifestOf = (digest: string): Manifest => decodeManifest(host.store.read(digest));
 
   async function readRuntime(digest: string): Promise<ImageRuntime> {
-    await host.content.ensure([digest]);
+    await host.content.ensure([digest], digest);
     const manifest = manifestOf(digest);
-    await host.content.ensure(filesRead(manifest));
+    await host.content.ensure(filesRead(manifest), digest);
     return runtimeOf(manifest, host.node, (file) => host.store.read(file).toString("utf8"));
   }
 

@@ -3,7 +3,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { createContent } from "../../agent/content.ts";
 import { sha256 } from "../../base/content-folder.ts";
+import { silentLog } from "../../base/log.ts";
 import { createSpread, type SpreadNode } from "../../control/spread.ts";
 import { memoryContent } from "../../proto/fetch-serving.ts";
 import { peerTicket } from "../../proto/peer-ticket.ts";
@@ -61,7 +63,7 @@ test("ten nodes take about one copy from control, chunks included, and a ticket 
   for (const node of nodes) await node[Symbol.asyncDispose]();
 });
 
-test("a node gives what has come to it and is held for whoever asks there first", async () => {
+test("a node gives what has come to it and is held for whoever asks there first, and the manifest, whatever that is wanted for", async () => {
   using folder = makeFolder();
   const made = makeImage({ "lib/a": bytesOf("a", 3000), "lib/b": bytesOf("b", 3000) });
   const [a, b] = [made.digestOf("lib/a"), made.digestOf("lib/b")];
@@ -77,4 +79,6 @@ test("a node gives what has come to it and is held for whoever asks there first"
   await using taker = await openTestNode(folder.path, "taker", control);
   await taker.room.fetcher.fetch({ digest: b, image: made.image, bytes: 3000 }, "foreground");
   expect(taker.store.read(b).equals(made.blobs.get(b)!)).toBe(true);
+  await createContent(taker.store, taker.room.fetcher, silentLog).ensure([made.image], made.image);
+  expect(taker.store.has(made.image)).toBe(true);
 });
