@@ -17,12 +17,10 @@ import {
   type Version,
 } from "./frames.ts";
 import { createLoadings } from "./loadings.ts";
-import type { Lines } from "./output.ts";
+import { createRelay } from "./relay.ts";
 import { createSpares } from "./spares.ts";
-import { keyOf, nameOf, refusal, speakerOf, type Work } from "./work.ts";
+import { keyOf, nameOf, refusal, type Work } from "./work.ts";
 
-/** Output that the agent has not taken yet; beyond it lines are dropped and counted. */
-const queuedOutputBytes = 4 << 20;
 /** How long one of several calls in a process has to answer its cancel before the process is ended. */
 const cancelMs = 2_000;
 
@@ -36,7 +34,8 @@ const retired = new Set<string>();
 const loadings = createLoadings((head) => send("loaded", head));
 let finishing = false;
 
-const spares = createSpares({ frame: fromChild, output, ended });
+const relay = createRelay(agent);
+const spares = createSpares({ frame: fromChild, output: relay.output, ended });
 
 function send<K extends FrameName>(name: K, head: Heads[K], ...payload: Uint8Array[]): void {
   agent.write(encodeFrame(name, head, ...payload));
@@ -180,7 +179,7 @@ function giveCalls(child: Child): void {
     const frame = child.queue[0];
     if (!frame || child.running.size >= Math.min(...[frame, ...child.running.values()].map(concurrencyOf))) break;
     child.queue.shift();
-    if (child.running.size === 0) flushOutput(child);
+    if (child.running.size === 0) relay.flush(child);
     const { snapshot, version } = frame.head;
     child.running.set(keyOf(frame.head), frame);
     const called = versions.get(snapshot)?.get(version);
@@ -285,8 +284,7 @@ function fromChild(child: Child, frame: Frame): void {
       agent.write(frame.raw);
       return;
     case "output": // of one of several calls, or of an input
-      if (agent.writableLength <= queuedOutputBytes) agent.write(frame.raw);
-      else addDropped(child, keyOfSpeaker(child, frame.head.call), frame.head.dropped + frame.payload.byteLength + 1);
+      relay.pass(child, frame);
       return;
     case "finish":
       child.ending = true; // it has caught what nobody did
@@ -298,7 +296,7 @@ function fromChild(child: Child, frame: Frame): void {
 }
 
 function passResult(child: Child, frame: Frame & { name: "result" | "results" }): void {
-  flushOutput(child);
+  relay.flush(child);
   const key = keyOf(frame.head);
   const dropped = child.dropped.get(key) ?? 0;
   const droppedBytes = dropped + (frame.head.droppedBytes ?? 0);
@@ -312,44 +310,14 @@ function passResult(child: Child, frame: Frame & { name: "result" | "results" })
 }
 
 function passLoaded(child: Child, frame: Frame & { name: "loaded" }): void {
-  flushOutput(child);
+  relay.flush(child);
   child.loads = child.loads.filter(({ load: id }) => id !== frame.head.load);
   loadings.partDone(frame.head.load, frame.head.failure);
   giveCalls(child);
 }
 
-function addDropped(child: Child, id: string, bytes: number): void {
-  if (bytes > 0) child.dropped.set(id, (child.dropped.get(id) ?? 0) + bytes);
-}
-
-/** Output that nobody can be named for is that of what has run longest. */
-const speaking = (child: Child): [string, Work] | [] => child.running.entries().next().value ?? [];
-/** The key of what is known by that call or map. */
-const keyOfSpeaker = ({ running }: Child, call: string): string =>
-  [...running].find(([, work]) => speakerOf(work) === call)?.[0] ?? call;
-
-function output(child: Child, stream: "stdout" | "stderr", groups: Lines[]): void {
-  const [key = "", work] = speaking(child);
-  const call = work ? speakerOf(work) : "";
-  for (const { dropped, text } of groups) {
-    if (agent.writableLength > queuedOutputBytes) {
-      child.cutters[stream].drop(dropped + text.byteLength + 1);
-      continue;
-    }
-    addDropped(child, key, dropped);
-    send("output", { call, stream, timeMs: Date.now(), dropped }, text);
-  }
-}
-
-function flushOutput(child: Child): void {
-  for (const stream of ["stdout", "stderr"] as const) {
-    output(child, stream, child.cutters[stream].flush());
-    addDropped(child, speaking(child)[0] ?? "", child.cutters[stream].takeDropped());
-  }
-}
-
 function ended(child: Child, kind: "exit" | "signal", how: string): void {
-  flushOutput(child);
+  relay.flush(child);
   spares.forget(child);
   for (const [id, caller] of callers) if (caller === child) callers.delete(id);
   for (const [id, caller] of mappers) if (caller === child) mappers.delete(id);
