@@ -60,8 +60,9 @@ export function hushed(pool: Pool, containers: readonly GenericContainer[]): Poo
   const ready = count("warm", "starting");
   const warm = Math.min(pool.warm, Math.max(1, ready, pool.wanted));
   const made = count("created", "creating");
-  const unstarted = Math.max(0, made - Math.max(0, warm - ready)); // and not to be started: they stay, as far as they are wished
-  return { ...pool, warm, reserve: Math.min(pool.reserve + pool.warm - warm, unstarted) };
+  const lack = Math.max(0, pool.warm - ready);
+  const ended = Math.min(Math.max(0, made - lack - pool.reserve), Math.max(0, count("created") - lack)); // on a calm node too
+  return { ...pool, warm, reserve: Math.max(0, made - ended - Math.max(0, warm - ready)) };
 }
 
 /** When a kind that failed may be tried again. */

@@ -161,6 +161,8 @@ describe("the warm pool's policy", () => {
     expect(hushed(wish(0), [])).toMatchObject({ warm: 1, reserve: 0 });
     expect(hushed(wish(3), of("starting", "created"))).toMatchObject({ warm: 3, reserve: 0 });
     expect(hushed(wish(1), of("warm", "warm", "created", "creating"))).toMatchObject({ warm: 2, reserve: 2 });
+    const tooMany = { ...pool("a", 2, 0), wanted: 0 }; // two to be started and one too many on its way: of the two none is ended
+    expect(hushed(tooMany, of("created", "created", "creating"))).toMatchObject({ warm: 1, reserve: 2 });
     fc.assert(
       fc.property(snapshots, fc.nat(6), (snapshot, wanted) => {
         const pools = snapshot.pools.map((one) => hushed({ ...one, wanted }, snapshot.containers));
