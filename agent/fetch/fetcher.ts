@@ -222,7 +222,7 @@ export function createFetcher(host: FetcherHost): Fetcher {
       data(data, last, carried) {
         if (!current()) return;
         const nowMs = clock.now();
-        if (at === offset) window.answered(nowMs - atMs, nowMs);
+        if (at === offset && source === control) window.answered(nowMs - atMs, nowMs); // a neighbour says nothing of how far control is
         window.arrived(data.length, nowMs);
         fetchedBytes += carried;
         if (source !== control) heardAtMs.set(source.name, nowMs);

@@ -2,7 +2,11 @@
 
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { sha256 } from "../../base/content-folder.ts";
+import { createFetcher } from "../../agent/fetch/fetcher.ts";
+import type { Source } from "../../agent/fetch/source.ts";
+import { openContentFolder, sha256 } from "../../base/content-folder.ts";
+import { silentLog } from "../../base/log.ts";
+import { openPartialBlobs } from "../../base/partial-blob.ts";
 import { memoryContent } from "../../proto/fetch-serving.ts";
 import type { FetchPiece } from "../../proto/gen/hob/v1/content.ts";
 import { bytesOf, makeFolder, openTestNode, serveContents } from "./places.ts";
@@ -87,6 +91,40 @@ test("a node that is not there, or lacks the content, is left for control", asyn
     expect(node.store.has(digest)).toBe(true);
     await node.store.remove(digest);
   }
+});
+
+// In the field: a neighbour answered in 0.3 ms, and from then on control, 20 ms away, sent everything as it is: 30 MB instead of 13 for ten nodes.
+test("how near a neighbour is says nothing of the way to control, over which contents stay squeezed", async () => {
+  let nowMs = 0;
+  using folder = makeFolder();
+  const store = openContentFolder(folder.path, { durable: false });
+  const blobs = new Map(["one", "two"].map((name) => bytesOf(name, 5_000)).map((data) => [sha256(data), data]));
+  const squeezed: boolean[] = [];
+  const source = (name: string, tookMs: number): Source => ({
+    name,
+    ask(want, events) {
+      queueMicrotask(() => {
+        if (name !== "control" || want.direct || squeezed.push(want.squeezed) > 1) {
+          nowMs += tookMs;
+          events.data(blobs.get(want.digest) as Buffer, true, 5_000);
+        } else events.elsewhere({ node: "b", address: "", ticket: "" });
+      });
+      return { hurry() {}, cancel() {} };
+    },
+    end() {},
+    [Symbol.dispose]() {},
+  });
+  using fetcher = createFetcher({
+    keep: { store, partial: await openPartialBlobs(store, { durable: false }) },
+    control: source("control", 20),
+    peer: () => source("node b", 0.3),
+    clock: { now: () => nowMs },
+    log: silentLog,
+  });
+  fetcher.measured(20);
+  for (const digest of blobs.keys()) await fetcher.fetch({ digest, image: "1".repeat(64), bytes: 5_000 }, "foreground");
+  expect([...blobs.keys()].every((digest) => store.has(digest))).toBe(true);
+  expect(squeezed).toEqual([true, true]);
 });
 
 test("a read that waits overtakes what is fetched for later, of which little is on its way; what is wanted for later is hurried when it is read", async () => {
