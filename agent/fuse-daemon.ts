@@ -16,6 +16,15 @@ export interface FuseDaemonHost extends Pick<FuseServerOptions, "store" | "fetch
   log: Log;
 }
 
+type Turn = Parameters<NonNullable<FuseServerOptions["turn"]>>[0];
+
+function logTurn(log: Log, { kind, reason }: Turn): void {
+  if (kind === "died") log.error({ reason }, "the FUSE daemon died; another takes over");
+  else if (kind === "obstacle") log.warn({ reason }, "a death of the FUSE daemon would be the end of all containers");
+  else if (kind === "kept") log.error({ reason }, "the FUSE daemon was not replaced, and goes on: fuse.log may say more");
+  else log.info("the FUSE daemon that is installed now has taken over");
+}
+
 export async function startFuseDaemon({ store, fetch, logs, run, key, paths, log }: FuseDaemonHost): Promise<FuseServer> {
   const own = (pid: number): void => {
     const [agent, daemon] = [identify(process.pid), identify(pid)];
@@ -23,10 +32,7 @@ export async function startFuseDaemon({ store, fetch, logs, run, key, paths, log
   };
   const server = await startFuseServer({
     ...{ store, fetch, logFile: join(logs, "fuse.log"), run: paths.fuse, replaced: own },
-    mishap: ({ kind, reason }) =>
-      kind === "died"
-        ? log.error({ reason }, "the FUSE daemon died; another takes over")
-        : log.warn({ reason }, "a death of the FUSE daemon would be the end of all containers"),
+    turn: (turn) => logTurn(log, turn),
   });
   own(server.pid);
   if (!server.idmap)

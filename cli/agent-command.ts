@@ -19,13 +19,16 @@ export async function inOwnMounts(args: string[]): Promise<number> {
   // ctrl-c reaches both; what reaches only this process is passed on. It ends when its child has ended, in order.
   const passOn = (name: NodeJS.Signals): void => void child.kill(name);
   const ignore = (): void => {};
-  process.on("SIGTERM", passOn).on("SIGHUP", passOn).on("SIGINT", ignore);
+  const passed = ["SIGTERM", "SIGHUP", "SIGUSR2"] as const;
+  for (const name of passed) process.on(name, passOn);
+  process.on("SIGINT", ignore);
   try {
     const [code] = await once(child, "exit");
     return typeof code === "number" ? code : 3;
   } catch (error) {
     throw systemError("starting the agent", error);
   } finally {
-    process.off("SIGTERM", passOn).off("SIGHUP", passOn).off("SIGINT", ignore);
+    for (const name of passed) process.off(name, passOn);
+    process.off("SIGINT", ignore);
   }
 }

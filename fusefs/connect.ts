@@ -61,7 +61,7 @@ export async function startFuseServer(options: FuseServerOptions): Promise<FuseS
       if (pid !== 0) options.replaced?.(message.pid);
       pid = message.pid;
     } else if (message.kind === "ended") ended(message.reason);
-    else options.mishap?.(message);
+    else options.turn?.(message);
   });
   function answered({ id, result, failure }: Extract<FromDaemon, { kind: "answer" }>): void {
     const answer = answers.get(id);

@@ -11,6 +11,7 @@ import { type Before, type DaemonOptions, type FromDaemon, fromWire, type ToDaem
 import { createMounts, type Mounts } from "./mounts.ts";
 import { probeFuse } from "./probe.ts";
 import type { Keeper } from "./records.ts";
+import { startWorkerThreads } from "./workers.ts";
 
 // Measured on two cores, whole trees read by one and by four readers: a second thread gains nothing while reads bypass us. Where they
 // do not, it keeps answering while the first waits for the disk.
@@ -72,6 +73,18 @@ async function start({ options, before }: Extract<ToDaemon, { kind: "start" }>):
   send(ready);
 }
 
+/** Before the daemon that serves is ended for us: all that can fail of what is installed should fail here. */
+async function rehearse({ store }: DaemonOptions): Promise<void> {
+  openContentFolder(store, { durable: false });
+  let failure: Error | undefined;
+  const failed = (error: Error): void => {
+    failure ??= error;
+  };
+  await startWorkerThreads({ count: 1, store, heard: () => {}, failed })[Symbol.asyncDispose]();
+  if (failure) throw failure;
+  send({ kind: "rehearsed" });
+}
+
 let nextHold = 1;
 const holding = new Map<number, () => void>();
 const keeper: Keeper = {
@@ -118,7 +131,8 @@ process.on("message", (message: ToDaemon) => {
     holding.get(message.id)?.();
     holding.delete(message.id);
   } else {
-    start(message).catch((error) => {
+    const begun = message.kind === "rehearse" ? rehearse(message.options) : start(message);
+    begun.catch((error) => {
       send({ kind: "refused", failure: toWire(error) });
     });
   }

@@ -56,6 +56,8 @@ export type Call = {
 
 export type ToDaemon =
   | { kind: "start"; options: DaemonOptions; before?: Before }
+  /** Before the start of one that is to take over from a daemon that serves: does it load, and do its threads? */
+  | { kind: "rehearse"; options: DaemonOptions }
   | Call
   | { kind: "held"; id: number }
   | { kind: "fetched"; digest: string; chunk?: number; failure?: WireError };
@@ -63,6 +65,7 @@ export type ToDaemon =
 export type FromDaemon =
   | { kind: "ready"; passthrough: { used: boolean; reason: string }; idmap: boolean; view: ImageView }
   | { kind: "refused"; failure: WireError }
+  | { kind: "rehearsed" }
   | { kind: "answer"; id: number; result?: unknown; failure?: WireError }
   | { kind: "fetch"; digest: string; chunk?: number }
   | { kind: "hold"; id: number; mount: HeldMount; obstacle: string }
@@ -74,7 +77,7 @@ export type FromDaemon =
 export type ToHolder =
   | Call
   | Extract<ToDaemon, { kind: "fetched" }>
-  /** Kills the daemon: another takes over, from the files that are installed now. */
+  /** Another daemon takes over, from the files that are installed now, once it is known to start. */
   | { kind: "replace" }
   | { kind: "end" };
 
@@ -82,6 +85,9 @@ export type FromHolder =
   | Extract<FromDaemon, { kind: "ready" | "refused" | "answer" | "fetch" }>
   | { kind: "began"; pid: number }
   | { kind: "died"; reason: string }
+  /** It was replaced, by the one that begins now; or not, and serves on. */
+  | { kind: "upgraded"; reason: "" }
+  | { kind: "kept"; reason: string }
   /** A daemon's death will be the end of its mounts here. */
   | { kind: "obstacle"; reason: string }
   | { kind: "ended"; reason: string };

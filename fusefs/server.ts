@@ -46,7 +46,10 @@ export interface FuseServer extends AsyncDisposable {
    */
   reads(mountPoint: string): Promise<SeenRead[]>;
   stats(): Promise<FuseStats>;
-  /** Puts another daemon in the place of this one, from the files that are installed now. Who reads waits for some tens of milliseconds. */
+  /**
+   * Puts another daemon in the place of this one, from the files that are installed now. Who reads waits for some tens of milliseconds. One that
+   * does not start changes nothing.
+   */
   replace(): void;
   /** Resolves when no daemon takes over any more, with the reason; every mount answers ENOTCONN from then on. */
   readonly closed: Promise<string>;
@@ -65,8 +68,8 @@ export interface FuseServerOptions {
   run: string;
   /** Another daemon takes over, with this pid. */
   replaced?(pid: number): void;
-  /** A daemon died and another one takes over; or why none could. */
-  mishap?(what: { kind: "died" | "obstacle"; reason: string }): void;
+  /** A daemon died and another one takes over, or why none could; `replace` has been done, or why the daemon was kept. */
+  turn?(what: { kind: "died" | "obstacle" | "upgraded" | "kept"; reason: string }): void;
   /** False: every read goes through the daemon, whatever the kernel can do. Default true. */
   passthrough?: boolean;
   /** Default HOB_IMAGE_VIEW, and without that the best that this machine can do. */

@@ -59,8 +59,19 @@ export interface AgentUnderTest extends AsyncDisposable {
   put(data: Buffer): string;
 }
 
+/** An agent of the checkout, whatever its folders are. */
+const alone = (options: AgentOptions): ChildProcess => {
+  const entry = join(import.meta.dirname, "agent-entry.ts");
+  const args = ["--mount", "--propagation", "private", process.execPath, entry, JSON.stringify(options)];
+  return spawn("unshare", args, { stdio: ["pipe", "inherit", "inherit"] });
+};
+
 /** A run root and a key of the test's own; the store may be shared, so that the host's image is captured once. */
-export async function startAgent(store: string, changes: Partial<AgentOptions> = {}): Promise<AgentUnderTest> {
+export async function startAgent(
+  store: string,
+  changes: Partial<AgentOptions> = {},
+  launch: (options: AgentOptions) => ChildProcess = alone,
+): Promise<AgentUnderTest> {
   const folder = mkdtempSync(join(tmpdir(), "hob-agent-test-"));
   const runRoot = mkdtempSync("/run/hob-test-");
   const key = createHash("sha256").update(folder).digest("hex").slice(0, 8);
@@ -118,12 +129,6 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
     for (const listener of listeners) listener(message);
   }
 
-  function start(): ChildProcess {
-    const entry = join(import.meta.dirname, "agent-entry.ts");
-    const args = ["--mount", "--propagation", "private", process.execPath, entry, JSON.stringify(options)];
-    return spawn("unshare", args, { stdio: ["pipe", "inherit", "inherit"] });
-  }
-
   async function until<T>(what: string, look: () => T | undefined, forMs = patienceMs): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const check = (): void => {
@@ -142,7 +147,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
     });
   }
 
-  let child = start();
+  let child = launch(options);
   let exited = once(child, "exit");
 
   function containers(): ContainerInfo[] {
@@ -187,7 +192,7 @@ export async function startAgent(store: string, changes: Partial<AgentOptions> =
     async restart() {
       await exited;
       said = [];
-      child = start();
+      child = launch(options);
       exited = once(child, "exit");
     },
     dropLink: () => void stream?.emit("error", toServiceError(new HobError("unavailable", "control is ending"))),
