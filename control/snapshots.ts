@@ -10,6 +10,7 @@ import { applyDelta, deltaBetween, parseTable, type SnapshotTable, tableText } f
 
 const tablesKept = 64; // neighbours share their lines, so a table costs a few words a file
 const contentKept = 4 << 20; // bytes of recent blobs held for messages to nodes
+const contentsKept = 256; // nor more of them: after a day of saves it would be full of versions that no node is behind by
 const inlineBlob = 1 << 20; // common.proto, SnapshotDelta.blobs
 const inlineTotal = 2 << 20;
 const listedFiles = 20_000; // in one message
@@ -58,7 +59,7 @@ export function createSnapshots(blobs: ContentFolder, records: Records, changed:
     recent.set(digest, own);
     recentBytes += data.byteLength;
     for (const [oldest, bytes] of recent) {
-      if (recentBytes <= contentKept) break;
+      if (recentBytes <= contentKept && recent.size <= contentsKept) break;
       recent.delete(oldest);
       recentBytes -= bytes.byteLength;
     }
