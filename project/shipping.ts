@@ -147,7 +147,8 @@ export function createShipping(options: ShippingOptions): Shipping {
       const base = entry.bases.get(key);
       if (was && base) bases.set(key, base);
     }
-    options.refused({ receipt, app, functions: [...before.keys()], failure, recorded: false });
+    const functions = [...before.keys()].map((key) => key.slice(app.length + 1));
+    options.refused({ receipt, app, functions, failure, recorded: false });
   }
 
   function takeReloaded(reloaded: Reloaded): void {

@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import { createChannel } from "../base/channel.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
-import { HobError, sentenceOf } from "../base/errors.ts";
+import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { openRest } from "../base/rest.ts";
 import { openTracing } from "../base/tracing.ts";
@@ -21,6 +21,7 @@ import { noFunctions } from "./no-functions.ts";
 import { createOnceSettled } from "./once-settled.ts";
 import { createOperations } from "./operations.ts";
 import { createPins } from "./pins.ts";
+import { appsIn, functionNamed, functionsToServe, viewsOf } from "./present.ts";
 import { describedReceipt, failed, loaded, ran, shipped } from "./receipt.ts";
 import { createSaveTraces } from "./save-traces.ts";
 import { type LinkState, openSession } from "./session.ts";
@@ -114,7 +115,8 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     shipped: ({ receipt, sentAtMs, bytes }) => grow(receipt, (known) => shipped(known, sentAtMs, clock.now(), bytes)),
     loaded: ({ receipt, sentAtMs, reloaded }) => grow(receipt, (known) => loaded(known, sentAtMs, reloaded, clock.now())),
     refused({ receipt, app, functions, failure, recorded }) {
-      const refused = `${app}: ${functions.join(", ")} could not be put in place: ${failure.message}`;
+      if (closed) return; // left on its way: that is no fault of the project
+      const refused = `${app}: ${functions.join(", ") || "its files"} could not be put in place: ${failure.message}`;
       if (!recorded) for (const each of [maps, settled]) each.refuse(app, refused);
       if (!recorded) for (const call of calls.giveUp(app, receipt)) endHere(call, "failed", failure);
       const known = grow(receipt, (last) => failed(last, failure, clock.now()));
@@ -139,7 +141,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     if (closed) return;
     snapshot = change.snapshot;
     const previous = latest;
-    latest = functionsOf(description);
+    latest = functionsToServe(description, shipping.published, latest);
     if (description.diagnostics.length === 0) faultless = { functions: latest, snapshot };
     shipping.hold(change.changed.flatMap(({ entry, content }) => (content ? [[entry.digest, content] as const] : [])));
     // Before anything was published a save is told by what it changed, not by all that is then new to control.
@@ -152,22 +154,6 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     showProject();
     showDiagnostics(description.diagnostics);
     if (latest.size === 0 && diagnostics.length === 0 && (first || changes.removed.length > 0)) notice("info", noFunctions);
-  }
-
-  /**
-   * What is to serve. A function that is held keeps its version; and while something in the project is at fault, a function that
-   * is not there may be one that could not be read, so it stays too.
-   */
-  function functionsOf({ functions, diagnostics: faults }: Description): Map<string, DescribedFunction> {
-    const found = new Map<string, DescribedFunction>();
-    for (const [key, described] of functions) {
-      if (described.kind !== "function") continue;
-      const was = described.held ? (shipping.published.get(key) ?? latest.get(key)) : undefined;
-      found.set(key, was ? { ...was, held: true } : described);
-    }
-    if (faults.length > 0)
-      for (const [key, was] of shipping.published) if (!found.has(key)) found.set(key, { ...was, held: true });
-    return found;
   }
 
   function keep(receipt: Receipt): void {
@@ -195,10 +181,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   }
 
   function showProject(): void {
-    const functions = [...latest].map(([key, { spec, digest }]) => {
-      const url = spec.endpoint && gateway !== "" ? { url: `${gateway}/${spec.app}${spec.endpoint.path}` } : {};
-      return { spec, version: shipping.serving(key) ?? digest, pinned: pins.has(key), ...url };
-    });
+    const functions = viewsOf(latest, { serving: shipping.serving, pinned: pins.has, gateway });
     const apps = appsOf();
     const empty = snapshot?.files.size === 0 ? { empty: true as const } : {};
     const text = JSON.stringify([apps, functions, empty]);
@@ -213,7 +196,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     emit({ kind: "diagnostics", diagnostics });
   }
 
-  const appsOf = (): string[] => [...new Set([...latest.values()].map(({ spec }) => spec.app))].sort();
+  const appsOf = (): string[] => appsIn(latest);
 
   function watchApps(): void {
     const apps = appsOf();
@@ -284,7 +267,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     for (const call of states.flatMap((state) => state.recent)) emit({ kind: "call", call });
     for (const map of states.flatMap((state) => state.maps)) emit({ kind: "map", map });
     const present = shipping.reconcile(states, latest, snapshot!);
-    if (diagnostics.length > 0) latest = functionsOf({ functions: latest, diagnostics });
+    if (diagnostics.length > 0) latest = functionsToServe({ functions: latest, diagnostics }, shipping.published, latest);
     // Every app is published, be it with no version, so that the next save is a small difference to what control has.
     if (!paused) catchUp(appsOf().filter((app) => !present.has(app)));
     showProject();
@@ -337,20 +320,12 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     emit({ kind: "call", call: endedHere(call, { state, failure, nowMs: clock.now() }) });
   }
 
-  function functionNamed(app: string, name: string): DescribedFunction {
-    const found = latest.get(`${app}/${name}`);
-    if (found) return found;
-    const known = [...latest.values()].map(({ spec }) => (spec.app === app ? spec.name : `${spec.app}/${spec.name}`));
-    const remedy = known.length > 0 ? `there is ${known.slice(0, 8).join(", ")}` : "the project has no functions";
-    throw new HobError("usage", `app ${app} has no function ${name}`, { remedy });
-  }
-
   void take(watcher.initial, true);
 
   return {
     events,
     call(app, name, positional, keywords, origin) {
-      if (!isDeployment(app)) checkArguments(functionNamed(app, name).spec, positional, keywords);
+      if (!isDeployment(app)) checkArguments(functionNamed(latest, app, name).spec, positional, keywords);
       const given = encodeArguments(positional, keywords);
       checkSize(name, given);
       const call = { id: newCallId(), app, function: name, version: "", arguments: given, parent: "", origin };
@@ -368,7 +343,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     dialMap: maps.of,
     settled: async (app) => void (await settled.of(app)),
     pin(app, name, positional, keywords) {
-      pins.set(functionNamed(app, name), positional, keywords);
+      pins.set(functionNamed(latest, app, name), positional, keywords);
       showProject();
     },
     unpin(app, name) {

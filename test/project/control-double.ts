@@ -34,6 +34,8 @@ export interface ControlDouble extends AsyncDisposable {
   publishFailure: Failure | undefined;
   /** Set by a test: calls are accepted and stay running. */
   holdCalls: boolean;
+  /** Set by a test: called when a client asks what is missing, which is said once it has resolved. */
+  askedMissing: () => Promise<void>;
   finish(call: string, value: unknown): void;
   send(event: NonNullable<SessionEvent["event"]>): void;
 }
@@ -61,6 +63,7 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
     loadFailure: undefined,
     publishFailure: undefined,
     holdCalls: false,
+    askedMissing: async () => {},
     file: (path) => blobs.get(snapshots.get(latest)?.files.get(path)?.digest ?? "")?.toString(),
     send,
     finish(id, value) {
@@ -193,7 +196,8 @@ export async function startControlDouble(socket: string): Promise<ControlDouble>
     inspect: (_call, done) => done(null, { frames: [], reason: "there are no processes here" }),
   };
   const content: ContentServer = {
-    missing: ({ request }, done) => done(null, { digests: request.digests.filter((digest) => !blobs.has(digest)) }),
+    missing: ({ request }, done) =>
+      void control.askedMissing().then(() => done(null, { digests: request.digests.filter((digest) => !blobs.has(digest)) })),
     put(stream, done) {
       const pieces = new Map<string, Buffer[]>();
       let bytes = 0;

@@ -134,4 +134,22 @@ describe("a workbench", () => {
     await event(receiptIn("loaded"));
     expect(control.file("app.py")).toContain("x + 2");
   });
+
+  // `hob deploy` of a project with a fault told the fault, and after it that an app "could not be put in place": it had been left on the way.
+  it("that is left while something is on its way says nothing of it", async () => {
+    const asked = Promise.withResolvers<void>();
+    const left = Promise.withResolvers<void>();
+    control.askedMissing = () => {
+      asked.resolve();
+      return left.promise;
+    };
+    put("model.bin", Buffer.alloc(3 << 20, "x"));
+    await open();
+    await asked.promise;
+    const leaving = bench[Symbol.asyncDispose]();
+    left.resolve();
+    await leaving;
+    await ended;
+    expect(events.filter(({ kind }) => kind === "notice")).toEqual([]);
+  });
 });
