@@ -30,6 +30,7 @@ import { openMachineLoad } from "./machine-load.ts";
 import type { AgentOptions } from "./main.ts";
 import { createMaking } from "./making.ts";
 import { openNetwork } from "./network/network.ts";
+import { openNetworkLoad } from "./network-load.ts";
 import type { Message } from "./outbox.ts";
 import type { AgentPaths } from "./run-folder.ts";
 import { connectRunner } from "./runner/connect.ts";
@@ -93,6 +94,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
   const network = stack.use(await openNetwork({ ...place, log }));
   const slots = stack.use(createSlots(options.key, network));
   const load = stack.use(openMachineLoad(cores));
+  const networkLoad = stack.use(openNetworkLoad());
   const gpus = stack.use(openGpus(cgroupParent(options.key), clock.now));
 
   const containers = new Map<string, Container>();
@@ -280,7 +282,8 @@ export async function openNode(host: NodeHost): Promise<Node> {
 
   function info(): NodeInfo {
     return {
-      ...{ name: options.name, state, cores, sinceMs: readySinceMs, version: options.build, ...load.sample() },
+      ...{ name: options.name, state, cores, sinceMs: readySinceMs, version: options.build },
+      ...{ ...load.sample(), ...networkLoad.sample(clock.now()), fetchedBytes: fetching.fetcher.fetchedBytes },
       cordoned: false,
       storeBytes: images.list().reduce((sum, image) => sum + image.storedBytes, 0),
       gpus: gpus.current((id) => dispatcher.functionsOf(id)),

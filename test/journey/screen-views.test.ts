@@ -77,7 +77,7 @@ describe.skipIf(!rootWithContainers())("looking around", { timeout: 60_000 }, ()
   });
 
   test("F shows the fleet with its node, containers and charts; z looks further back", async () => {
-    await desk.does("F", ["Fleet  last 1 min", "Containers  ", "cpu", "mem"]);
+    await desk.does("F", ["Fleet  last 1 min", "Containers  ", "cpu", "mem", "net ↓", "% of images here"]);
     await desk.does("z", ["last 5 min"]);
     await desk.does("zzz", ["last 1 min"]);
     await desk.does(esc, ["1 Functions"]);

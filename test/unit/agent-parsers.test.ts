@@ -1,5 +1,8 @@
 // ⑤ Texts of the kernel, runc and nvidia-smi, as the agent reads them.
 
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readFigure } from "../../agent/container/cgroup.ts";
 import { parseStat } from "../../agent/container/process.ts";
@@ -7,6 +10,7 @@ import { lastComplaint } from "../../agent/container/runc.ts";
 import { seccompProfile } from "../../agent/container/seccomp.ts";
 import { uidBase } from "../../agent/container/slots.ts";
 import { parseCpuTicks, parseMemory } from "../../agent/machine-load.ts";
+import { openNetworkLoad } from "../../agent/network-load.ts";
 import { mountsBelow } from "../../agent/sweep.ts";
 
 describe("texts", () => {
@@ -79,5 +83,29 @@ describe("a container's confinement", () => {
     }
     expect(allowed.has("openat")).toBe(true);
     expect(seccompProfile("riscv64")).toBeUndefined();
+  });
+});
+
+describe("what a machine receives and sends", () => {
+  it("is summed over the interfaces that lead out, as a mean since the last sample, and nothing where they have gone", () => {
+    const root = mkdtempSync(join(tmpdir(), "hob-net-"));
+    const count = (name: string, received: number, sent: number): void => {
+      mkdirSync(join(root, name, "statistics"), { recursive: true });
+      writeFileSync(join(root, name, "statistics/rx_bytes"), `${received}\n`);
+      writeFileSync(join(root, name, "statistics/tx_bytes"), `${sent}\n`);
+    };
+    let names = ["eth0", "eth1"];
+    count("eth0", 1_000, 100);
+    count("eth1", 5_000, 0);
+    using load = openNetworkLoad(root, () => names);
+    expect(load.sample(1_000)).toEqual({ receivedBytesPerSecond: 0, sentBytesPerSecond: 0 });
+    count("eth0", 3_000, 150);
+    count("eth1", 5_500, 0);
+    const rates = { receivedBytesPerSecond: 5_000, sentBytesPerSecond: 100 };
+    expect(load.sample(1_500)).toEqual(rates);
+    expect(load.sample(1_550)).toEqual(rates); // too soon to say anything new
+    names = ["eth9"];
+    expect(load.sample(40_000)).toEqual({ receivedBytesPerSecond: 0, sentBytesPerSecond: 0 });
+    rmSync(root, { recursive: true });
   });
 });

@@ -1,10 +1,11 @@
 // Charts: the pool's last hour in slots of time, and areas and lines of braille with their axes.
 
 import { describe, expect, test } from "vitest";
-import { FleetSample } from "../../proto/gen/hob/v1/fleet.ts";
+import { FleetSample, NodeInfo } from "../../proto/gen/hob/v1/fleet.ts";
 import { niceMax, withAxes } from "../../tui/charts/axes.ts";
 import { lineChart, stackedChart } from "../../tui/charts/braille.ts";
 import { emptyFleet, type FleetHistory, recordSample, spans } from "../../tui/model/fleet.ts";
+import { nodeLines } from "../../tui/screen/panes/fleet.ts";
 
 const startMs = 1_767_967_200_000; // a whole hour
 
@@ -83,6 +84,33 @@ describe("what is drawn", () => {
 });
 
 // With a second screen blessed looked a tick later for a widget's parent, and its error ended hob.
+test("a node in full says what it moves, what it has of its images, and how often a first start found there what it read", () => {
+  const images = [
+    { storedBytes: 400, localBytes: 300, firstReadBlobs: 800, firstReadHits: 776 },
+    { storedBytes: 100, localBytes: 100 },
+  ];
+  const rates = { receivedBytesPerSecond: 3 * 2 ** 20, sentBytesPerSecond: 12_288 };
+  const node = {
+    ...rates,
+    name: "node-1",
+    state: "ready",
+    cores: 2,
+    memoryBytes: 2 ** 34,
+    storeBytes: 2 ** 30,
+    fetchedBytes: 2 ** 24,
+    images,
+  };
+  const text = (width: number, full: boolean): string[] =>
+    nodeLines([NodeInfo.fromPartial(node)], width, full).map((spans) => spans.map((each) => each.text).join(""));
+  const [, details] = text(118, true);
+  expect(details).toBe(
+    "         net ↓ 3.0 MiB/s ↑ 12 KiB/s   blobs 1.0 GiB, 80 % of images here   cache hits 97 % of 800   fetched 16 MiB",
+  );
+  expect(text(78, true)[1]).toMatch(/ net .* cache hits 97 % of 800$/);
+  expect(text(118, false)).toHaveLength(1);
+  expect(text(118, false)[0]).toContain("net ↓ 3.0 MiB/s ↑ 12 KiB/s");
+});
+
 test("donuts of another size end nothing", async () => {
   const { createWidgets } = await import("../../tui/charts/contrib.ts");
   const widgets = createWidgets();

@@ -4,6 +4,7 @@ import { beforeEach, expect, test } from "vitest";
 import type { Operations } from "../../project/events.ts";
 import { FunctionSpec } from "../../proto/gen/hob/v1/common.ts";
 import { AppInfo } from "../../proto/gen/hob/v1/deployments.ts";
+import { FleetSample } from "../../proto/gen/hob/v1/fleet.ts";
 import { ScheduleInfo } from "../../proto/gen/hob/v1/schedules.ts";
 import type { Effect } from "../../tui/model/effects.ts";
 import { initialState, type State } from "../../tui/model/state.ts";
@@ -127,4 +128,27 @@ test("d says why it cannot: a fault in the text, a pool that is away", () => {
   press("d");
   expect(state.notice?.text).toContain("not connected");
   expect(state.confirming).toBeUndefined();
+});
+
+test("a function that the clock calls says in its row when; that is asked once the pool is there, and again when it has fired", () => {
+  const spec = FunctionSpec.fromPartial({
+    ...{ app: "images", name: "hourly", language: "python" },
+    schedule: { cron: "0 * * * *" },
+  });
+  const sample = (timeMs: number): ModelEvent => ({ kind: "fleet", sample: FleetSample.fromPartial({ timeMs }) });
+  send(sample(nowMs));
+  expect(effects).toEqual([]); // no function of the project has a schedule
+  send({ kind: "project", root: "/p", apps: ["images"], functions: [{ spec, version: "aaaaaaaa", pinned: false }] });
+  const row = (): string => shown().find((text) => text.includes("hourly")) ?? "";
+  expect(row()).toMatch(/hourly +py +0 \* \* \* \* UTC +aaaaaa/);
+  send(sample(nowMs), sample(nowMs + 500));
+  expect(effects).toEqual([{ kind: "operations" }]);
+  send({ kind: "operations", told, nowMs });
+  expect(row()).toMatch(/hourly +py +next 57 min {2}0 \* \* \* \* UTC/);
+  send({ kind: "operations", told: { ...told, schedules: [{ ...told.schedules[0]!, deployment: 0 }] }, nowMs });
+  expect(row()).toContain("not deployed");
+  send({ kind: "operations", told: { ...told, schedules: [{ ...told.schedules[0]!, nextMs: nowMs + 1_000 }] }, nowMs });
+  effects = [];
+  send(sample(nowMs + 900), sample(nowMs + 1_400), sample(nowMs + 1_900));
+  expect(effects).toEqual([{ kind: "operations" }]);
 });

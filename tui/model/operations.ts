@@ -28,6 +28,20 @@ export function operationsDue(state: State, nowMs: number): Step {
   return step({ ...state, operations: asked }, { kind: "operations" });
 }
 
+const schedulesEveryMs = 30_000;
+
+/**
+ * Where the project has schedules, its functions say when they fire next: asked when the pool's samples begin, once one has fired, and now and
+ * then, since others deploy too. `poolMs` is the pool's clock, as the firings are.
+ */
+export function schedulesDue(state: State, poolMs: number): Step {
+  const { link, operations, project, replay, schedulesAskedMs } = state;
+  if (replay || link.state !== "live" || !project?.functions.some(({ spec }) => spec.schedule)) return step(state);
+  const fired = operations?.schedules.some(({ nextMs }) => nextMs > schedulesAskedMs && nextMs < poolMs);
+  if (!fired && poolMs - schedulesAskedMs < schedulesEveryMs) return step(state);
+  return step({ ...state, schedulesAskedMs: poolMs }, { kind: "operations" });
+}
+
 export function withOperations(state: State, told: Operations | { problem: string }, nowMs: number): State {
   const known = state.operations ?? { apps: [], schedules: [] };
   const news = "problem" in told ? { ...known, problem: told.problem } : { ...told, problem: "" };

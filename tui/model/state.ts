@@ -71,7 +71,8 @@ export interface State {
   readonly spanMinutes: SpanMinutes; // how far back the charts look
   readonly progress: readonly Progress[]; // one for each thing under way
   readonly builds: readonly BuildRecord[]; // latest first
-  readonly operations: OperationsKnown | undefined; // once they have been looked at
+  readonly operations: OperationsKnown | undefined; // once they have been asked for
+  readonly schedulesAskedMs: number; // by the pool's clock
   readonly confirming: string | undefined; // the app that the next key may deploy
   readonly notice: (Notice & { shownAtMs: number }) | undefined;
   readonly paused: boolean;
@@ -128,6 +129,7 @@ export function initialState({ pool, build, columns, rows, nowMs }: StateOptions
     progress: [],
     builds: [],
     operations: undefined,
+    schedulesAskedMs: 0,
     confirming: undefined,
     notice: undefined,
     paused: false,

@@ -13,7 +13,7 @@ import { type Step, step } from "./effects.ts";
 import { advanceTour } from "./first.ts";
 import { recordSample } from "./fleet.ts";
 import { recordLogs } from "./logs.ts";
-import { operationsDue, withOperations } from "./operations.ts";
+import { operationsDue, schedulesDue, withOperations } from "./operations.ts";
 import type { ReplayState } from "./replay.ts";
 import type { Progress, State, Surface, Viewport } from "./state.ts";
 import { paste, pressKey } from "./typing.ts";
@@ -65,7 +65,7 @@ const handlers: Handlers = {
   calls: (state, { changes }) => step(withCalls(state, changes), ...callNotices(state, changes)),
   map: (state, { map }) => step({ ...state, maps: withMap(state.maps, map) }, ...mapNotices(state, map)),
   logs: (state, { lines }) => step({ ...state, logs: recordLogs(state.logs, lines) }),
-  fleet: (state, { sample }) => step({ ...state, fleet: recordSample(state.fleet, sample) }),
+  fleet: (state, { sample }) => schedulesDue({ ...state, fleet: recordSample(state.fleet, sample) }, sample.timeMs),
   progress: (state, { kind: _, ...progress }) => step({ ...state, progress: withProgress(state.progress, progress) }),
   image: (state, { build }) => step({ ...state, builds: recordBuild(state.builds, build) }),
   notice: (state, { kind: _, ...notice }) => step({ ...state, notice: { ...notice, shownAtMs: 0 } }),

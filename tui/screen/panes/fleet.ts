@@ -1,6 +1,6 @@
 // ⑧ Pane 4: containers and latency over time, and how full each node and GPU is.
 
-import type { FleetSample, Gpu, NodeInfo } from "../../../proto/gen/hob/v1/fleet.ts";
+import type { FleetSample, Gpu, ImageInfo, NodeInfo } from "../../../proto/gen/hob/v1/fleet.ts";
 import { type Axes, greatest, niceMax, withAxes } from "../../charts/axes.ts";
 import { bar } from "../../charts/bars.ts";
 import { lineChart, type Series, stackedChart } from "../../charts/braille.ts";
@@ -107,8 +107,29 @@ function nodeLine(node: NodeInfo, nameColumns: number, width: number): Line {
   const memory = node.memoryBytes > 0 ? node.memoryUsedBytes / node.memoryBytes : 0;
   const used: Line = [name, span("  cpu ", "dim"), ...load(cpu), span(` ${pad(`${Math.round(cpu * 100)} %`, 5, "right")}`)];
   const held: Line = [span("   mem ", "dim"), ...load(memory), span(` ${sizeOf(node.memoryUsedBytes, node.memoryBytes)}`)];
+  const moved: Line = [span("   net ", "dim"), span(networkText(node))];
   const stored: Line = [span("   blobs ", "dim"), span(size(node.storeBytes))];
-  return fitting([[...used, ...held, ...stored], [...used, ...held], used], width);
+  return fitting([[...used, ...held, ...moved, ...stored], [...used, ...held, ...stored], [...used, ...held], used], width);
+}
+
+const networkText = ({ receivedBytesPerSecond, sentBytesPerSecond }: NodeInfo): string =>
+  `↓ ${size(receivedBytesPerSecond)}/s ↑ ${size(sentBytesPerSecond)}/s`;
+
+/** What has no room beside the bars: network, blobs, how much of its images a node has, and how often a first start found what it read there. */
+function nodeDetails(node: NodeInfo, nameColumns: number, width: number): Line {
+  const { images, fetchedBytes, storeBytes } = node;
+  const total = (of: (image: ImageInfo) => number): number => images.reduce((sum, image) => sum + of(image), 0);
+  const [reads, hits] = [total(({ firstReadBlobs }) => firstReadBlobs), total(({ firstReadHits }) => firstReadHits)];
+  const stored = total((image) => image.storedBytes);
+  const here = stored > 0 ? Math.floor((100 * total(({ localBytes }) => localBytes)) / stored) : 100;
+  const net: Line = [span(" ".repeat(nameColumns + 3)), span("net ", "dim"), span(networkText(node))];
+  const blobs: Line = [span("   blobs ", "dim"), span(size(storeBytes)), span(`, ${here} % of images here`, "dim")];
+  const cache: Line =
+    reads > 0
+      ? [span("   cache hits ", "dim"), span(`${Math.floor((100 * hits) / reads)} %`), span(` of ${count(reads)}`, "dim")]
+      : [];
+  const fetched: Line = fetchedBytes > 0 ? [span("   fetched ", "dim"), span(size(fetchedBytes))] : [];
+  return fitting([[...net, ...blobs, ...cache, ...fetched], [...net, ...blobs, ...cache], [...net, ...cache], net], width);
 }
 
 function gpuLine(gpu: Gpu, index: number, width: number): Line {
@@ -127,10 +148,12 @@ function gpuLine(gpu: Gpu, index: number, width: number): Line {
   return fitting([[...used, ...rest, ...users], [...used, ...rest], used], width);
 }
 
-export function nodeLines(nodes: readonly NodeInfo[], width: number): Line[] {
+/** `full`: with what a pane has no room for. */
+export function nodeLines(nodes: readonly NodeInfo[], width: number, full = false): Line[] {
   const nameColumns = Math.min(20, Math.max(...nodes.map(({ name }) => clean(name).length), 4));
   return nodes.flatMap((node) => [
     nodeLine(node, nameColumns, width),
+    ...(full && node.state === "ready" ? [nodeDetails(node, nameColumns, width)] : []),
     ...node.gpus.map((gpu, index) => gpuLine(gpu, index, width)),
   ]);
 }

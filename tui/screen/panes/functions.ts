@@ -8,8 +8,9 @@ import { medianMs, newestFirst, stateOf } from "../../model/calls.ts";
 import { keyOf, listedFunctions, type State, selectedFunction } from "../../model/state.ts";
 import { clean, pad } from "../../text.ts";
 import { duration, short } from "../../units.ts";
-import { type Line, line, type Span, span } from "../line.ts";
+import { type Line, line, type Span, span, widthOf } from "../line.ts";
 import { callMarks } from "../marks.ts";
+import { nextFiring } from "../schedule.ts";
 import { type DrawContext, type Drawn, listTop } from "../section.ts";
 
 const sparkColumns = 6;
@@ -56,11 +57,16 @@ function lastStates(state: State, key: string): Span[] {
   return [...marks, { text: "○".repeat(3 - marks.length), style: "dim" }];
 }
 
-/** What calls it besides persons: where an endpoint answers, when the clock does. Shown until its runs are. */
-function calledBy({ app, endpoint, schedule }: FunctionSpec): string {
+/** What calls it besides persons: where an endpoint answers, when the clock does. Shown until its runs are; the longest way first. */
+function calledBy({ operations }: State, { app, name, endpoint, schedule }: FunctionSpec, nowMs: number): string[] {
   if (endpoint)
-    return `${endpoint.kind === "function" ? endpoint.methods.join(",") || "GET" : endpoint.kind} /${app}${endpoint.path}`;
-  return schedule ? scheduleText(schedule) : "";
+    return [`${endpoint.kind === "function" ? endpoint.methods.join(",") || "GET" : endpoint.kind} /${app}${endpoint.path}`];
+  if (!schedule) return [];
+  const text = scheduleText(schedule);
+  const known = operations?.schedules.find((info) => info.app === app && info.function === name);
+  if (!known) return [text];
+  const next = nextFiring(known, nowMs).text.replace(/^in /, "next ");
+  return [`${next}  ${text}`, next];
 }
 
 /** The cells that states, median and sparkline take, gaps between them included. */
@@ -69,7 +75,7 @@ function cellsOfRuns({ states, median, spark, gap }: Columns): number {
   return shown.reduce((sum, cells) => sum + cells + gap.length, -gap.length);
 }
 
-function functionLine(state: State, view: FunctionView, columns: Columns, chosen: boolean): Line {
+function functionLine({ state, nowMs }: DrawContext, view: FunctionView, columns: Columns, chosen: boolean): Line {
   const { spec, pinned, version } = view;
   const key = keyOf(spec);
   const runs = state.calls.recent.get(key) ?? [];
@@ -82,12 +88,15 @@ function functionLine(state: State, view: FunctionView, columns: Columns, chosen
     span(spec.language === "python" ? " py" : " ts", "dim"),
   ];
   const gap = span(columns.gap);
-  const way = runs.length === 0 && !isRunning(state, key) ? calledBy(spec) : "";
+  const ways = runs.length === 0 && !isRunning(state, key) ? calledBy(state, spec, nowMs) : [];
+  const serves = columns.version ? [gap, span(version === "" ? "–" : short(version), "dim")] : [];
   const cells = cellsOfRuns(columns);
-  if (way !== "" && cells > 0) {
-    spans.push(gap, span(pad(clean(way), cells), "dim"));
-    if (columns.version) spans.push(gap, span(version === "" ? "–" : short(version), "dim"));
-    return spans;
+  const [longest] = ways;
+  if (longest !== undefined && cells > 0) {
+    const spills = longest.length > cells; // and has the version's cells, too
+    const room = spills ? cells + widthOf(serves) : cells;
+    const way = ways.find((each) => each.length <= room) ?? longest;
+    return [...spans, gap, span(pad(clean(way), room), "dim"), ...(spills ? [] : serves)];
   }
   if (columns.states) spans.push(gap, ...lastStates(state, key));
   if (columns.median) {
@@ -105,8 +114,7 @@ function functionLine(state: State, view: FunctionView, columns: Columns, chosen
         "accent",
       ),
     );
-  if (columns.version) spans.push(gap, span(version === "" ? "–" : short(version), "dim"));
-  return spans;
+  return [...spans, ...serves];
 }
 
 function emptyLines(state: State): Line[] {
@@ -116,14 +124,15 @@ function emptyLines(state: State): Line[] {
   return [line(" no functions in this project yet", "dim"), line(` ${state.project.root}`, "dim")];
 }
 
-export function drawFunctions({ state, width, height }: DrawContext): Drawn {
+export function drawFunctions(context: DrawContext): Drawn {
+  const { state, width, height } = context;
   const title = line("1 Functions");
   const listed = listedFunctions(state);
   if (listed.length === 0) return { title, lines: emptyLines(state) };
   const chosen = selectedFunction(state);
   const columns = chooseColumns(width, Math.max(...listed.map(({ spec }) => clean(spec.name).length)));
   const top = listTop(chosen ? listed.indexOf(chosen) : 0, listed.length, height);
-  const lines = listed.slice(top, top + height).map((view) => functionLine(state, view, columns, view === chosen));
+  const lines = listed.slice(top, top + height).map((view) => functionLine(context, view, columns, view === chosen));
   const hidden = listed.length - lines.length;
   return { title: hidden > 0 ? [...title, span(` ${lines.length} of ${listed.length}`, "dim")] : title, lines };
 }

@@ -90,7 +90,7 @@ export function drawFleetView({ state, nowMs, width, height, widgets }: DrawCont
   );
   const blocks = [
     blockOf(chartLines(state, sample, width, height >= manyRowsFrom ? chartRows.many : chartRows.few)),
-    blockOf([[], line(" Nodes", "accentStrong"), ...nodeLines(nodes, width)]),
+    blockOf([[], line(" Nodes", "accentStrong"), ...nodeLines(nodes, width, true)]),
     blockOf(donuts(sample, widgets, width)),
     blockOf(table(`Containers  ${containers.length}`, containers, "none")),
     blockOf(table("Images", imageLines(sample, width), "none yet")),

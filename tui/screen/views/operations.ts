@@ -5,10 +5,11 @@ import type { ScheduleInfo } from "../../../proto/gen/hob/v1/schedules.ts";
 import { scheduleText } from "../../../proto/schedule-text.ts";
 import type { OperationsKnown } from "../../model/operations.ts";
 import { clean, cut, pad } from "../../text.ts";
-import { count, counted, duration, short, timeOfDay } from "../../units.ts";
+import { count, counted, short, timeOfDay } from "../../units.ts";
 import { type Line, line, type Span, span } from "../line.ts";
 import { callMark, callTime } from "../marks.ts";
 import { blockOf } from "../output.ts";
+import { nextFiring } from "../schedule.ts";
 import { type DrawContext, type Drawn, windowOf } from "../section.ts";
 
 const dayMs = 86_400_000;
@@ -20,9 +21,6 @@ function moment(unixMs: number, nowMs: number): string {
   if (unixMs === 0) return "–";
   return Math.abs(nowMs - unixMs) < dayMs ? timeOfDay(unixMs) : `${count(Math.round((nowMs - unixMs) / dayMs))} days ago`;
 }
-
-/** Without seconds where minutes say enough. */
-const wait = (ms: number): string => (ms < 60_000 || ms >= 3_540_000 ? duration(ms) : `${Math.round(ms / 60_000)} min`);
 
 /** Rows in columns, each as wide as what is in it; the last has the rest. */
 function table(head: readonly string[], rows: readonly (readonly Span[])[]): Line[] {
@@ -81,20 +79,14 @@ function changeLines({ app, live }: AppInfo): Line[] {
 }
 
 function scheduleRow(info: ScheduleInfo, nowMs: number): Span[] {
-  const { app, function: name, schedule, deployment, nextMs, paused, firings } = info;
+  const { app, function: name, schedule, firings } = info;
   const [last] = firings;
-  const next =
-    deployment === 0
-      ? span("not deployed", "dim")
-      : paused
-        ? span("‖ paused", "warn")
-        : span(nextMs === 0 ? "never" : `in ${wait(Math.max(0, nextMs - nowMs))}`);
   const outcome = last?.outcome;
   const failed = outcome?.failure?.message.split("\n", 1)[0];
   return [
     span(`${app}/${name}`, "strong"),
     span(schedule ? scheduleText(schedule) : ""),
-    next,
+    nextFiring(info, nowMs),
     span(moment(last?.firedMs ?? 0, nowMs)),
     outcome
       ? span(

@@ -144,6 +144,11 @@ export interface NodeInfo {
   network: string;
   /** nothing new is placed there; set by control */
   cordoned: boolean;
+  /** Of the interfaces that lead out of it, over the last sample. */
+  receivedBytesPerSecond: number;
+  sentBytesPerSecond: number;
+  /** of images' contents, since its agent began: what was not here when it was read, and what came ahead of that */
+  fetchedBytes: number;
 }
 
 export interface FleetSample {
@@ -1209,6 +1214,9 @@ function createBaseNodeInfo(): NodeInfo {
     version: "",
     network: "",
     cordoned: false,
+    receivedBytesPerSecond: 0,
+    sentBytesPerSecond: 0,
+    fetchedBytes: 0,
   };
 }
 
@@ -1255,6 +1263,15 @@ export const NodeInfo: MessageFns<NodeInfo> = {
     }
     if (message.cordoned !== false) {
       writer.uint32(112).bool(message.cordoned);
+    }
+    if (message.receivedBytesPerSecond !== 0) {
+      writer.uint32(161).double(message.receivedBytesPerSecond);
+    }
+    if (message.sentBytesPerSecond !== 0) {
+      writer.uint32(169).double(message.sentBytesPerSecond);
+    }
+    if (message.fetchedBytes !== 0) {
+      writer.uint32(176).uint64(message.fetchedBytes);
     }
     return writer;
   },
@@ -1384,6 +1401,30 @@ export const NodeInfo: MessageFns<NodeInfo> = {
             message.cordoned = reader.bool();
             continue;
           }
+          case 20: {
+            if (tag !== 161) {
+              break;
+            }
+
+            message.receivedBytesPerSecond = reader.double();
+            continue;
+          }
+          case 21: {
+            if (tag !== 169) {
+              break;
+            }
+
+            message.sentBytesPerSecond = reader.double();
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.fetchedBytes = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1415,6 +1456,9 @@ export const NodeInfo: MessageFns<NodeInfo> = {
     message.version = object.version ?? "";
     message.network = object.network ?? "";
     message.cordoned = object.cordoned ?? false;
+    message.receivedBytesPerSecond = object.receivedBytesPerSecond ?? 0;
+    message.sentBytesPerSecond = object.sentBytesPerSecond ?? 0;
+    message.fetchedBytes = object.fetchedBytes ?? 0;
     return message;
   },
 };
