@@ -70,8 +70,8 @@ export function sweepWork(root: string): void {
 export interface Lease extends Disposable {
   /** This has been put for it: what is left of a work that fails, or dies, is found by that. */
   note(digest: string): void;
-  /** The work is done: something reaches what was put. */
-  done(): void;
+  /** The work is done: something reaches what was put, or these of it. */
+  done(reached?: ReadonlySet<string>): void;
 }
 
 const notedAtOnce = 100;
@@ -103,8 +103,14 @@ export function openLease(root: string): Lease {
     note(digest) {
       if (noted.push(digest) >= notedAtOnce) said("noting what an import has put");
     },
-    done() {
+    done(reached) {
       isDone = true;
+      const all = [...readFileSync(path, "utf8").split("\n").filter(Boolean), ...noted];
+      const lost = reached ? all.filter((digest) => !reached.has(digest)) : [];
+      if (lost.length === 0) return;
+      writeFileSync(path, lost.map((digest) => `${digest}\n`).join(""), { mode: 0o600 });
+      noted = [];
+      isDone = false; // of these
     },
     [Symbol.dispose]() {
       try {

@@ -275,8 +275,18 @@ export function createMounts(options: MountsOptions): Mounts {
     takeOver,
     isDone,
     async mountImage(digest, mountPoint) {
-      await (options.view === "tiered" ? mountTiered(digest, mountPoint) : mountTree(digest, mountPoint));
-      log.info({ digest, mountPoint, view: options.view }, "image mounted");
+      let { view } = options;
+      if (view === "tiered") {
+        try {
+          await mountTiered(digest, mountPoint);
+        } catch (error) {
+          if (!(error instanceof HobError) || error.kind !== "exhausted") throw error;
+          log.warn({ digest, reason: error.sentence }, "the image has no tiered view, and is shown as a tree");
+          view = "tree";
+        }
+      }
+      if (view === "tree") await mountTree(digest, mountPoint);
+      log.info({ digest, mountPoint, view }, "image mounted");
     },
     async mountBlobs(mountPoint) {
       if (blobsMount) throw new HobError("precondition", `mounting ${mountPoint}: blobs are mounted at ${blobsMount.mountPoint}`);

@@ -47,8 +47,8 @@ async function readLogins(path: string): Promise<LoginFile | undefined> {
     throw systemError(`reading the logins in ${path}`, error);
   }
   try {
-    const { auths = {}, credHelpers = {}, credsStore = "" } = JSON.parse(text) as Partial<LoginFile>;
-    return { path, auths, credHelpers, credsStore };
+    const { auths, credHelpers, credsStore } = JSON.parse(text) as { [Key in keyof LoginFile]?: LoginFile[Key] | null };
+    return { path, auths: auths ?? {}, credHelpers: credHelpers ?? {}, credsStore: credsStore ?? "" };
   } catch (error) {
     throw new HobError("precondition", `reading the logins in ${path}: it is no JSON`, {
       cause: error,
@@ -74,6 +74,19 @@ function lookUp<Value>(entries: Record<string, Value>, registry: string, reposit
   return undefined;
 }
 
+/** What a helper answers is never part of an error: it may be a password. */
+function loginSaid(text: string): { Username: string; Secret: string } {
+  let said: unknown;
+  try {
+    said = JSON.parse(text);
+  } catch {
+    said = undefined; // said below
+  }
+  const { Username = "", Secret = "" } = (said ?? {}) as Record<string, unknown>;
+  if (said && typeof Username === "string" && typeof Secret === "string") return { Username, Secret };
+  throw new Error("its answer is no login");
+}
+
 /** docker-credential-helpers, "get": the server on stdin, the login as JSON on stdout. */
 async function askHelper(
   name: string,
@@ -88,7 +101,7 @@ async function askHelper(
     const asked = run(program, ["get"], { timeout: helperMs, env: { ...env } as NodeJS.ProcessEnv, windowsHide: true });
     asked.child.stdin?.on("error", () => {}); // one that ends without reading says why by its exit
     asked.child.stdin?.end(server);
-    const { Username = "", Secret = "" } = JSON.parse((await asked).stdout) as { Username?: string; Secret?: string };
+    const { Username, Secret } = loginSaid((await asked).stdout);
     if (Secret === "") return undefined;
     if (Username === "<token>") return { registry, username: "", password: "", identityToken: Secret };
     return { registry, username: Username, password: Secret, identityToken: "" };
@@ -145,11 +158,12 @@ async function findLogin(files: readonly LoginFile[], registry: string, reposito
       const credential = await askHelper(own, registry, file, env);
       if (credential) return credential;
     }
-    // A store for all registries has those that the file lists, with nothing in the list itself.
     const plain = entry && plainLogin(registry, entry);
     if (plain) return plain;
-    if (file.credsStore && entry) {
-      const credential = await askHelper(file.credsStore, registry, file, env);
+    if (file.credsStore) {
+      // One for all registries is asked whether the file lists this one or not; of one that it does not list it may know nothing, and say so in any words.
+      const asked = askHelper(file.credsStore, registry, file, env);
+      const credential = await (entry ? asked : asked.catch(() => undefined));
       if (credential) return credential;
     }
   }

@@ -1,6 +1,6 @@
 // ⑧ `hob images import`: an image of a registry, which a node fetches; or a folder, a tar or an OCI layout of this machine, which goes to control.
 
-import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { closeSync, createReadStream, existsSync, mkdtempSync, openSync, readSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { type ContentFolder, openContentFolder } from "../../base/content-folder.ts";
@@ -72,5 +72,22 @@ async function putImage(images: ImageClient, store: ContentFolder, digest: strin
   for (const entry of entriesOfManifest(decodeManifest(store.read(digest))))
     if (entry.kind === "file") contents.add(entry.digest);
   const lacking = await askMissing(images.content, [...contents, digest]);
-  await putBlobs(images.content, lacking, (each) => [readFileSync(store.path(each))]);
+  await putBlobs(images.content, lacking, (each) => piecesOf(store.path(each)));
+}
+
+const pieceBytes = 1 << 20;
+
+/** A file of any size: each piece is a buffer of its own, for it may still be on its way when the next is read. */
+function* piecesOf(path: string): Generator<Buffer, void, undefined> {
+  const fd = openSync(path, "r");
+  try {
+    for (;;) {
+      const piece = Buffer.allocUnsafe(pieceBytes);
+      const bytes = readSync(fd, piece);
+      if (bytes === 0) return;
+      yield piece.subarray(0, bytes);
+    }
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -5,7 +5,7 @@ import { statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ContentFolder, Digest } from "../../base/content-folder.ts";
-import { errnoOf, systemError } from "../../base/errors.ts";
+import { errnoOf, HobError, systemError } from "../../base/errors.ts";
 import { leasedSince, leftBehind } from "../../base/store-work.ts";
 import { contentsOf, filesOfSnapshot, kindOf } from "./reach.ts";
 
@@ -44,7 +44,7 @@ export async function findGarbage(blobs: ContentFolder, roots: Roots, nowMs: num
     const kind = kindOf(blobs, digest);
     if (kind === "snapshot") for (const file of filesOfSnapshot(blobs, digest)) kept.add(file);
     if (kind === "value" && isOlder(blobs, digest, nowMs - youngMs)) values.push(digest);
-    if (kind !== "image") continue;
+    if (kind !== "image" || !isManifest(blobs, digest)) continue;
     const young = nowMs - statSync(blobs.path(digest)).mtimeMs < youngMs;
     if (roots.images.has(digest) || (young && !roots.removed.has(digest))) {
       kept.add(digest);
@@ -64,6 +64,17 @@ export async function findGarbage(blobs: ContentFolder, roots: Roots, nowMs: num
   let bytes = 0;
   for (const digest of garbage) bytes += sizeOf(blobs, digest);
   return { images: dead, blobs: [...garbage], bytes, beforeMs, left: left.map(({ file }) => file) };
+}
+
+/** A content of an image may begin as a manifest does, and be none. */
+function isManifest(blobs: ContentFolder, digest: Digest): boolean {
+  try {
+    contentsOf(blobs, digest);
+    return true;
+  } catch (error) {
+    if (error instanceof HobError && error.kind === "corrupt") return false;
+    throw error;
+  }
 }
 
 function isOlder(blobs: ContentFolder, digest: Digest, beforeMs: number): boolean {

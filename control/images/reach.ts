@@ -8,7 +8,7 @@ import { callOfValue } from "../../proto/large-value.ts";
 const magic = "hobimage";
 const headBytes = 128;
 // docs/image-format.md: fields of the header, and of an inode
-const at = { inodeCount: 16, digestCount: 24, inodesOffset: 32, digestsOffset: 40, headerBytes: 96 };
+const at = { inodeCount: 16, digestCount: 24, inodesOffset: 32, digestsOffset: 40, totalBytes: 48, headerBytes: 96 };
 const inode = { bytes: 48, mode: 0, sizeLow: 32, sizeHigh: 36, digestIndex: 40 };
 const [typeMask, regularFile] = [0o170000, 0o100000];
 const digestBytes = 32;
@@ -44,10 +44,10 @@ interface Contents {
 /** The contents of an image's files, and how many files, folders and links it has. */
 export function contentsOf(blobs: Pick<ContentFolder, "path">, digest: Digest): Contents {
   const manifest = readFileSync(blobs.path(digest));
-  const count = manifest.length >= at.headerBytes ? manifest.readUInt32LE(at.digestCount) : 0;
-  const start = manifest.length >= at.headerBytes ? manifest.readUInt32LE(at.digestsOffset) : 0;
-  const end = start + count * digestBytes;
-  if (manifest.toString("latin1", 0, magic.length) !== magic || end > manifest.length) {
+  const isWhole = manifest.length >= at.headerBytes && manifest.readUInt32LE(at.totalBytes) === manifest.length;
+  const start = isWhole ? manifest.readUInt32LE(at.digestsOffset) : 0;
+  const end = start + (isWhole ? manifest.readUInt32LE(at.digestCount) * digestBytes : 0);
+  if (!isWhole || manifest.toString("latin1", 0, magic.length) !== magic || end > manifest.length) {
     throw new HobError("corrupt", `image ${digest.slice(0, 12)} is no manifest of an image`);
   }
   const digests: Digest[] = [];

@@ -14,6 +14,8 @@ interface Attribute {
 }
 
 const trusted = 4;
+/** Of i_xattr_icount, which has 16 bits: with more of them the kernel would take values for what lies behind the attributes. */
+const MOST_WORDS = 0xffff;
 const ownOfOverlay = "trusted.overlay.";
 const METACOPY: Attribute = { prefix: trusted, name: Buffer.from("overlay.metacopy"), value: Buffer.alloc(0) };
 /** /ab/abcd…: a content's file in every folder of blobs. */
@@ -61,6 +63,7 @@ const hexDigits = Buffer.from("0123456789abcdef", "latin1");
 export function attributeBytes(manifest: Manifest, inode: number): number {
   let bytes = hasContent(manifest, inode) ? CONTENT_BYTES : 0;
   if (manifest.xattrs.length > 0) for (const attribute of ownAttributes(manifest, inode)) bytes += entryBytes(attribute);
+  if (bytes / 4 + 1 > MOST_WORDS) throw new HobError("exhausted", "the attributes of a file are too long together for EROFS");
   return bytes === 0 ? 0 : bytes + XATTR_HEADER_BYTES;
 }
 

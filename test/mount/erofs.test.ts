@@ -9,6 +9,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { bytesOfText } from "../../base/byte-text.ts";
 import { sha256 } from "../../base/content-folder.ts";
+import { readXattrs } from "../../base/xattrs.ts";
 import { detachMounts } from "../../fusefs/detach.ts";
 import { mountErofs, mountNames } from "../../fusefs/erofs/names.ts";
 import { erofsOf } from "../../fusefs/erofs/write.ts";
@@ -153,6 +154,18 @@ describe.skipIf(!hasTiered)("a tiered image", () => {
     expect(buffer.subarray(0, bytesRead).toString()).toBe("\0end");
     const { requests } = await mounted.server.stats();
     expect(requests["LOOKUP"] ?? 0).toBe(0); // all is local: FUSE is not asked
+
+    // 16 bits count an inode's attributes in EROFS. An image with more is shown as a tree.
+    const value = Buffer.alloc(60_000, "v");
+    const attributes = new Map(Array.from({ length: 5 }, (_, index) => [`trusted.${index}`, value]));
+    const attributed = await putImage(mounted.store, [{ ...small, path: "attributed", xattrs: attributes }]);
+    const tree = await mounted.show(attributed, "tree");
+    expect((await readFile(join(tree, "attributed"))).equals(content)).toBe(true);
+    expect(
+      readXattrs(Buffer.from(join(tree, "attributed")))
+        ?.get("trusted.4")
+        ?.equals(value),
+    ).toBe(true);
   });
 
   it("is the manifest's tree whatever that holds, and passes fsck.erofs", async () => {

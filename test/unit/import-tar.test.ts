@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import { openContentFolder } from "../../base/content-folder.ts";
 import { decodeManifest } from "../../fusefs/image/decode.ts";
@@ -148,6 +148,25 @@ const endless = (block: Buffer): void => {
   block.fill(0xff, 128, 136);
 };
 
+/** -512, and what else the map needs to look whole. */
+const backwards = (block: Buffer, at: number): void => {
+  block.write("00000002000\0", 483);
+  block.write("00000000000\0", 386);
+  block.write("00000000000\0", 410);
+  block.write("00000002000\0", 422);
+  block.fill(0xff, at, at + 12).writeUInt16BE(0xfe00, at + 10);
+};
+
+const globalRecord = (key: string): string => {
+  const bytes = 10 << 20;
+  return `${bytes} ${key}=`.padEnd(bytes - 1, "x").concat("\n");
+};
+
+const damaged = (bytes: Buffer): Buffer => {
+  bytes[bytes.length - 1]! ^= 0xff;
+  return bytes;
+};
+
 const hostile: { what: string; tar: Buffer; says: RegExp; kind?: string }[] = [
   {
     what: "a path out of its folder",
@@ -234,6 +253,33 @@ const hostile: { what: string; tar: Buffer; says: RegExp; kind?: string }[] = [
     tar: tarOf([{ name: "a", type: "Z" }]),
     says: /of a kind that hob does not know/,
     kind: "precondition",
+  },
+  {
+    what: "a map of holes with less than nothing in it",
+    tar: tarOf([{ name: "a", type: "S", data: "x".repeat(512), alter: (block) => backwards(block, 398) }]),
+    says: /entry "a": its map of holes is not in order/,
+  },
+  {
+    what: "a sparse file of less than nothing",
+    tar: tarOf([{ name: "a", type: "S", alter: (block) => backwards(block, 483) }]),
+    says: /entry "a": its map of holes says an impossible size/,
+  },
+  {
+    what: "a flood of global headers",
+    tar: tarOf([..."ab"].map((key) => ({ name: "g", type: "g", data: globalRecord(key) }))),
+    says: /its global headers have more than/,
+  },
+  {
+    what: "zstd that is damaged",
+    tar: damaged(zstdCompressSync(tarOf([{ name: "a" }]), { params: { [constants.ZSTD_c_checksumFlag]: 1 } })),
+    says: /zstd data are damaged/,
+  },
+  { what: "a page of the web", tar: Buffer.from("<html>".repeat(100)), says: /it is no tar/ },
+  {
+    what: "what docker save packs",
+    tar: tarOf([{ name: "blobs/", type: "5" }, { name: `blobs/sha256/${"a".repeat(64)}` }, { name: "manifest.json" }]),
+    says: /no root filesystem: unpack it with skopeo copy docker-archive:FILE/,
+    kind: "usage",
   },
   { what: "xz", tar: Buffer.from("fd377a585a000000", "hex"), says: /xz, which hob does not read: pack it/, kind: "precondition" },
 ];

@@ -92,6 +92,8 @@ describe("logins", async () => {
       { registry: "plain.example", username: "me", password: "pass:word", identityToken: "" },
       { registry: "both.example", username: "skopeo", password: "x", identityToken: "" },
       { registry: "helped.example", username: "", password: "", identityToken: "of helped.example" },
+      { registry: "unknown.example", username: "", password: "", identityToken: "of unknown.example" },
+      { registry: "other.example", username: "", password: "", identityToken: "of other.example" }, // as docker does
     ]);
     expect(await registryCredentials(["both.example/else"], env)).toMatchObject([{ username: "docker" }]);
   });
@@ -101,6 +103,11 @@ describe("logins", async () => {
     await writeHelper("broken", "echo 'the vault is locked' >&2; exit 3");
     await expect(registryCredentials(["a.example/x"], env)).rejects.toThrow(/docker-credential-missing .* not installed/);
     await expect(registryCredentials(["b.example/x"], env)).rejects.toThrow(/the vault is locked/);
+    await writeLogins(".docker/config.json", { auths: { "c.example": {} }, credsStore: "rubbish" });
+    await writeHelper("rubbish", "cat >/dev/null; echo 'secret=hunter2'");
+    const rubbish = registryCredentials(["c.example/x"], env);
+    await expect(rubbish).rejects.toThrow(/docker-credential-rubbish for the login of c.example: its answer is no login/);
+    expect(await registryCredentials(["unlisted.example/x"], env)).toEqual([]);
     await writeLogins(".docker/config.json", "{");
     await expect(registryCredentials(["a.example/x"], env)).rejects.toMatchObject({ kind: "precondition", message: /no JSON/ });
     expect(await registryCredentials([], env)).toEqual([]);

@@ -156,6 +156,7 @@ it("loses by collection what only a forgotten image holds, and nothing that an i
   const kept = await image("both", "kept");
   const gone = await image("both", "gone", "wanted again");
   const orphan = await store.put(Buffer.from("never in an image"));
+  const poser = await store.put(Buffer.from("hobimage is how a manifest begins, and this is none"));
   const roots = { images: new Set([kept]), removed: new Set([gone]), blobs: new Set<string>() };
   for (const digest of await blobsOf(store)) utimesSync(store.path(digest), 1000, 1000);
   {
@@ -165,18 +166,23 @@ it("loses by collection what only a forgotten image holds, and nothing that an i
     using succeeded = openLease(root);
     succeeded.note(await store.put(Buffer.from("reached by nobody, but not known as such")));
     succeeded.done();
+    using layered = openLease(root); // of which a later layer has hidden something
+    for (let index = 0; index < 150; index++) layered.note(await store.put(Buffer.from(index === 7 ? "hidden" : "kept")));
+    layered.done(new Set([sha256("kept")]));
   }
-  utimesSync(store.path(sha256("left by an import that failed")), 1000, 1000);
+  for (const what of ["left by an import that failed", "hidden"]) utimesSync(store.path(sha256(what)), 1000, 1000);
   const lease = openLease(root);
   await store.put(Buffer.from("wanted again"));
   const garbage = await findGarbage(store, roots, Date.now());
-  expect(garbage.blobs.toSorted()).toEqual([gone, sha256("gone"), sha256("left by an import that failed")].toSorted());
+  const dead = [gone, ...["gone", "left by an import that failed", "hidden"].map((content) => sha256(content))];
+  expect(garbage.blobs.toSorted()).toEqual(dead.toSorted());
   await store.put(Buffer.from("gone")); // between mark and sweep
   await removeGarbage(store, garbage);
   lease[Symbol.dispose]();
   const left = [
     kept,
     orphan,
+    poser,
     ...["both", "kept", "gone", "wanted again", "reached by nobody, but not known as such"].map((content) => sha256(content)),
   ];
   expect(await blobsOf(store)).toEqual(left.toSorted());

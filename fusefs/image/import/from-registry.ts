@@ -73,8 +73,7 @@ export async function importFromRegistry(reference: string, options: RegistryImp
     const tree = createImageTree();
     const { progress } = options;
     await applyFetchedLayers(tree, layers, repository.blob, { store, lease, signal, ...(progress ? { progress } : {}) });
-    const image = await keepManifest(store, [...tree.entries()], imageConfig);
-    lease.done();
+    const image = await keepManifest(store, tree.entries(), { config: imageConfig, lease });
     return { ...image, source };
   } catch (error) {
     throw inLayer(`importing ${reference}`, error);

@@ -1,5 +1,6 @@
 // ⑤ One layer: its tar onto the tree, its files into the store. Small files are stored side by side, large ones as they stream.
 
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ContentFolder } from "../../../base/content-folder.ts";
 import { HobError } from "../../../base/errors.ts";
 import type { Lease } from "../../../base/store-work.ts";
@@ -11,6 +12,8 @@ import type { ContentSlot, ImageTree } from "./tree.ts";
 /** Measured: what a small file costs is waiting for the disk's folders; beyond sixteen at once nothing is gained. */
 const atOnce = 16;
 const smallBytes = 1 << 20;
+/** Thousands of entries may come in one piece of the stream: others of this process wait no longer than this. */
+const turnMs = 4;
 
 async function bufferOf(entry: TarEntry): Promise<Buffer> {
   const parts: Buffer[] = [];
@@ -106,6 +109,7 @@ export async function applyLayer(
   const pieces = layer.data[Symbol.asyncIterator]();
   const data = { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) };
   tree.beginLayer();
+  let turnBeganMs = performance.now();
   try {
     for await (const entry of readTar(decompress(data))) {
       signal?.throwIfAborted();
@@ -115,6 +119,9 @@ export async function applyLayer(
       } catch (error) {
         throw atEntry(entry.path, error);
       }
+      if (performance.now() - turnBeganMs < turnMs) continue;
+      await nextTurn();
+      turnBeganMs = performance.now();
     }
     await crew.idle();
   } catch (error) {

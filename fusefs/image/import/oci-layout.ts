@@ -94,8 +94,7 @@ export async function importOciLayout(folder: string, options: LayoutOptions): P
       const name = `layer ${index + 1} (sha256 ${layer.digest.slice(0, 12)})`;
       await applyLayer(tree, { name, data: verified(blob(layer), layer, "its content") }, { store, lease, signal });
     }
-    const image = await keepManifest(store, [...tree.entries()], imageConfig);
-    lease.done();
+    const image = await keepManifest(store, tree.entries(), { config: imageConfig, lease });
     return image;
   } catch (error) {
     throw inLayer(`importing the OCI layout ${folder}`, error);

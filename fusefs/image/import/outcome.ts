@@ -1,6 +1,8 @@
 // ⑤ The end of every import: a manifest in the store, and what it amounts to.
 
 import type { ContentFolder } from "../../../base/content-folder.ts";
+import type { Lease } from "../../../base/store-work.ts";
+import { eachInSlices, inTurns } from "../../../base/turns.ts";
 import { fileType } from "../../wire/constants.ts";
 import type { ImageConfig } from "../config.ts";
 import { encodeInTurns, type ManifestEntry } from "../encode.ts";
@@ -21,11 +23,15 @@ export interface ImportOptions {
 
 export async function keepManifest(
   store: ContentFolder,
-  entries: readonly ManifestEntry[],
-  config?: ImageConfig,
+  entries: Iterable<ManifestEntry>,
+  { config, lease }: { config?: ImageConfig; lease?: Lease } = {},
 ): Promise<ImportedImage> {
-  const digest = await store.put(await encodeInTurns(entries, config));
-  return { digest, ...sizesOf(entries) };
+  const all: ManifestEntry[] = [];
+  await inTurns(eachInSlices(entries, (entry) => void all.push(entry)));
+  const digest = await store.put(await encodeInTurns(all, config));
+  // What a later layer has hidden or replaced was put too, and nothing reaches it.
+  lease?.done(new Set([digest, ...all.flatMap((entry) => (entry.kind === "file" ? [entry.digest] : []))]));
+  return { digest, ...sizesOf(all) };
 }
 
 /** The same of a manifest, without an object for each entry. */

@@ -9,6 +9,8 @@ import { errnoOf, HobError } from "../../../base/errors.ts";
 export interface HttpAnswer {
   status: number;
   headers: IncomingHttpHeaders;
+  /** Who answered, which after a redirect is another. */
+  host: string;
   body: IncomingMessage;
 }
 
@@ -65,7 +67,7 @@ export function createRegistryHttp(): RegistryHttp {
     const [body] = (await once(sent, "response")) as [IncomingMessage];
     // From here on errors belong to the body, whoever reads it; a request that ends early must not bring the process down.
     sent.on("error", (error) => body.destroy(error));
-    return { status: body.statusCode ?? 0, headers: body.headers, body };
+    return { status: body.statusCode ?? 0, headers: body.headers, host: url.host, body };
   }
 
   return {

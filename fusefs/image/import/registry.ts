@@ -36,11 +36,14 @@ class Passing extends Error {
   readonly failure: HobError;
   readonly retryAfter: string | undefined;
   readonly tries: number;
-  constructor(failure: HobError, { retryAfter, tries = mostFailures }: { retryAfter?: string | undefined; tries?: number } = {}) {
+  /** It was asked for a part, and gives none. */
+  readonly wholeOnly: boolean;
+  constructor(failure: HobError, options: { retryAfter?: string | undefined; tries?: number; wholeOnly?: boolean } = {}) {
     super(failure.message);
     this.failure = failure;
-    this.retryAfter = retryAfter;
-    this.tries = tries;
+    this.retryAfter = options.retryAfter;
+    this.tries = options.tries ?? mostFailures;
+    this.wholeOnly = options.wholeOnly ?? false;
   }
 }
 
@@ -58,7 +61,8 @@ export function openRepository({ registry, repository }: RegistryReference, opti
       const authorization = authorizer.header();
       const answer = await http.request(url, { headers: { ...headers, ...(authorization ? { authorization } : {}) }, signal });
       const challenge = answer.headers["www-authenticate"];
-      if (answer.status !== 401 || refused > 0 || !challenge) return answer;
+      // Where it has sent us has no say in who gets the login.
+      if (answer.status !== 401 || refused > 0 || !challenge || answer.host !== url.host) return answer;
       answer.body.destroy();
       if (!(await authorizer.answer(challenge, authorization, signal))) return answer;
     }
@@ -95,6 +99,7 @@ export function openRepository({ registry, repository }: RegistryReference, opti
     if (answer.status === 200 || answer.status === 206) return answer;
     answer.body.destroy();
     const failure = refusal(answer.status, what);
+    if (answer.status === 416) throw new Passing(failure, { wholeOnly: true });
     throw isPassing(answer.status) ? new Passing(failure, { retryAfter: answer.headers["retry-after"] }) : failure;
   }
 
@@ -156,13 +161,17 @@ export function openRepository({ registry, repository }: RegistryReference, opti
       const what = `blob ${digest.slice(0, 12)} of ${repository}`;
       const url = new URL(`${base}/blobs/sha256:${digest}`);
       let have = 0;
+      let ranges = true;
       for (let failures = 1; ; failures++) {
         try {
-          const answer = await ask(url, { headers: have > 0 ? { range: `bytes=${have}-` } : {}, signal }, what);
+          const answer = await ask(url, { headers: have > 0 && ranges ? { range: `bytes=${have}-` } : {}, signal }, what);
           // A registry that knows no ranges sends everything again.
           let skip = answer.status === 206 ? 0 : have;
           const from = /^bytes (\d+)-/.exec(answer.headers["content-range"] ?? "")?.[1];
-          if (answer.status === 206 && Number(from) !== have) throw refusal(206, what);
+          if (answer.status === 206 && Number(from) !== have) {
+            answer.body.destroy();
+            throw new Passing(refusal(206, what), { wholeOnly: true });
+          }
           for await (let piece of answer.body as AsyncIterable<Buffer>) {
             if (skip > 0) {
               const ignored = Math.min(skip, piece.length);
@@ -178,6 +187,7 @@ export function openRepository({ registry, repository }: RegistryReference, opti
           throw Object.assign(new Error("it ended the answer early"), { code: "ERR_STREAM_PREMATURE_CLOSE" });
         } catch (error) {
           const failure = error instanceof HobError || error instanceof Passing ? error : broken(error, signal);
+          if (failure instanceof Passing && failure.wholeOnly) ranges = false;
           await pause(failure, Math.max(failures, 1), signal);
         }
       }

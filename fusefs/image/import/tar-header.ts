@@ -74,7 +74,8 @@ function checkSum(block: Buffer): void {
     unsigned += byte;
     signed += byte > 127 ? byte - 256 : byte;
   }
-  const noted = numberField(block, field.checksum, "checksum");
+  const digits = block.toString("latin1", from, from + bytes).replace(/\0.*$/s, "");
+  const noted = /^ *[0-7]+ *$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
   if (noted !== unsigned && noted !== signed) throw corrupt("a header's checksum is wrong: it is no tar, or it is damaged");
 }
 

@@ -69,6 +69,15 @@ const beforeNul = (data: Buffer): Buffer => {
   return end < 0 ? data : data.subarray(0, end);
 };
 
+/** Whoever repeats global headers fills no memory. */
+function mergeGlobal(global: PaxRecords, more: PaxRecords): PaxRecords {
+  const merged = mergePax(global, more);
+  let bytes = 0;
+  for (const [key, values] of merged) for (const value of values) bytes += key.length + value.length;
+  if (bytes > mostExtensionBytes) throw corrupt(`its global headers have more than ${mostExtensionBytes} bytes`);
+  return merged;
+}
+
 function mergePax(global: PaxRecords, own: PaxRecords): PaxRecords {
   if (global.size === 0) return own;
   return new Map([...global, ...own]);
@@ -164,7 +173,7 @@ export async function* readTar(stream: AsyncIterable<Uint8Array>): AsyncGenerato
         try {
           const data = await readExtension(source, header);
           if (header.type === "x") extension.pax = parsePax(data);
-          else if (header.type === "g") globalPax = mergePax(globalPax, parsePax(data));
+          else if (header.type === "g") globalPax = mergeGlobal(globalPax, parsePax(data));
           else if (header.type === "L") extension.longName = beforeNul(data);
           else extension.longLink = beforeNul(data);
         } catch (error) {

@@ -27,8 +27,9 @@ const corrupt = (what: string): HobError => new HobError("corrupt", `its map of 
 export function checkSparse({ size, segments, mapBytes }: SparseFile, archivedBytes: number): void {
   let end = 0;
   let data = 0;
+  if (size < 0) throw corrupt("says an impossible size");
   for (const { offset, bytes } of segments) {
-    if (offset < end || offset + bytes > size) throw corrupt("is not in order, or leads out of the file");
+    if (bytes < 0 || offset < end || offset + bytes > size) throw corrupt("is not in order, or leads out of the file");
     end = offset + bytes;
     data += bytes;
   }

@@ -1,9 +1,26 @@
 // ⑤ A tar as an image: plain, gzip or zstd, of any size.
 
+import { HobError } from "../../../base/errors.ts";
 import { openLease } from "../../../base/store-work.ts";
 import { applyLayer } from "./layer.ts";
 import { type ImportedImage, type ImportOptions, keepManifest } from "./outcome.ts";
 import { createImageTree } from "./tree.ts";
+
+const savedName = /^(manifest\.json|repositories|index\.json|oci-layout|blobs|[0-9a-f]{64}(\.json|\.tar)?)$/;
+
+/** What `docker save` packs is no root filesystem, though it would pass for one. */
+function refuseSaved(names: readonly string[], name: string): void {
+  const isSaved = names.includes("manifest.json") || names.includes("oci-layout");
+  if (!isSaved || !names.every((each) => savedName.test(each))) return;
+  const kind = names.includes("manifest.json") ? "docker-archive" : "oci-archive";
+  throw new HobError(
+    "usage",
+    `importing ${name}: it holds images, as docker save and podman save pack them, and no root filesystem`,
+    {
+      remedy: `unpack it with skopeo copy ${kind}:FILE oci:FOLDER:TAG, then import the folder`,
+    },
+  );
+}
 
 /** `name` is what errors call the tar. HobError `corrupt`, `precondition` or `exhausted` names it and the entry. */
 export async function importTar(
@@ -13,7 +30,6 @@ export async function importTar(
   using lease = openLease(store.root);
   const tree = createImageTree();
   await applyLayer(tree, { name: `importing ${name}`, data: stream }, { store, lease, signal });
-  const image = await keepManifest(store, [...tree.entries()]);
-  lease.done();
-  return image;
+  refuseSaved(tree.names(), name);
+  return await keepManifest(store, tree.entries(), { lease });
 }

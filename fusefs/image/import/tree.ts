@@ -38,6 +38,8 @@ export interface ImageTree {
   beginLayer(): void;
   /** Puts an entry at its path; a file's content comes later, in the slot. HobError `corrupt` for a path that leads nowhere. */
   place(entry: Omit<TarEntry, "content">, content?: ContentSlot): void;
+  /** What the root holds. */
+  names(): string[];
   /** Entries of a manifest; every slot must be filled. */
   entries(): Generator<ManifestEntry, void, undefined>;
 }
@@ -223,6 +225,7 @@ export function createImageTree(): ImageTree {
       layer++;
     },
     place,
+    names: () => [...(root.children?.keys() ?? [])],
     *entries() {
       const keys = hardLinkKeys(root);
       for (const [node, path] of nodesBelow(root, "")) yield entryOf(node.inode, path, keys.get(node.inode));

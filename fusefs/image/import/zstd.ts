@@ -3,7 +3,7 @@
 
 import { Readable } from "node:stream";
 import { createZstdDecompress } from "node:zlib";
-import { HobError } from "../../../base/errors.ts";
+import { errnoOf, HobError } from "../../../base/errors.ts";
 import { type ByteSource, createByteSource } from "./byte-source.ts";
 
 const FRAME_MAGIC = 0xfd2fb528;
@@ -13,6 +13,17 @@ const dictionaryIdBytes = [0, 1, 2, 4] as const;
 const contentSizeBytes = [0, 2, 4, 8] as const;
 
 const corrupt = (what: string): HobError => new HobError("corrupt", `its zstd data ${what}`);
+
+/** What the library says of a frame. */
+function meant(error: unknown): unknown {
+  const code = errnoOf(error) ?? "";
+  if (!code.startsWith("ZSTD_")) return error;
+  if (code !== "ZSTD_error_frameParameter_windowTooLarge") return corrupt(`are damaged: ${(error as Error).message}`);
+  return new HobError("precondition", "its zstd data need more memory than hob gives them (128 MiB)", {
+    cause: error,
+    remedy: "pack it anew without --long",
+  });
+}
 
 async function exactly(source: ByteSource, bytes: number): Promise<Buffer> {
   const piece = await source.read(bytes);
@@ -57,6 +68,8 @@ export async function* decompressZstd(stream: AsyncIterable<Uint8Array>): AsyncG
       input.once("error", (error) => output.destroy(error)).pipe(output);
       try {
         yield* output as AsyncIterable<Buffer>;
+      } catch (error) {
+        throw meant(error);
       } finally {
         input.destroy();
       }
