@@ -44,8 +44,8 @@ function inventory(nodes: readonly GpuNode[]): string {
 }
 
 /**
- * The wish list of one node, cut to its devices: a generic container holds its own as any other does. What most is waited for comes
- * first, one container of each kind in turn; nothing with a GPU stands in the reserve.
+ * The wish list of one node, cut to its devices: a generic container holds its own as any other does. Calls that wait come first, whatever was
+ * taken lately, then what is to stand ready; one container of each kind in turn. Nothing with a GPU stands in the reserve.
  */
 export function withinDevices(wishes: readonly PoolWish[], node: GpuNode, holders: readonly GpuHolder[]): PoolWish[] {
   const gpuOf = (wish: PoolWish): string => classOfKey(wish.classKey).gpu;
@@ -55,17 +55,22 @@ export function withinDevices(wishes: readonly PoolWish[], node: GpuNode, holder
   );
   let free = node.info.gpus.filter(({ uuid }) => !taken.has(uuid));
   const given = new Map<PoolWish, number>();
-  let hungry = wishes.filter((wish) => gpuOf(wish) !== "").toSorted((a, b) => b.warm - a.warm);
-  while (hungry.length > 0) {
-    hungry = hungry.filter((wish) => {
-      const wanted = parseGpuRequest(gpuOf(wish));
-      const fitting = wanted ? free.filter(usable(wanted)) : [];
-      if (!wanted || (given.get(wish) ?? 0) >= wish.warm || fitting.length < wanted.count) return false;
-      const own = new Set(fitting.slice(0, wanted.count));
-      free = free.filter((gpu) => !own.has(gpu));
-      given.set(wish, (given.get(wish) ?? 0) + 1);
-      return true;
-    });
-  }
-  return wishes.map((wish) => (gpuOf(wish) === "" ? wish : { ...wish, warm: given.get(wish) ?? 0, reserve: 0 }));
+  const givenTo = (wish: PoolWish): number => given.get(wish) ?? 0;
+  const giveOut = (mostOf: (wish: PoolWish) => number): void => {
+    let hungry = wishes.filter((wish) => gpuOf(wish) !== "").toSorted((a, b) => mostOf(b) - mostOf(a));
+    while (hungry.length > 0) {
+      hungry = hungry.filter((wish) => {
+        const wanted = parseGpuRequest(gpuOf(wish));
+        const fitting = wanted ? free.filter(usable(wanted)) : [];
+        if (!wanted || givenTo(wish) >= mostOf(wish) || fitting.length < wanted.count) return false;
+        const own = new Set(fitting.slice(0, wanted.count));
+        free = free.filter((gpu) => !own.has(gpu));
+        given.set(wish, givenTo(wish) + 1);
+        return true;
+      });
+    }
+  };
+  giveOut(({ wanted }) => wanted);
+  giveOut(({ warm }) => warm);
+  return wishes.map((wish) => (gpuOf(wish) === "" ? wish : { ...wish, warm: givenTo(wish), reserve: 0 }));
 }

@@ -178,12 +178,9 @@ describe("devices", () => {
   });
 
   it("bound how many generic containers are wished for: what is most waited for first, nothing in reserve", () => {
-    const wish = (gpu: string, warm: number) => ({
-      image: "i",
+    const wish = (gpu: string, warm: number, wanted = 0) => ({
+      ...{ image: "i", warm, reserve: 2, wanted },
       classKey: classKeyOf(ResourceClass.fromPartial({ language: "python", gpu })),
-      warm,
-      reserve: 2,
-      wanted: 0,
     });
     const node = { info: { gpus: h100 } };
     const counts = (...wishes: ReturnType<typeof wish>[]) =>
@@ -201,5 +198,14 @@ describe("devices", () => {
     expect(withinDevices([wish("any", 1)], node, [held])[0]).toMatchObject({ warm: 0, reserve: 0 });
     const generic = { group: "", state: "warm", info: { gpus: ["a"] } };
     expect(withinDevices([wish("H100:2", 1)], node, [generic])[0]).toMatchObject({ warm: 1 });
+    // A class that was called much lately kept the only devices in containers that stood ready, and calls of another waited for minutes.
+    expect(counts(wish("any", 6), wish("H100:2", 2, 1))).toEqual([
+      [0, 0],
+      [1, 0],
+    ]);
+    expect(counts(wish("any", 6), wish("H100", 2, 1))).toEqual([
+      [1, 0],
+      [1, 0],
+    ]);
   });
 });
