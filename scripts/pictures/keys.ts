@@ -15,16 +15,18 @@ const end = "<!-- /keys -->";
 
 function keysMarkdown(): string {
   const table = keysWith({});
-  const rows = Object.entries(headings).flatMap(([group, heading]) => [
-    `| **${heading}** | | |`,
+  const cells = Object.entries(headings).flatMap(([group, heading]) => [
+    [`**${heading}**`, "", ""],
     ...table
       .filter((binding) => binding.group === group)
-      .map(
-        (binding) =>
-          `| ${binding.keys.map((key) => `\`${key}\``).join(" ")} | ${settingName(binding)} | ${binding.description} |`,
-      ),
+      .map((binding) => [binding.keys.map((key) => `\`${key}\``).join(" "), settingName(binding), binding.description]),
   ]);
-  return ["| key | action | |", "| --- | --- | --- |", ...rows].join("\n");
+  const rows = [["key", "action", ""], ...cells];
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[], fill = " "): string =>
+    `| ${widths.map((width, column) => (row[column] ?? "").padEnd(width, fill)).join(" | ")} |`;
+  const [head = [], ...rest] = rows;
+  return [line(head), line([], "-"), ...rest.map((row) => line(row))].join("\n");
 }
 
 /** The document with its table of keys as it is now. */

@@ -32,7 +32,7 @@ export const themes: Readonly<Record<"dark" | "light" | "console", Theme>> = {
     background: "#fdfdfb",
     ink: {
       plain: "#2b2f36",
-      dim: "#8a919c",
+      dim: "#6b7280",
       strong: "#0d1117",
       accent: "#0b7285",
       good: "#2b7a3d",

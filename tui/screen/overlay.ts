@@ -7,6 +7,7 @@ import { cutLine, type Line, type Span, span, spread, widthOf } from "./line.ts"
 import { listTop } from "./section.ts";
 
 const widest = 112;
+const leastBeside = 24; // columns: with fewer beside it, what is below looks like scattered letters
 const mostItems = 14;
 const nameColumns = 16;
 const reservedColumns = 12; // the mark before the name, the key, and gaps
@@ -45,7 +46,7 @@ export function withPalette(lines: readonly Line[], state: State): readonly Line
   const { palette, columns, rows } = state;
   if (!palette) return lines;
   const items = paletteItems(state);
-  const width = Math.min(widest, columns - 8);
+  const width = columns - widest < leastBeside ? columns : widest;
   const inner = width - 2;
   const height = Math.min(mostItems, rows - 8);
   const selected = Math.min(palette.selected, items.length - 1);

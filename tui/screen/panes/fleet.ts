@@ -99,7 +99,7 @@ function chartLines(
 
 const load = (share: number): Line => bar(share, barColumns, share >= 0.9 ? "warn" : "accent");
 
-function nodeLine(node: NodeInfo, nameColumns: number, width: number): Line {
+function nodeLine(node: NodeInfo, nameColumns: number, width: number, full: boolean): Line {
   const name = span(` ${pad(clean(node.name), nameColumns)}`, "strong");
   if (node.state !== "ready")
     return [name, span(node.state === "lost" ? "  ✗ lost" : `  ◌ ${node.state}`, node.state === "lost" ? "bad" : "accent")];
@@ -109,13 +109,14 @@ function nodeLine(node: NodeInfo, nameColumns: number, width: number): Line {
   const held: Line = [span("   mem ", "dim"), ...load(memory), span(` ${sizeOf(node.memoryUsedBytes, node.memoryBytes)}`)];
   const moved: Line = [span("   net ", "dim"), span(networkText(node))];
   const stored: Line = [span("   blobs ", "dim"), span(size(node.storeBytes))];
+  if (full) return fitting([[...used, ...held], used], width);
   return fitting([[...used, ...held, ...moved, ...stored], [...used, ...held, ...stored], [...used, ...held], used], width);
 }
 
 const networkText = ({ receivedBytesPerSecond, sentBytesPerSecond }: NodeInfo): string =>
   `↓ ${size(receivedBytesPerSecond)}/s ↑ ${size(sentBytesPerSecond)}/s`;
 
-/** What has no room beside the bars: network, blobs, how much of its images a node has, and how often a first start found what it read there. */
+/** Below the bars: network, blobs, how much of its images a node has, and how often a first start found what it read there. */
 function nodeDetails(node: NodeInfo, nameColumns: number, width: number): Line {
   const { images, fetchedBytes, storeBytes } = node;
   const total = (of: (image: ImageInfo) => number): number => images.reduce((sum, image) => sum + of(image), 0);
@@ -148,11 +149,11 @@ function gpuLine(gpu: Gpu, index: number, width: number): Line {
   return fitting([[...used, ...rest, ...users], [...used, ...rest], used], width);
 }
 
-/** `full`: with what a pane has no room for. */
+/** `full`: on a line more, with what a pane has no room for. */
 export function nodeLines(nodes: readonly NodeInfo[], width: number, full = false): Line[] {
   const nameColumns = Math.min(20, Math.max(...nodes.map(({ name }) => clean(name).length), 4));
   return nodes.flatMap((node) => [
-    nodeLine(node, nameColumns, width),
+    nodeLine(node, nameColumns, width, full),
     ...(full && node.state === "ready" ? [nodeDetails(node, nameColumns, width)] : []),
     ...node.gpus.map((gpu, index) => gpuLine(gpu, index, width)),
   ]);

@@ -86,11 +86,15 @@ export function drawRun(context: DrawContext): Drawn {
     wrap: state.wrap,
     filter: state.filters.run,
   });
-  const blocks: Block[] = [...output, blockOf(outcomeLines(state, call, inner, height))];
+  const outcome = outcomeLines(state, call, inner, height);
+  const blocks: Block[] = [...output, blockOf(outcome)];
   const url = state.project?.functions.find(({ spec }) => spec.app === call.app && spec.name === call.function)?.url;
   const address = url === undefined ? [] : urlLines(url).map(([, ...spans]) => spans);
   const { lines, viewport } = windowOf(blocks, state.scroll.run, height - 1 - address.length);
+  // Of a failure that is longer than the pane the sentence stays in sight.
+  const gone = call.failure && viewport.total - outcome.length < viewport.top;
+  const shown = gone ? [...outcome.slice(0, 1), ...lines.slice(1)] : lines;
   const away = viewport.total - viewport.top - viewport.height;
   const title = [...titleOf(call, width), span(away > 0 ? `  ${away} lines below (f follows)` : "", "warn")];
-  return { title, lines: edge([whereLine(state, call, nowMs, inner), ...address, ...lines]), viewport };
+  return { title, lines: edge([whereLine(state, call, nowMs, inner), ...address, ...shown]), viewport };
 }

@@ -94,7 +94,7 @@ function differenceRow({ depth, name, left, right, kind, count: many }: Differen
 function valueRows(left: unknown, right: unknown, look: Look): Line[] {
   const found = differences(left, right);
   if (found.length === 1 && found[0]?.kind === "same")
-    return [row("alike", text(inline(left, look.side - 2)), text("…", "dim"), false, look)];
+    return [[span("   "), ...beside(line("alike", "dim"), nameColumns, text(inline(left, 2 * look.side - 2)))]];
   return found.filter(({ depth, kind }) => depth > 0 || kind === "differs").map((difference) => differenceRow(difference, look));
 }
 

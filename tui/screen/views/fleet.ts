@@ -55,13 +55,13 @@ function containerLine(node: string, container: ContainerInfo, nowMs: number, wi
   const age = startedAtMs > 0 ? duration(Math.max(1000, Math.floor((nowMs - startedAtMs) / 1000) * 1000)) : "";
   const language = width < narrow ? "" : ` ${pad(resourceClass?.language ?? "", 11)}`;
   const processes = width < narrow ? "" : `  ${pad(`${pids} pid${pids === 1 ? "" : "s"}`, 8, "right")}`;
-  const inFlight = width < widest ? "" : `  ${pad(calls.length > 0 ? `${count(calls.length)} in flight` : "", 12)}`;
+  const inFlight = width < widest || calls.length === 0 ? "" : `  ${count(calls.length)} in flight`;
   return [
     span(`   ${id}  `, "strong"),
     doingMarks[doingOf(container)],
     span(`  ${pad(app === "" ? "generic" : app, width < widest ? 10 : 16)}${language}`),
     span(` ${pad(size(memoryBytes), 8, "right")}  ${pad(`${Math.round(cpuCores * 100)} % cpu`, 9, "right")}${processes}`),
-    span(`${inFlight}  ${pad(age, 12)} ${node}`, "dim"),
+    span(`  ${pad(age, 10, "right")}  ${node}${inFlight}`, "dim"),
   ];
 }
 

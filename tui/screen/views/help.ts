@@ -18,6 +18,7 @@ const groups: Record<KeyBinding["group"], string> = {
 const glyphs: Readonly<Record<string, string>> = { down: "↓", up: "↑" };
 
 const twoColumnsFrom = 100;
+const fewestKeyColumns = 8; // most groups are then in line
 
 const keysShown = ({ keys }: KeyBinding): string => keys.map((key) => glyphs[key] ?? key).join(" ");
 
@@ -30,7 +31,7 @@ function keyLines(binding: KeyBinding, keyColumns: number, width: number): Line[
 
 function groupLines(table: readonly KeyBinding[], group: KeyBinding["group"], width: number): Line[] {
   const bindings = table.filter((binding) => binding.group === group);
-  const keyColumns = Math.max(...bindings.map((binding) => keysShown(binding).length)) + 2;
+  const keyColumns = Math.max(fewestKeyColumns, ...bindings.map((binding) => keysShown(binding).length + 2));
   return [line(` ${groups[group]}`, "strong"), ...bindings.flatMap((binding) => keyLines(binding, keyColumns, width)), []];
 }
 
