@@ -92,7 +92,7 @@ export function createImages(host: ImagesHost): Images {
     const { clock } = host;
     let saidAtMs = 0;
     const say = (phase: string, done: number, total: number, message = ""): void =>
-      host.progress({ what: "image host", phase, done, total, unit: "files", message });
+      host.progress({ what: "image host", phase, done, total, unit: "files", message, image: "" });
     const captured = await captureHostImage({
       store: host.store,
       node: host.node.path,
@@ -141,7 +141,15 @@ export function createImages(host: ImagesHost): Images {
     known.set(digest, info);
     await mountPoint(digest);
     const total = image.steps.length;
-    host.progress({ what: `image ${imageLabel(image)}`, phase: "ready", done: total, total, unit: "steps", message: "" });
+    host.progress({
+      what: `image ${imageLabel(image)}`,
+      phase: "ready",
+      done: total,
+      total,
+      unit: "steps",
+      message: "",
+      image: "",
+    });
     return info;
   }
 
@@ -205,7 +213,7 @@ export function createImages(host: ImagesHost): Images {
         if (error instanceof HobError && error.kind === "cancelled") throw error;
         const said = sentenceOf(error);
         const message = said.startsWith(what) ? said : `${what}: ${said}`;
-        host.progress({ what, phase: "failed", done: 0, total: 0, unit: "", message });
+        host.progress({ what, phase: "failed", done: 0, total: 0, unit: "", message, image: "" });
         return { requested, image: undefined, failure: imageFailure(error, message) };
       }
     },

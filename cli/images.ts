@@ -1,6 +1,7 @@
 // ⑧ `hob images`: the root filesystems that nodes hold; built, imported, looked at, compared and forgotten by hand.
 
 import type { Command } from "commander";
+import { HobError } from "../base/errors.ts";
 import { runningControl } from "./control-address.ts";
 import { formatBytes } from "./format/bytes.ts";
 import type { Column } from "./format/table.ts";
@@ -125,10 +126,18 @@ const marks = { added: "+", removed: "-", changed: "~" } as const;
 async function diff(before: string, after: string, flags: Flags): Promise<void> {
   using images = await clientOf(flags);
   const { differences } = await import("./images/diff.ts");
-  const digestOf = async (name: string): Promise<string> => (await images.show(await named(name))).record?.digest ?? "";
+  async function digestOf(name: string): Promise<string> {
+    const { record } = await images.show(await named(name));
+    if (record?.digest) return record.digest;
+    throw new HobError("precondition", `image ${name} has not been built`, { remedy: `\`hob images show ${name}\` says why` });
+  }
   const digests = await Promise.all([digestOf(before), digestOf(after)]);
   const [old, fresh] = (await Promise.all(digests.map((digest) => images.blob(digest)))) as [Buffer, Buffer];
-  for (const change of differences(old, fresh)) {
+  const changes = differences(old, fresh);
+  if (changes.length === 0 && !flags.json) {
+    process.stderr.write(digests[0] === digests[1] ? "hob: it is one image\n" : "hob: no path differs but in its times\n");
+  }
+  for (const change of changes) {
     if (flags.json) printJson({ kind: "path", ...change });
     else printLine(`${marks[change.change]} ${change.path}${change.what.length > 0 ? `  (${change.what.join(", ")})` : ""}`);
   }
@@ -137,9 +146,16 @@ async function diff(before: string, after: string, flags: Flags): Promise<void> 
 async function remove(text: string, flags: Flags): Promise<void> {
   const image = await named(text);
   using images = await clientOf(flags);
+  const before = await images.list();
   const { digest, key } = await images.remove(image);
-  if (flags.json) printJson({ kind: "image", removed: true, digest, key });
-  else printLine(`Image ${(digest || key).slice(0, 12)} is forgotten; \`hob images gc\` frees what only it holds.`);
+  if (flags.json) return printJson({ kind: "image", removed: true, digest, key });
+  const { imageLabel } = await import("../proto/image.ts");
+  const labelOf = ({ definition }: (typeof before)[number]): string => (definition ? imageLabel(definition) : "");
+  const gone = before.find((record) => record.key === key);
+  const others = before.filter((record) => digest !== "" && record.digest === digest && record.key !== key).map(labelOf);
+  const name = `Image ${(digest || key.replace(/^spec:/, "")).slice(0, 12)} (${gone ? labelOf(gone) : ""}) is forgotten`;
+  if (others.length > 0) printLine(`${name}; its contents stay, as ${others.join(", ")}.`);
+  else printLine(`${name}; \`hob images gc\` frees what only it holds.`);
 }
 
 async function collect(flags: Flags & { dryRun?: boolean; unused?: boolean }): Promise<void> {

@@ -44,7 +44,7 @@ interface AgentsParts {
   sessions: Pick<Sessions, "progress" | "forgetProgress" | "notice" | "trouble">;
   logs: Pick<Logs, "append">;
   redaction: Redaction;
-  shells: Pick<Shells, "containerGone">;
+  shells: Pick<Shells, "containerGone" | "notMade">;
   inspections: Pick<Inspections, "answered">;
   images: Pick<ImageRecords, "keepTrace">;
   builds: Builds;
@@ -119,6 +119,7 @@ export function createAgents(parts: AgentsParts): Agents {
     progress(node, said) {
       const progress = builds.progress({ ...said, node: said.node || node.name });
       if (progress) sessions.progress(progress);
+      if (said.phase === "failed" && said.image) shells.notMade(node, said.image, said.message);
     },
     inputs(node, message) {
       const { batch, container, loadMs, failure } = message;
@@ -190,7 +191,7 @@ export function createAgents(parts: AgentsParts): Agents {
     const what = "image host";
     const message = failure?.message ?? "the node gave no reason";
     log.error({ node: node.name, what, message }, "an image could not be resolved");
-    sessions.progress({ what, phase: "failed", done: 0, total: 0, unit: "", node: node.name, message });
+    sessions.progress({ what, phase: "failed", done: 0, total: 0, unit: "", node: node.name, message, image: "" });
     sessions.notice("error", `${what} on ${node.name}: ${message}`);
     setTimeout(() => {
       if (nodes.all.get(node.name) === node) resolveHost(node);

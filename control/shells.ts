@@ -10,7 +10,7 @@ import type { OpenShell, ShellInput, ShellOutput, ShellStart, ShellsServer } fro
 import { toServiceError } from "../proto/status.ts";
 import type { Clients } from "./clients.ts";
 import type { Work } from "./maps/map.ts";
-import type { Container, Nodes } from "./nodes.ts";
+import type { Container, Node, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
 import { unservable } from "./scheduler/gpus.ts";
 import type { Group, Groups } from "./scheduler/groups.ts";
@@ -35,6 +35,8 @@ interface Shell {
   readonly client: ClientStream;
   readonly openedAtMs: number;
   said: string;
+  /** Key of the image that it waits for a container of. */
+  waitsFor: string;
   container: Container | undefined;
   agent: AgentStream | undefined;
   early: ShellInput[];
@@ -46,6 +48,8 @@ export interface Shells {
   /** Gives containers to the shells that wait for one. Part of a turn's decision, before calls are placed. */
   place(): void;
   containerGone(container: Container, reason: string): void;
+  /** That node could make no container of an image, and tries again: who waits for one wants to know why. */
+  notMade(node: Node, image: string, reason: string): void;
 }
 
 interface ShellsParts {
@@ -127,7 +131,7 @@ export function createShells(parts: ShellsParts): Shells {
   function begin(client: ClientStream, start: ShellStart): Shell {
     const shell: Shell = {
       ...{ id: randomBytes(6).toString("hex"), start, client, openedAtMs: performance.now(), early: [] },
-      ...{ said: "", container: undefined, agent: undefined, over: false },
+      ...{ said: "", waitsFor: "", container: undefined, agent: undefined, over: false },
     };
     shells.set(shell.id, shell);
     if (start.version) setTimeout(() => turn.wake(), publishPatienceMs + 1).unref();
@@ -177,6 +181,7 @@ export function createShells(parts: ShellsParts): Shells {
         const wish = wishOf(shell);
         const choice = wish && chooseContainer(wish, [...nodes.all.values()], nodes.containers());
         if (wish && choice && !choice.container && wish.group) wish.group.shells++;
+        shell.waitsFor = wish?.group?.imageKey ?? "";
         if (wish && choice?.container) give(shell, wish, choice.container as Container);
         else if (choice && choice.reason !== shell.said) {
           shell.said = choice.reason;
@@ -238,6 +243,12 @@ export function createShells(parts: ShellsParts): Shells {
   return {
     service: { open, attach },
     place,
+    notMade(node, image, reason) {
+      for (const shell of shells.values()) {
+        if (shell.container || node.images.get(shell.waitsFor) !== image) continue;
+        tell(shell, { $case: "waiting", value: { reason: `a container could not be made: ${reason}` } });
+      }
+    },
     containerGone(container, reason) {
       for (const shell of shells.values()) {
         if (shell.container !== container || shell.agent) continue; // with an agent, that one says how it ended

@@ -43,6 +43,8 @@ class BuildFailed extends HobError {
 
 const buildsAtOnce = 2;
 const linesInFailure = 20;
+/** A large image of a registry takes minutes: its log says how far it is. */
+const lineEveryMs = 3_000;
 
 /** Resolves with the digest of the image, which control has by then. */
 export type Build = (order: ResolveImage, signal: AbortSignal) => Promise<string>;
@@ -89,7 +91,15 @@ export function createBuilds(host: BuildsHost): Build {
   }
 
   function say(image: ImageRef, done: number, phase: string): void {
-    host.progress({ what: `image ${imageLabel(image)}`, phase, done, total: image.steps.length, unit: "steps", message: "" });
+    host.progress({
+      what: `image ${imageLabel(image)}`,
+      phase,
+      done,
+      total: image.steps.length,
+      unit: "steps",
+      message: "",
+      image: "",
+    });
   }
 
   function outputOf(requested: ImageRef, step: number): BuildOutput {
@@ -107,10 +117,23 @@ export function createBuilds(host: BuildsHost): Build {
     }
     if (source !== "oci") throw new HobError("usage", `image source "${source}" is not one of: host, debian, oci`);
     let saidAtMs = 0;
+    let linedAtMs = clock.now();
     const progress = (done: number, total: number): void => {
+      if (clock.now() - linedAtMs > lineEveryMs) {
+        linedAtMs = clock.now();
+        output.line(`${Math.floor(done / 1e6)} of ${Math.ceil(total / 1e6)} MB have arrived`);
+      }
       if (clock.now() - saidAtMs < 100) return;
       saidAtMs = clock.now();
-      host.progress({ what: `image ${imageLabel(image)}`, phase: "importing", done, total, unit: "bytes", message: "" });
+      host.progress({
+        what: `image ${imageLabel(image)}`,
+        phase: "importing",
+        done,
+        total,
+        unit: "bytes",
+        message: "",
+        image: "",
+      });
     };
     return (await importFromRegistry(reference, { store, signal, credentials: order.credentials, progress })).digest;
   }

@@ -62,6 +62,7 @@ export function createKeeper(host: KeeperHost): Keeper {
       total: pool.warm,
       unit: "containers",
       message,
+      image: pool.image,
     });
   }
 

@@ -25,12 +25,22 @@ export async function importImage(text: string, flags: BuildFlags & { tag?: stri
   const { signal } = interrupt;
   const path = resolve(text);
   const isPath = /^(\.{0,2}\/|\.{1,2}$)/.test(text) || existsSync(path);
-  if (isPath && !existsSync(path)) throw new HobError("usage", `there is no file or folder ${text}`);
+  if ((isPath || tarName.test(text)) && !existsSync(path)) throw new HobError("usage", `there is no file or folder ${text}`);
+  if (flags.tag !== undefined && !isLayout(path)) {
+    throw new HobError("usage", `--tag names an image of an OCI layout, and ${text} is none`, {
+      ...(isPath ? {} : { remedy: "write HOST/NAME:TAG" }),
+    });
+  }
   using images = openImageClient(await unlessInterrupted(signal, connectTo(flags.control, lingerMs(flags.linger))()));
   if (isPath) return await importPath(path, images, flags, signal);
   const digest = await follow(images, { source: "oci", digest: "", reference: text, steps: [] }, flags, signal);
   if (!flags.json) printLine(digest);
 }
+
+/** Nobody's image in a registry is called so. */
+const tarName = /\.(tar|tgz|tar\.(gz|zst))$/;
+
+const isLayout = (path: string): boolean => existsSync(join(path, "oci-layout"));
 
 type Source = "folder" | "tar" | "layout";
 
@@ -43,7 +53,7 @@ async function importPath(
   const folder = mkdtempSync(join(tmpdir(), "hob-import-"));
   try {
     const store = openContentFolder(folder, { durable: false });
-    const source: Source = !statSync(path).isDirectory() ? "tar" : existsSync(join(path, "oci-layout")) ? "layout" : "folder";
+    const source: Source = !statSync(path).isDirectory() ? "tar" : isLayout(path) ? "layout" : "folder";
     const { digest, files, bytes, storedBytes } = await importers[source](path, store, flags.tag, signal);
     await putImage(images, store, digest);
     const reference = `${basename(path)}@${digest.slice(0, 12)}`; // another content of that name is another image

@@ -57,8 +57,13 @@ async function converse(address: string, request: ShellRequest, opened: () => vo
 
   let terminal: HeldTerminal | undefined;
   let waiting = "";
+  let isSlow = false;
+  const tellWaiting = (): void => {
+    if (isSlow && waiting) stderr.write(`hob: waiting: ${waiting}\n`);
+  };
   const slow = setTimeout(() => {
-    if (waiting) stderr.write(`hob: waiting: ${waiting}\n`);
+    isSlow = true;
+    tellWaiting();
   }, quietMs);
   stack.defer(() => clearTimeout(slow));
   const input = takeInput(send, interactive, () => done.resolve({ code: 3, sentence: "the shell was left, and has ended" }));
@@ -69,6 +74,7 @@ async function converse(address: string, request: ShellRequest, opened: () => vo
     attach() {},
     waiting: ({ reason }) => {
       waiting = reason;
+      tellWaiting();
     },
     opened: () => {
       clearTimeout(slow);

@@ -132,6 +132,11 @@ export function createImagesService(parts: ServiceParts): ImagesServer {
     return record;
   }
 
+  const digestsOf = ({ digest, definition }: ImageRecord): Digest[] =>
+    [digest, ...(definition ? keysOf(definition).map((key) => records.step(key)?.digest) : [])].filter(
+      (each) => !!each,
+    ) as Digest[];
+
   async function collect(dryRun: boolean, unused: boolean): Promise<{ images: number; blobs: number; bytes: number }> {
     if (builds.running > 0) throw new HobError("precondition", "an image is being built", { remedy: "wait until it is done" });
     const inUse = used();
@@ -140,7 +145,12 @@ export function createImagesService(parts: ServiceParts): ImagesServer {
     const leaving = new Set(dryRun ? idle.map(({ key }) => key) : []);
     const { images, blobs: wanted } = kept.wanted(leaving, dryRun && unused ? inUse : undefined);
     const others = kept.byOthers();
-    const roots = { images: images.union(others), removed: new Set(records.removed()), blobs: wanted.union(others) };
+    const wouldGo = dryRun ? idle.flatMap(digestsOf) : []; // forgotten on purpose, as those that are
+    const roots = {
+      images: images.union(others),
+      removed: new Set([...records.removed(), ...wouldGo]),
+      blobs: wanted.union(others),
+    };
     const garbage = await findGarbage(blobs, roots, clock.now());
     if (!dryRun) await removeGarbage(blobs, garbage);
     if (!dryRun) for (const digest of records.removed()) records.forgetRemoved(digest);

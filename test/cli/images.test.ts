@@ -114,7 +114,20 @@ test("an image of a file is built once, listed, shown with its log, compared, fo
   const [folder, tar] = await Promise.all([images("import", "project/tree"), images("import", "project/tree.tar", "--json")]);
   expect(rows(tar)[0]).toMatchObject({ kind: "image", image: expect.stringMatching(/^tar tree.tar@/), files: 1, bytes: 10 });
   const different = await images("diff", folder.stdout.trim(), String(rows(tar)[0]!["digest"]));
-  expect(different).toMatchObject({ code: 0, stdout: "" });
+  expect(different).toMatchObject({ code: 0, stdout: "", stderr: "hob: no path differs but in its times\n" });
+  const [unbuilt, noFile, noLayout, same] = await Promise.all([
+    images("diff", digest, "project/app.py::wrong"),
+    images("import", "project/absent.tar"),
+    images("import", "registry.example/team/app:1", "--tag", "2"),
+    images("import", "project/tree/../tree.tar"),
+  ]);
+  expect(unbuilt).toMatchObject({ code: 3, stderr: expect.stringMatching(/has not been built: `hob images show .*` says why/) });
+  expect(noFile).toMatchObject({ code: 2, stderr: "hob: there is no file or folder project/absent.tar\n" });
+  expect(noLayout).toMatchObject({ code: 2, stderr: expect.stringContaining("write HOST/NAME:TAG") });
+  execFileSync("mv", ["tree.tar", "other.tar"], { cwd: project });
+  await images("import", "project/other.tar");
+  expect((await images("rm", same.stdout.trim())).stdout).toMatch(/\(tar .*\) is forgotten; its contents stay, as tar .*\.\n$/);
+  expect(rows(await images("gc", "--unused", "--dry-run", "--json"))[0]!["images"]).toBeGreaterThan(2); // young as they are
 
   const store = openContentFolder(home.store, { durable: false });
   expect(store.has(digest)).toBe(true);

@@ -287,7 +287,7 @@ test("the fleet shows nodes, containers, clients and how long calls took; progre
   const sample = await session.next("fleet", (candidate) => Boolean(holds(candidate)));
   expect(sample).toMatchObject({ clients: 1, queued: 0, running: 0 });
   expect(sample.latencyP50Ms).toBeGreaterThan(0);
-  const progress = { what: "image host", phase: "capturing", done: 3, total: 9, unit: "files", node: "", message: "" };
+  const progress = { what: "image host", phase: "capturing", done: 3, total: 9, unit: "files", node: "", message: "", image: "" };
   agent.send({ $case: "progress", value: progress });
   await session.next("progress");
   using later = openSession(place.socket);

@@ -2,6 +2,7 @@
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
@@ -210,5 +211,25 @@ describe.skipIf(!rootWithContainers())("hob shell", () => {
       code: 3,
       errors: expect.stringContaining("no image ffffffff"),
     });
+
+    // In which no container can be made: a shell that waits for one says why.
+    mkdirSync(join(place.project, "bare"));
+    writeFileSync(join(place.project, "bare/file"), "of a tree without an interpreter");
+    const imported = await runFile(hob, ["images", "import", join(place.project, "bare")], {
+      env: { ...process.env, ...environment },
+    });
+    const waiting = spawn(hob, ["shell", "--image", imported.stdout.trim(), "--", "true"], {
+      env: { ...process.env, ...environment },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let errors = "";
+    waiting.stderr.on("data", (data) => {
+      errors += data;
+    });
+    await expect
+      .poll(() => errors)
+      .toMatch(/waiting: a container could not be made: the image has no python3: add .*next try in/);
+    waiting.kill("SIGTERM");
+    await once(waiting, "exit");
   });
 });

@@ -12,7 +12,8 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
-const cutOff = (): HobError => new HobError("corrupt", "it is cut off");
+export const CUT_OFF = "it is cut off";
+const cutOff = (): HobError => new HobError("corrupt", CUT_OFF);
 
 export function createByteSource(stream: AsyncIterable<Uint8Array>): ByteSource {
   const iterator = stream[Symbol.asyncIterator]();

@@ -3,7 +3,7 @@
 
 import { textOfBytes } from "../../../base/byte-text.ts";
 import { HobError } from "../../../base/errors.ts";
-import { type ByteSource, createByteSource } from "./byte-source.ts";
+import { type ByteSource, CUT_OFF, createByteSource } from "./byte-source.ts";
 import { BLOCK_BYTES, isZeroBlock, parseHeader, type TarHeader } from "./tar-header.ts";
 import { type PaxRecords, parsePax, paxNumber, paxTime, paxValue, paxXattrs } from "./tar-pax.ts";
 import { checkSparse, oldGnuSparse, paxSparse, type SparseFile } from "./tar-sparse.ts";
@@ -164,9 +164,9 @@ export async function* readTar(stream: AsyncIterable<Uint8Array>): AsyncGenerato
         header = parseHeader(block);
         if (header.size < 0) throw corrupt(`its size is impossible (${header.size})`);
       } catch (error) {
-        throw error instanceof HobError && before
-          ? new HobError(error.kind, `after entry "${before}": ${error.message}`, { cause: error })
-          : error;
+        if (!(error instanceof HobError)) throw error;
+        if (before) throw new HobError(error.kind, `after entry "${before}": ${error.message}`, { cause: error });
+        throw block || error.message !== CUT_OFF ? error : corrupt("it is no tar, or it is cut off before its first entry");
       }
       const name = textOfBytes(extension.longName ?? header.name);
       if ("xgLK".includes(header.type)) {

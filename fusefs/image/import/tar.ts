@@ -8,8 +8,9 @@ import { createImageTree } from "./tree.ts";
 
 const savedName = /^(manifest\.json|repositories|index\.json|oci-layout|blobs|[0-9a-f]{64}(\.json|\.tar)?)$/;
 
-/** What `docker save` packs is no root filesystem, though it would pass for one. */
-function refuseSaved(names: readonly string[], name: string): void {
+/** Nothing is no root filesystem, and what `docker save` packs is no root filesystem, though it would pass for one. */
+function refuseOthers(names: readonly string[], name: string): void {
+  if (names.length === 0) throw new HobError("corrupt", `importing ${name}: nothing is in it`);
   const isSaved = names.includes("manifest.json") || names.includes("oci-layout");
   if (!isSaved || !names.every((each) => savedName.test(each))) return;
   const kind = names.includes("manifest.json") ? "docker-archive" : "oci-archive";
@@ -30,6 +31,6 @@ export async function importTar(
   using lease = openLease(store.root);
   const tree = createImageTree();
   await applyLayer(tree, { name: `importing ${name}`, data: stream }, { store, lease, signal });
-  refuseSaved(tree.names(), name);
+  refuseOthers(tree.names(), name);
   return await keepManifest(store, tree.entries(), { lease });
 }

@@ -182,6 +182,8 @@ export interface Progress {
   node: string;
   /** for "failed": what went wrong and the remedy */
   message: string;
+  /** of containers: the digest of theirs */
+  image: string;
 }
 
 export interface Notice {
@@ -1745,7 +1747,7 @@ export const LogLines: MessageFns<LogLines> = {
 };
 
 function createBaseProgress(): Progress {
-  return { what: "", phase: "", done: 0, total: 0, unit: "", node: "", message: "" };
+  return { what: "", phase: "", done: 0, total: 0, unit: "", node: "", message: "", image: "" };
 }
 
 export const Progress: MessageFns<Progress> = {
@@ -1770,6 +1772,9 @@ export const Progress: MessageFns<Progress> = {
     }
     if (message.message !== "") {
       writer.uint32(58).string(message.message);
+    }
+    if (message.image !== "") {
+      writer.uint32(66).string(message.image);
     }
     return writer;
   },
@@ -1843,6 +1848,14 @@ export const Progress: MessageFns<Progress> = {
             message.message = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1867,6 +1880,7 @@ export const Progress: MessageFns<Progress> = {
     message.unit = object.unit ?? "";
     message.node = object.node ?? "";
     message.message = object.message ?? "";
+    message.image = object.image ?? "";
     return message;
   },
 };
