@@ -19,6 +19,8 @@ export function garbageCollector(): Collect {
 export interface Rest extends Disposable {
   /** Something was done that leaves garbage. */
   worked(): void;
+  /** Does this once, when the process next rests. */
+  once(work: () => void): void;
 }
 
 /**
@@ -29,14 +31,23 @@ export function openRest(): Rest {
   const collect = garbageCollector();
   setFlagsFromString("--no-parallel-scavenge");
   let timer: NodeJS.Timeout | undefined;
+  let waiting: (() => void)[] = [];
   const tidy = (): void => {
     timer = undefined;
     collect({ type: "minor" });
+    const due = waiting;
+    waiting = [];
+    for (const work of due) work();
   };
+  function worked(): void {
+    if (timer) timer.refresh();
+    else timer = setTimeout(tidy, restAfterMs).unref();
+  }
   return {
-    worked() {
-      if (timer) timer.refresh();
-      else timer = setTimeout(tidy, restAfterMs).unref();
+    worked,
+    once(work) {
+      waiting.push(work);
+      worked();
     },
     [Symbol.dispose]: () => clearTimeout(timer),
   };

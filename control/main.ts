@@ -357,8 +357,9 @@ async function serve(options: ControlOptions, engine: Engine, { signal, moves, l
   const end: End = (reason, patienceMs = 0) => ending.resolve({ reason, patienceMs });
   // Undone from the last to the first: the agent ends before the socket goes, and the database is let go of last.
   await using stack = new AsyncDisposableStack();
-  const turn = stack.use(createTurn(log, stack.use(openRest())));
-  const snapshots = stack.use(createSnapshots(engine.blobs, engine.records, () => turn.wake(), log));
+  const rest = stack.use(openRest());
+  const turn = stack.use(createTurn(log, rest));
+  const snapshots = stack.use(createSnapshots(engine.blobs, engine.records, { changed: turn.wake, rest, log }));
   const clients = stack.use(createClients(options.lingerMs, () => end("no client has been connected for its linger time")));
   const reach = createReach({ records: engine.records, state: options.state, log });
   const tracing = await openTracing("hob-control", log);

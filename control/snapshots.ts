@@ -3,6 +3,7 @@
 import { type ContentFolder, type Digest, sha256 } from "../base/content-folder.ts";
 import { HobError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import type { Rest } from "../base/rest.ts";
 import type { Blob, SnapshotDelta } from "../proto/gen/hob/v1/common.ts";
 import { Publish } from "../proto/gen/hob/v1/registry.ts";
 import type { Records } from "./engine/engine.ts";
@@ -15,7 +16,7 @@ const inlineBlob = 1 << 20; // common.proto, SnapshotDelta.blobs
 const inlineTotal = 2 << 20;
 const listedFiles = 20_000; // in one message
 const settleRetryMs = 1_000;
-const quietMs = 50; // what the publish asks for has most likely been answered by then
+const longestUnsettledMs = 1_000; // where control never rests
 
 export interface Snapshots extends AsyncDisposable {
   /** Of a snapshot in memory or in the blob folder; undefined when control has never had it. */
@@ -34,7 +35,14 @@ export interface Snapshots extends AsyncDisposable {
   settled(): Promise<void>;
 }
 
-export function createSnapshots(blobs: ContentFolder, records: Records, changed: () => void, log: Log): Snapshots {
+interface SnapshotsHost {
+  /** What is recorded has changed. */
+  changed(): void;
+  rest: Pick<Rest, "once">;
+  log: Log;
+}
+
+export function createSnapshots(blobs: ContentFolder, records: Records, { changed, rest, log }: SnapshotsHost): Snapshots {
   const tables = new Map<Digest, SnapshotTable>();
   const recent = new Map<Digest, Buffer>();
   const unsettled = new Map<Digest, Buffer>();
@@ -83,9 +91,9 @@ export function createSnapshots(blobs: ContentFolder, records: Records, changed:
     return keepTable(parsed);
   }
 
-  /** The contents reach the folder after the message has gone on: until then the record "unsettled" holds them. */
+  /** The contents reach the folder once what the publish asks for has most likely been answered: until then the record "unsettled" holds them. */
   async function settle(snapshot: Digest, contents: Map<Digest, Buffer>): Promise<void> {
-    await hurried(quietMs);
+    await hurried(longestUnsettledMs, rest.once);
     for (;;) {
       try {
         for (const [digest, data] of contents) await blobs.put(data, digest);
@@ -104,11 +112,12 @@ export function createSnapshots(blobs: ContentFolder, records: Records, changed:
     changed();
   }
 
-  /** Sleeps, but not while somebody waits for everything to be settled. */
-  function hurried(ms: number): Promise<void> {
+  /** Sleeps, but not while somebody waits for everything to be settled; `sooner` may end it, too. */
+  function hurried(ms: number, sooner?: (end: () => void) => void): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
     hurries.add(resolve);
+    sooner?.(resolve);
     return promise.finally(() => {
       clearTimeout(timer);
       hurries.delete(resolve);
