@@ -85,6 +85,8 @@ export interface NodeView {
 export interface Plan {
   dispatches: { call: QueuedCall; group: string; container: ContainerView }[];
   loads: { group: string; snapshot: string; container: ContainerView }[];
+  /** To be loaded into more containers once the calls that this plan places with it have most likely been answered. */
+  later: { group: string; snapshot: string }[];
   stops: Stop[];
   pools: Map<string, PoolWish[]>;
   /** When to decide again although nothing has changed: calls wait that are not worth another container yet. */
@@ -138,6 +140,6 @@ function begin(view: PoolView, nowMs: number): Draft {
     withheld: new Set(),
     full: new Set(),
     heldBack: false,
-    plan: { dispatches: [], loads: [], stops: [], pools: new Map(), againMs: undefined },
+    plan: { dispatches: [], loads: [], later: [], stops: [], pools: new Map(), againMs: undefined },
   };
 }

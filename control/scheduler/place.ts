@@ -242,6 +242,10 @@ export function keepOf({ group, cap, busy }: GroupTally): number {
   return Math.min(cap, Math.max(group.minContainers, busy + group.bufferContainers));
 }
 
+/** A person waits for such a call, and the processors for other containers' loads are the same. */
+const calledWith = ({ plan }: Draft, key: string, snapshot: string): boolean =>
+  plan.dispatches.some(({ group, call }) => group === key && call.snapshot === snapshot);
+
 export function placeCode(draft: Draft): void {
   for (const own of draft.tallies.values()) {
     const { group } = own;
@@ -258,6 +262,9 @@ export function placeCode(draft: Draft): void {
       if (!container) break;
       load(container, group.newest);
     }
-    for (const snapshot of group.eager) for (const container of containersOf(own)) load(container, snapshot);
+    for (const snapshot of group.eager) {
+      if (calledWith(draft, group.key, snapshot)) draft.plan.later.push({ group: group.key, snapshot });
+      else for (const container of containersOf(own)) load(container, snapshot);
+    }
   }
 }

@@ -17,7 +17,7 @@ import type { Registry } from "../registry.ts";
 import { MissingSecret } from "../secrets.ts";
 import type { Snapshots } from "../snapshots.ts";
 import type { Turn } from "../turn.ts";
-import { decide } from "./decide.ts";
+import { decide, type Plan } from "./decide.ts";
 import { unservable } from "./gpus.ts";
 import { type Group, type Groups, noteWaiting } from "./groups.ts";
 import { classOfKey, type Demand, kindKey, raised } from "./pools.ts";
@@ -67,6 +67,9 @@ export interface Scheduler {
   /** A secret has changed (`app` "": that of every app): containers that may have the former value are replaced. Says how many. */
   secretChanged(app: string, name: string): number;
 }
+
+/** What a call brings to one container is loaded into the others after this. */
+const laterMs = 20;
 
 const drainMs = 60_000; // what calls that began with the former secret have to finish
 
@@ -222,6 +225,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
         () => group.eager.delete(snapshot),
       );
     }
+    if (plan.later.length > 0) setTimeout(() => loadElsewhere(plan.later), laterMs).unref();
     for (const { container: view, reason } of plan.stops) {
       const container = view as Container;
       container.state = "stopping";
@@ -238,6 +242,14 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     forgetPlaced();
     const dueMs = sweep.owesMs || (plan.againMs ?? nowMs) - nowMs;
     if (dueMs > 0 && !again) again = setTimeout(lookAgain, dueMs).unref();
+  }
+
+  function loadElsewhere(later: Plan["later"]): void {
+    for (const { group: key, snapshot } of later) {
+      const group = groups.all.get(key);
+      if (group?.versions.some((version) => version.snapshot === snapshot)) group.eager.add(snapshot);
+    }
+    turn.wake();
   }
 
   function lookAgain(): void {

@@ -74,6 +74,18 @@ test("a container takes as many calls as its function's concurrency, the least b
   expect(plan.pools.get("n1")!.find(({ classKey }) => classKey === python)!.warm).toBe(2 + 1); // the fifth waits
 });
 
+test("code that comes with a call goes into the group's other containers later, and at once where nobody calls", () => {
+  const containers = ["a", "b"].map((id) => container(id));
+  const called = quiet({ eager: new Set(["s1"]), lanes: [[], ["s1"], [], []].map((calls) => laneOf("q", calls)) });
+  const plan = decide(poolOf(containers, called), nowMs);
+  expect(plan.dispatches).toHaveLength(1);
+  expect(plan.loads).toEqual([]);
+  expect(plan.later).toEqual([{ group: called.key, snapshot: "s1" }]);
+  const uncalled = decide(poolOf(containers, quiet({ eager: new Set(["s1"]) })), nowMs);
+  expect(uncalled.loads.map((load) => load.container.id)).toEqual(["a", "b"]);
+  expect(uncalled.later).toEqual([]);
+});
+
 test("a buffer stands ready beyond the busy containers, loaded, and shrinks with them when its idle time is over", () => {
   const generic = ["x", "y", "z"].map((id) => container(id, { group: "", state: "warm" }));
   const busy = ["a", "b"].map((id) => container(id, { inFlight: 1 }));
