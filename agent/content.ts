@@ -31,7 +31,7 @@ export function createContent(store: ContentFolder, fetcher: Pick<Fetcher, "fetc
 
   function keep(blobs: Blob[]): void {
     for (const { digest, data } of blobs) {
-      if (arriving.has(digest) || store.has(digest)) continue;
+      if (arriving.has(digest)) continue; // whether the store has it is looked at then, too
       const due = Promise.withResolvers<void>();
       setTimeout(due.resolve, quietMs);
       const stored = due.promise.then(() => store.put(data, digest)).then(() => {});

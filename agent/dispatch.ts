@@ -22,7 +22,7 @@ import { type ChildMaps, createChildMaps } from "./child-maps.ts";
 import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
 import { failure, memoryNote, tooLarge } from "./failures.ts";
-import { type Call, explainIn, gone, hurtsOf, type Inside, memoryOf, openInside, runningIn } from "./inside.ts";
+import { type Call, explainIn, gone, hurtsOf, type Inside, lookAhead, memoryOf, openInside, runningIn } from "./inside.ts";
 import { createLargeValues } from "./large-values.ts";
 import { createLoads } from "./loads.ts";
 import { createMapInputs } from "./map-inputs.ts";
@@ -62,6 +62,8 @@ export interface Dispatcher {
   load(load: Load): Promise<void>;
   dispatch(dispatch: Dispatch): Promise<void>;
   dispatchInputs(order: DispatchInputs): Promise<void>;
+  /** A save has been announced: its runner wakes. */
+  rouse(container: string): void;
   cancel(call: string): void;
   cancelInputs(order: CancelInputs): void;
   partsTaken(taken: PartsTaken): void;
@@ -282,6 +284,12 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     load: async (load) => void (await loads.begin(load, false).done),
     dispatch,
     dispatchInputs: mapInputs.dispatch,
+    rouse(id) {
+      const inside = insides.get(id);
+      if (inside?.container.state.name !== "specialised") return; // control may be a moment behind
+      inside.container.runner.rouse();
+      lookAhead(inside);
+    },
     cancelInputs: ({ batch, container }) => mapInputs.cancel(batch, container),
     cancel(call) {
       for (const inside of insides.values()) {

@@ -22,6 +22,8 @@ export interface Inside {
   told: Told[]; // what its runner was told last, newest last
   calls: Map<string, Call>;
   loading: Map<string, number>; // snapshots with loads that have not been answered, and how many
+  /** Looked at when a save was announced: for the load that comes of it, milliseconds later. */
+  looked: { hurts: Hurts; atMs: number } | undefined;
   failed: string[]; // snapshots whose load failed: control does not count them among the container's, so it retires none
   functions: Set<string>; // that it has loaded
   draining: Draining;
@@ -46,13 +48,30 @@ export const openInside = (container: Container): Inside => ({
   told: [],
   calls: new Map(),
   loading: new Map(),
+  looked: undefined,
   failed: [],
   functions: new Set(),
   draining: createDraining(),
   sending: Promise.resolve(),
 });
 
-export function explainIn({ container }: Inside, seen: Failure, before: Hurts): Failure {
+/** How long the look at an announced save's container holds. */
+const lookedMs = 50;
+
+export function lookAhead(inside: Inside): void {
+  inside.looked = { hurts: hurtsOf(inside.container), atMs: performance.now() };
+}
+
+/** As hurtsOf; what has hurt nobody's call since may have been looked at a moment ago. */
+export function hurtsBefore(inside: Inside): Hurts {
+  const { looked } = inside;
+  inside.looked = undefined;
+  return looked && performance.now() - looked.atMs < lookedMs ? looked.hurts : hurtsOf(inside.container);
+}
+
+export function explainIn(inside: Inside, seen: Failure, before: Hurts): Failure {
+  const { container } = inside;
+  inside.looked = undefined;
   return explain(seen, {
     container: container.id,
     state: container.state,

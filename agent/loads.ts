@@ -5,7 +5,7 @@ import type { Load } from "../proto/gen/hob/v1/agents.ts";
 import type { Failure } from "../proto/gen/hob/v1/common.ts";
 import type { DispatchHost } from "./dispatch.ts";
 import { failure } from "./failures.ts";
-import { explainIn, gone, type Hurts, hurtsOf, type Inside } from "./inside.ts";
+import { explainIn, gone, type Hurts, hurtsBefore, type Inside } from "./inside.ts";
 import { keepOf, type Runner } from "./runner/runner.ts";
 import type { Shown } from "./shown.ts";
 import { differenceFor, neededBlobs, type SnapshotLists, toldKept } from "./snapshots.ts";
@@ -107,7 +107,7 @@ export function createLoads(host: LoadsHost): Loads {
         before: undefined,
       };
     }
-    const before = hurtsOf(inside.container);
+    const before = hurtsBefore(inside);
     const snapshot = load.snapshot?.digest ?? "";
     inside.loading.set(snapshot, (inside.loading.get(snapshot) ?? 0) + 1);
     const sending = inside.sending.then(() => sendLoad(inside, load));

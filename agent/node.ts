@@ -350,10 +350,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     shutdown: ({ patienceMs }) => void shutDown(patienceMs),
     shell: (order) => shells.open(order),
     rouse({ containers: ids }) {
-      for (const id of ids) {
-        const container = containers.get(id);
-        if (container?.state.name === "specialised") container.runner.rouse(); // control may be a moment behind
-      }
+      for (const id of ids) dispatcher.rouse(id);
     },
     inspect: ({ call, container }) => void inspect(call, container),
     resolve: (order) => void (order.image && resolveImage(order)),

@@ -107,7 +107,10 @@ export function createTurn(log: Log, rest: Pick<Rest, "worked">): Turn {
 
   function settle(): void {
     scheduled = false;
-    if (awaited && steps?.queued() === 0 && !tell()) return;
+    if (awaited && steps?.queued() === 0) {
+      if (tell()) later(); // the outcome is on its way before anything is decided
+      return;
+    }
     deciding = true;
     try {
       steps?.decide();
@@ -124,12 +127,21 @@ export function createTurn(log: Log, rest: Pick<Rest, "worked">): Turn {
     if (grouped) return;
     process.nextTick(() => {
       if (!scheduled) return;
-      grouped = setImmediate(() => {
-        grouped = undefined;
-        if (scheduled) settle();
-      });
+      endWithIteration();
       settle();
     });
+  }
+
+  function endWithIteration(): void {
+    grouped ??= setImmediate(() => {
+      grouped = undefined;
+      if (scheduled) settle();
+    });
+  }
+
+  function later(): void {
+    scheduled = true;
+    endWithIteration();
   }
 
   return {

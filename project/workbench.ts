@@ -80,7 +80,10 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   const watcher = watchProject(
     root,
     {
-      stirred: () => describer.rouse(),
+      stirred() {
+        session.send({ $case: "rouse", value: { apps: appsOf() } }); // a longer way than the describer's
+        describer.rouse();
+      },
       changed: (change) => void take(change),
       gone: () =>
         notice("error", `the project's folder ${root} is gone; what it held keeps running, and hob goes on when it is back`),
@@ -129,9 +132,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   async function take(change: ProjectChange, first = false): Promise<void> {
     let description: Description;
     try {
-      const describing = describer.describe(change);
-      if (!first) queueMicrotask(() => session.send({ $case: "rouse", value: { apps: appsOf() } }));
-      description = await describing;
+      description = await describer.describe(change);
     } catch (error) {
       if (closed) return;
       log.error(error, "describing failed");

@@ -68,6 +68,20 @@ describe("a patch of a live python process", () => {
   }
   const call = async (snapshot: string, name: string, ...args: unknown[]) => (await harness.call(snapshot, name, args)).value;
 
+  it("goes over the last patch when it is roused, which runs nothing and changes nothing", async () => {
+    const first = await harness.load({ "app.py": model }, functions);
+    const [, , weights, pid] = (await call(first.snapshot, "predict", 1)) as unknown[];
+    let { snapshot: base } = first;
+    for (const factor of [3, 5]) {
+      const edited = model.replace("x * 2", `x * ${factor}`);
+      base = (await patch(edited, base, ["predict"], ["scale"])).snapshot;
+      harness.runner.rouse();
+      expect(await call(base, "predict", 1)).toEqual([factor, factor === 3 ? 2 : 3, weights, pid]);
+      harness.runner.rouse();
+    }
+    expect(((await call(first.snapshot, "plain", 7)) as unknown[])[2]).toBe(pid);
+  });
+
   it("replaces bodies in the process that serves, whose state and number stay", async () => {
     const first = await harness.load({ "app.py": model }, functions);
     const [, , weights, pid] = (await call(first.snapshot, "predict", 1)) as unknown[];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from .. import failures, frames
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from .project import Project
     from .servings import Serving, Servings
     from .zygote import Zygote
+
+
+#: A longer head is not kept for that.
+_rehearsed_bytes = 64 << 10
 
 
 class _Pending:
@@ -37,10 +42,20 @@ class Loads:
     def __init__(self, zygote: Zygote, project: Project, servings: Servings, processes: Processes) -> None:
         self._zygote, self._project, self._servings, self._processes = zygote, project, servings, processes
         self._pending: dict[int, _Pending] = {}
+        self._latest_head: bytes | None = None  # of the last load that was not large
+
+    def rouse(self, frame: frames.Frame) -> None:
+        """A load is a millisecond away: who will be asked wakes, and what reads a load is run once for nothing, to be in the processor's caches."""
+        for child in [child for serving in self._servings.all for child in serving.workers]:
+            if child.running is None and not child.ending:
+                child.link.send(frame.raw)
+        if self._latest_head is not None:
+            json.loads(self._latest_head)
 
     def take(self, frame: frames.Frame) -> bool:
         """True when something has to be imported for it."""
         head = frame.head
+        self._latest_head = frame.raw[9 : frame.head_end] if frame.head_end < _rehearsed_bytes else None
         pending = self._pending[head["load"]] = _Pending(frame)
         patched, fresh = split(head["versions"], head.get("patches") or [])
         for patch, versions in patched:

@@ -49,6 +49,18 @@ def apply(project: Project, before: str, after: str, units: list[dict[str, Any]]
         linecache.cache[path] = (len(text), None, text.splitlines(True), path)  # type: ignore[assignment]
 
 
+def rehearse(project: Project, snapshot: str, units: list[dict[str, Any]]) -> None:
+    """What the last patch changed is compiled once more, for nothing: the next one, a millisecond away, then finds that code in the processor's caches."""
+    for unit in units[:1]:
+        module, source = sys.modules.get(module_name(unit["path"])), project.source(snapshot, unit["path"])
+        if module is not None and source is not None:
+            text = decode(source)
+            try:
+                list(_swaps(module, unit["path"], text, text, [unit]))
+            except CannotPatch:
+                pass  # nothing depends on it
+
+
 def _swaps(module: ModuleType, path: str, old: str, new: str, units: list[dict[str, Any]]) -> Iterator[tuple[FunctionType, CodeType]]:
     lines = new.split("\n")
     changed: set[str] = set()

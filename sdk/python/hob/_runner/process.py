@@ -37,6 +37,7 @@ class ServingProcess:
         self._line = line  # here come the descriptors for a process that is to be forked from this one
         self._template = False  # it has forked another that runs the calls: it stays as it was loaded
         self._snapshot = ""  # the newest of which it has code
+        self._units: list[dict[str, Any]] = []  # that the last patch changed
         self._folder = ""
         self._finder: sources.SourceFinder | None = None
         self._versions: dict[str, dict[str, Any]] = {}  # by digest
@@ -66,6 +67,8 @@ class ServingProcess:
                 self._inputs(frame)
             elif frame.kind == forking.FORK:
                 self._fork()
+            elif frame.kind == frames.ROUSE:
+                patching.rehearse(self._project, self._snapshot, self._units)
             elif frame.kind == frames.INSPECT:
                 told = self._kept.answer(frame.head, self._folder)
                 if told is not None:
@@ -121,7 +124,7 @@ class ServingProcess:
         if self._broken:
             raise patching.CannotPatch("what it has loaded was not in order")
         patching.apply(self._project, self._snapshot, head["snapshot"], patch["units"])
-        self._snapshot = head["snapshot"]
+        self._snapshot, self._units = head["snapshot"], patch["units"]
         self._project.prune({self._snapshot}, keep=0)
         if self._finder is not None:
             self._finder.snapshot = self._snapshot  # for what is imported later

@@ -144,9 +144,7 @@ class Zygote:
         elif frame.kind == frames.FINISH:
             self._finish()
         elif frame.kind == frames.ROUSE:
-            for child in [child for serving in self._servings.all for child in serving.workers]:
-                if child.running is None and not child.ending:
-                    child.link.send(frame.raw)
+            self._loads.rouse(frame)
 
     def _load(self, frame: frames.Frame) -> None:
         head = frame.head
