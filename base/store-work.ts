@@ -123,6 +123,13 @@ export function openLease(root: string): Lease {
   };
 }
 
+/** These were put by a work that has ended before anything reached them. */
+export function leaveBehind(root: string, digests: readonly string[]): void {
+  if (digests.length === 0) return;
+  using lease = openLease(root);
+  for (const digest of digests) lease.note(digest);
+}
+
 const leftFolder = (root: string): string => join(root, "left");
 
 /** Ends a lease; what its work has put, and nobody may ever reach, is noted for whoever collects. */

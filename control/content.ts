@@ -6,6 +6,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ServerWritableStream } from "@grpc/grpc-js";
 import type { ContentFolder } from "../base/content-folder.ts";
 import { HobError } from "../base/errors.ts";
+import { leaveBehind } from "../base/store-work.ts";
 import { type FetchAnswer, fileContent, memoryContent, serveFetch } from "../proto/fetch-serving.ts";
 import type { BlobPiece, ContentServer, FetchWant, GetRequest } from "../proto/gen/hob/v1/content.ts";
 import { toServiceError } from "../proto/status.ts";
@@ -33,13 +34,18 @@ async function* blobOf(first: BlobPiece, pieces: AsyncIterator<BlobPiece>): Asyn
 }
 
 async function putAll(blobs: ContentFolder, pieces: AsyncIterator<BlobPiece>): Promise<{ blobs: number; bytes: number }> {
-  const kept = { blobs: 0, bytes: 0 };
-  for (;;) {
-    const first = await pieces.next();
-    if (first.done) return kept;
-    const { bytes } = await blobs.putStream(blobOf(first.value, pieces), first.value.digest);
-    kept.blobs++;
-    kept.bytes += bytes;
+  const put: string[] = [];
+  let bytes = 0;
+  try {
+    for (;;) {
+      const first = await pieces.next();
+      if (first.done) return { blobs: put.length, bytes };
+      bytes += (await blobs.putStream(blobOf(first.value, pieces), first.value.digest)).bytes;
+      put.push(first.value.digest);
+    }
+  } catch (error) {
+    leaveBehind(blobs.root, put); // an import that was broken off: gigabytes, perhaps
+    throw error;
   }
 }
 

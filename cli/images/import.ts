@@ -54,8 +54,12 @@ async function importPath(
   try {
     const store = openContentFolder(folder, { durable: false });
     const source: Source = !statSync(path).isDirectory() ? "tar" : isLayout(path) ? "layout" : "folder";
-    const { digest, files, bytes, storedBytes } = await importers[source](path, store, flags.tag, signal);
-    await putImage(images, store, digest);
+    const { digest, files, bytes, storedBytes } = await importers[source](path, store, flags.tag, signal).catch((error) => {
+      throw unlessRoomHere(error, basename(path));
+    });
+    await putImage(images, store, digest).catch((error) => {
+      throw named(error, `putting ${basename(path)} into control's store`);
+    });
     const reference = `${basename(path)}@${digest.slice(0, 12)}`; // another content of that name is another image
     const definition = { source, reference };
     const record = await images.keep(ImageRecord.fromPartial({ definition, digest, files, bytes, storedBytes }));
@@ -65,6 +69,19 @@ async function importPath(
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function named(error: unknown, operation: string): unknown {
+  if (!(error instanceof HobError)) return error;
+  const { kind, message, remedy } = error;
+  return new HobError(kind, `${operation}: ${message}`, { cause: error, ...(remedy === undefined ? {} : { remedy }) });
+}
+
+/** It is unpacked here first, and here may be less room than control has. */
+function unlessRoomHere(error: unknown, name: string): unknown {
+  if (!(error instanceof HobError) || error.kind !== "exhausted") return error;
+  const remedy = "free some space there, or name another folder by TMPDIR";
+  return new HobError("exhausted", `unpacking ${name} in ${tmpdir()}: ${error.message}`, { cause: error, remedy });
 }
 
 type Importer = (path: string, store: ContentFolder, tag: string | undefined, signal: AbortSignal) => Promise<ImportedImage>;

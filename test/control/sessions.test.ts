@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sha256 } from "../../base/content-folder.ts";
+import { leftBehind } from "../../base/store-work.ts";
 import { CallsClient, type LogLines } from "../../proto/gen/hob/v1/calls.ts";
 import { type LogLine, LogLine as LogLineMessage } from "../../proto/gen/hob/v1/common.ts";
 import { type BlobPiece, ContentClient } from "../../proto/gen/hob/v1/content.ts";
@@ -312,7 +313,9 @@ test("blobs are put in pieces, verified, and read back; one that is lacking is n
       stream.end();
     });
   expect(await put(blobs.map((data) => ({ digest: sha256(data), data })))).toEqual({ blobs: 3, bytes: 700_005 });
-  await expect(put([{ digest: sha256("a"), data: Buffer.from("b") }])).rejects.toThrow("what arrived has digest");
+  const brokenOff = ["first", "a"].map((text) => ({ digest: sha256(text), data: Buffer.from("first") }));
+  await expect(put(brokenOff)).rejects.toThrow("what arrived has digest");
+  expect(leftBehind(place.store).flatMap(({ digests }) => digests)).toEqual([sha256("first")]); // for gc
   const get = async (digests: string[]) => {
     const found = new Map<string, Buffer[]>();
     for await (const piece of client.get({ digests }) as AsyncIterable<BlobPiece>) {
