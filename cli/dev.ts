@@ -7,6 +7,7 @@ import { HobError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
 import { poolPaths } from "../base/paths.ts";
 import type { Workbench } from "../project/events.ts";
+import { canShowScreen } from "../tui/terminal/capable.ts";
 import { buildId } from "./build.ts";
 import { connectTo, requireReachable } from "./control-address.ts";
 import type { Pin } from "./dev-events.ts";
@@ -102,7 +103,7 @@ type Surface = "screen" | "plain" | "json";
 function surfaceOf(flags: DevFlags): Surface {
   if (flags.plain && flags.json) throw new HobError("usage", "--plain and --json exclude each other");
   if (flags.json) return plainOnly(flags, "json");
-  const screen = !flags.plain && process.stdin.isTTY && process.stdout.isTTY;
+  const screen = !flags.plain && canShowScreen(process);
   return screen ? "screen" : plainOnly(flags, "plain");
 }
 

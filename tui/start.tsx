@@ -17,6 +17,7 @@ import type { LendTerminal, ScreenProps, Speak } from "./screen/screen.tsx";
 import type { Widgets } from "./screen/section.ts";
 import { createStore, type Store } from "./store.ts";
 import { beginAttention, endAttention, hearingFocus, titleSequence } from "./terminal/attention.ts";
+import { canShowScreen } from "./terminal/capable.ts";
 import { watchConfig } from "./terminal/config-file.ts";
 import { perform } from "./terminal/effects.ts";
 import { crashed, type Ending, guardTerminal, restoreTerminal } from "./terminal/guard.ts";
@@ -43,8 +44,10 @@ export interface ScreenOptions {
  */
 export async function startScreen(open: () => Promise<Workbench>, options: ScreenOptions): Promise<number> {
   const { stdin, stdout } = process;
-  if (!stdin.isTTY || !stdout.isTTY) {
-    throw new HobError("usage", "the screen needs a terminal", { remedy: "hob dev --plain prints lines, --json prints objects" });
+  if (!canShowScreen(process)) {
+    throw new HobError("usage", "the screen needs a terminal that can place text", {
+      remedy: "hob dev --plain prints lines, --json prints objects",
+    });
   }
   // Frames are garbage at once. V8 takes that for a reason to grow its space for young objects, and never gives it back: over an hour's
   // worth of events the process grew from 190 to 254 MB while 24 were in use.

@@ -42,6 +42,13 @@ describe.skipIf(!rootWithContainers())("looking around", { timeout: 60_000 }, ()
     await desk.does("G", ["number 119"], ["below (f follows)"]);
   });
 
+  test("pages go up and down, by their keys and as in less", async () => {
+    await desk.does("\x1b[5~", ["below (f follows)"], ["number 119"]);
+    await desk.does("\x1b[6~", ["number 119"], ["below (f follows)"]);
+    await desk.does("\x15", ["below (f follows)"], ["number 119"]);
+    await desk.does("\x04", ["number 119"], ["below (f follows)"]);
+  });
+
   test("v leaves out lower levels", async () => {
     await desk.does("vv", ["3 of 121 lines", "warnings and errors", "warning: number 100"]);
     await desk.does("vv", ["120 of 121 lines"], ["warnings and errors"]);
@@ -120,6 +127,8 @@ describe.skipIf(!rootWithContainers())("looking around", { timeout: 60_000 }, ()
     await desk.does("kG", ["▸ double"]);
     await desk.does(`g${tab}${tab}j`, ["▸#1 "]);
     await desk.does(`4${enter}`, ["Fleet  last"]);
+    await desk.does(esc, ["1 Functions"]);
+    await desk.does(`1\x1b[Z${enter}`, ["Fleet  last"]); // shift-tab: the pane before the first is the last
     await desk.does("1", ["1 Functions"]);
   });
 
@@ -158,10 +167,11 @@ describe.skipIf(!rootWithContainers())("looking around", { timeout: 60_000 }, ()
     }
   });
 
-  test("D, =, K and + have nothing to do or say why, and q leaves the terminal as it was", async () => {
+  test("D, =, K, b and + have nothing to do or say why, and q leaves the terminal as it was", async () => {
     await desk.does(":slow\r", ["▸ slow"]);
     await desk.does("K", ["K keep input: nothing has run yet"]);
     await desk.does("=", ["= compare: nothing has run yet"]);
+    await desk.does("b", ["b browse: the function is no endpoint"]);
     await desk.leave();
   });
 

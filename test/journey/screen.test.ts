@@ -144,6 +144,10 @@ describe.skipIf(!rootWithContainers())("running on the screen", { timeout: 60_00
     await desk.does(esc, ["1 Functions"]);
   });
 
+  test("a runs again what the chosen run was given, with the code of now", async () => {
+    await desk.does("3Ga", ["#15 ✓ greet", '→ "hey world"']);
+  });
+
   test("c cancels a run that is under way", async () => {
     await desk.does(`${esc}:slow\r`, ["▸ slow"]);
     await desk.does("r", ["● running", "sleeping"]);

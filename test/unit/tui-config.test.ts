@@ -10,6 +10,7 @@ import { bindingOf, keysNow } from "../../tui/keys.ts";
 import { initialState } from "../../tui/model/state.ts";
 import { update } from "../../tui/model/update.ts";
 import { choosePalette } from "../../tui/screen/palette.ts";
+import { canShowScreen } from "../../tui/terminal/capable.ts";
 
 const file = "config.jsonc";
 
@@ -72,5 +73,25 @@ describe("what is set", () => {
     expect(chosen("always", { NO_COLOR: "1" })).toBe(true);
     expect(chosen("never", { FORCE_COLOR: "1" })).toBe(false);
     expect(choosePalette({ TERM: "xterm" }, { ...defaultConfig, glyphs: "ascii" }).ascii).toBe(true);
+  });
+
+  test("what the terminal cannot show is not tried: glyphs beyond its encoding, text in places where there are only lines", () => {
+    const ascii = (env: Record<string, string>): boolean => choosePalette({ TERM: "xterm", ...env }, defaultConfig).ascii;
+    expect([{}, { LANG: "C" }, { LANG: "de_DE.UTF-8" }, { LC_ALL: "C.utf8", LANG: "de_DE.ISO-8859-1" }].map(ascii)).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+    expect([{ LANG: "de_DE.ISO-8859-1@euro" }, { LC_CTYPE: "ru_RU.KOI8-R", LANG: "C.UTF-8" }].map(ascii)).toEqual([true, true]);
+    const on = (env: Record<string, string>): boolean => {
+      const terminal = { isTTY: true } as NodeJS.ReadStream & { fd: 0 };
+      return canShowScreen({ stdin: terminal, stdout: terminal as unknown as NodeJS.WriteStream & { fd: 1 }, env });
+    };
+    expect([{ TERM: "screen" }, { TERM: "dumb" }, { TERM: "dumb", INK_SCREEN_READER: "true" }].map(on)).toEqual([
+      true,
+      false,
+      true,
+    ]);
   });
 });

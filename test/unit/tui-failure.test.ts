@@ -93,6 +93,16 @@ describe("the variables of a failure", () => {
     expect(effects).toHaveLength(1);
   });
 
+  // In a terminal of 80×24 five variables filled the pane, and nothing said what they were of.
+  test("leave the failure's sentence in sight, however low the pane", () => {
+    send({ kind: "resize", columns: 80, rows: 24 });
+    press("i");
+    const locals = Array.from({ length: 12 }, (_, index) => local(`v${index}`, `${index}`));
+    send({ kind: "inspected", call: "c", frames: [{ file: "app.py", line: 2, function: "f", locals }], reason: "" });
+    expect(shown()).toMatch(/2 Run #1.*\n.*failed.*\n│ ✗ ValueError: no .*\n.* v8 /);
+    expect(shown()).toContain("v11");
+  });
+
   test("say why they cannot be had, and are asked for again; what came for another call changes nothing", () => {
     press("i");
     send({ kind: "inspected", call: "another", frames: [], reason: "odd" });

@@ -35,6 +35,13 @@ const coloured: Record<Style, string> = {
   warn: "33",
 };
 
+/** By locale(7): the first of these that is set says it. One that names no encoding may be used on any terminal. */
+function speaksUnicode(env: Readonly<Record<string, string | undefined>>): boolean {
+  const locale = env["LC_ALL"] || env["LC_CTYPE"] || env["LANG"] || "";
+  const [, encoding = "utf-8"] = /\.([^@]+)/.exec(locale) ?? [];
+  return /^utf-?8$/i.test(encoding);
+}
+
 /** FORCE_COLOR wins over NO_COLOR (no-color.org); the Linux console's font has neither braille nor marks nor rounded corners. */
 export function choosePalette(env: Readonly<Record<string, string | undefined>>, config: Config): Palette {
   const forced = env["FORCE_COLOR"];
@@ -42,7 +49,7 @@ export function choosePalette(env: Readonly<Record<string, string | undefined>>,
   const colours = forced ? forced !== "0" && forced !== "false" : !env["NO_COLOR"] && terminal !== "dumb";
   return {
     colours: config.colours === "auto" ? colours : config.colours === "always",
-    ascii: config.glyphs === "ascii" || terminal === "linux" || terminal === "dumb",
+    ascii: config.glyphs === "ascii" || terminal === "linux" || terminal === "dumb" || !speaksUnicode(env),
     accent: accentCodes[config.accent],
     links: terminal !== "linux" && terminal !== "dumb",
   };

@@ -79,7 +79,8 @@ const handlers: Handlers = {
         (error: unknown) => dispatch({ kind: "operations", told: { problem: sentenceOf(error) }, nowMs: nowMs() }),
       );
   },
-  deploy({ app }, { workbench, dispatch, nowMs }) {
+  deploy({ app }, world) {
+    const { workbench, dispatch, nowMs } = world;
     dispatch({ kind: "said", text: `${app} is being deployed …`, nowMs: nowMs() });
     workbench()
       .deploy(app)
@@ -87,6 +88,7 @@ const handlers: Handlers = {
         ({ deployment: { number, changes }, unchanged }) => {
           const what = unchanged ? "has these very versions already" : `is live, ${counted(changes.length, "change")}`;
           dispatch({ kind: "said", text: `${app}: deployment ${number} ${what}`, nowMs: nowMs() });
+          handlers.operations({ kind: "operations" }, world); // what the clock calls has changed with it
         },
         (error: unknown) => dispatch({ kind: "refused", sentence: sentenceOf(error), nowMs: nowMs() }),
       );

@@ -150,7 +150,8 @@ function gpuLine(gpu: Gpu, index: number, width: number): Line {
 }
 
 /** `full`: on a line more, with what a pane has no room for. */
-export function nodeLines(nodes: readonly NodeInfo[], width: number, full = false): Line[] {
+export function nodeLines(nodes: readonly NodeInfo[], columns: number, full = false): Line[] {
+  const width = columns - 1; // a blank before the border
   const nameColumns = Math.min(20, Math.max(...nodes.map(({ name }) => clean(name).length), 4));
   return nodes.flatMap((node) => [
     nodeLine(node, nameColumns, width, full),

@@ -74,7 +74,8 @@ export function footerLine(state: State, width: number): Line {
   if (told && state.view === "main" && state.project && state.project.functions.length > 0) {
     const end = keysNow(state).find(({ name }) => name === "end tour")?.keys[0] ?? "";
     const step = [span(` tour ${state.tour} of ${tour.length}  `, "accentStrong"), span(told.text)];
-    return spread([...step, span(`   ${end}`, "accentStrong"), span(" ends the tour")], quit, width);
+    const ends = (words: string): Line => [...step, span(`   ${end}`, "accentStrong"), span(` ${words}`)];
+    return spread(fitting([ends("ends the tour"), ends("ends it"), step], width - 8), quit, width);
   }
   const all = hints(state);
   // Where room is short the hint that leads to all others is the last to go.
