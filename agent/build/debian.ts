@@ -109,6 +109,15 @@ export async function makeDebian<T>(
     taken.catch(() => {}); // a tar that is cut off: what cut it off says more
     const [code, killed] = await ended;
     if (code === 127 || code === 126) throw missing();
+    // Where there is no room for what it makes, it dies of a pipe that nobody reads.
+    const reason =
+      code === 0
+        ? undefined
+        : await taken.then(
+            () => undefined,
+            (error: unknown) => error,
+          );
+    if (reason instanceof HobError && reason.kind === "exhausted") throw reason;
     if (code !== 0) throw new HobError("unavailable", `mmdebstrap ${killed ? `was killed by ${killed}` : `exited ${code}`}`);
     return await taken;
   } catch (error) {

@@ -86,15 +86,25 @@ export async function applyLayer(
 ): Promise<void> {
   const crew = createCrew();
 
-  async function keep(entry: TarEntry): Promise<void> {
-    const slot: ContentSlot = {};
-    tree.place(entry, slot);
-    if (entry.size > smallBytes) {
+  /** Resolves with the content of a small file, which is still to be stored. */
+  async function place(entry: TarEntry, slot: ContentSlot): Promise<Buffer | undefined> {
+    try {
+      tree.place(entry, slot);
+      if (entry.kind !== "file") return undefined;
+      if (entry.size <= smallBytes) return await bufferOf(entry);
       slot.stored = await storeContent(store, entry.content());
       lease.note(slot.stored.digest);
-      return;
+      return undefined;
+    } catch (error) {
+      throw atEntry(entry.path, error);
     }
-    const data = await bufferOf(entry);
+  }
+
+  async function keep(entry: TarEntry): Promise<void> {
+    const slot: ContentSlot = {};
+    const data = await place(entry, slot);
+    if (!data) return;
+    // What this throws is the failure of an entry before, which has its name already.
     await crew.add(async () => {
       try {
         slot.stored = { digest: await store.put(data), size: data.length };
@@ -113,12 +123,7 @@ export async function applyLayer(
   try {
     for await (const entry of readTar(decompress(data))) {
       signal?.throwIfAborted();
-      try {
-        if (entry.kind === "file") await keep(entry);
-        else tree.place(entry);
-      } catch (error) {
-        throw atEntry(entry.path, error);
-      }
+      await keep(entry);
       if (performance.now() - turnBeganMs < turnMs) continue;
       await nextTurn();
       turnBeganMs = performance.now();
