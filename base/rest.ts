@@ -19,8 +19,8 @@ export function garbageCollector(): Collect {
 export interface Rest extends Disposable {
   /** Something was done that leaves garbage. */
   worked(): void;
-  /** Does this once, when the process next rests. */
-  once(work: () => void): void;
+  /** Does this once, when the process next rests, unless what it answers with has been called. */
+  once(work: () => void): () => void;
 }
 
 /**
@@ -31,12 +31,12 @@ export function openRest(): Rest {
   const collect = garbageCollector();
   setFlagsFromString("--no-parallel-scavenge");
   let timer: NodeJS.Timeout | undefined;
-  let waiting: (() => void)[] = [];
+  let waiting = new Set<() => void>();
   const tidy = (): void => {
     timer = undefined;
     collect({ type: "minor" });
     const due = waiting;
-    waiting = [];
+    waiting = new Set();
     for (const work of due) work();
   };
   function worked(): void {
@@ -46,8 +46,9 @@ export function openRest(): Rest {
   return {
     worked,
     once(work) {
-      waiting.push(work);
+      waiting.add(work);
       worked();
+      return () => void waiting.delete(work);
     },
     [Symbol.dispose]: () => clearTimeout(timer),
   };

@@ -113,13 +113,14 @@ export function createSnapshots(blobs: ContentFolder, records: Records, { change
   }
 
   /** Sleeps, but not while somebody waits for everything to be settled; `sooner` may end it, too. */
-  function hurried(ms: number, sooner?: (end: () => void) => void): Promise<void> {
+  function hurried(ms: number, sooner?: Rest["once"]): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
     hurries.add(resolve);
-    sooner?.(resolve);
+    const forget = sooner?.(resolve);
     return promise.finally(() => {
       clearTimeout(timer);
+      forget?.();
       hurries.delete(resolve);
     });
   }
