@@ -57,7 +57,7 @@ export function choosePalette(env: Readonly<Record<string, string | undefined>>,
 
 // One for one, so that columns stay where they are.
 const ourGlyphs = "■╭╮╰╯├┤─│✓✗●○◌–−◆▸→↑↓…·▯▏‖▁▂▃▄▅▆▇█≠×";
-const asciiTwins = "#++++++-|+x*o~--!>>^v~-?|=_.--==##!x";
+const asciiTwins = "#++++++-|+x*o~--@>>^v~-?|=_.--==##!x";
 
 const densities = " .:-=+*##";
 

@@ -49,7 +49,7 @@ const typescript = [
 function emptyFolderLines(state: State): Line[] {
   const key = (name: string): string => keysNow(state).find((binding) => binding.name === name)?.keys[0] ?? "";
   return [
-    line(" This folder is empty. hob can make a small project in it:"),
+    line(" This folder is empty: a key makes a project"),
     [],
     [span(`   ${key("new python project")}`, "accentStrong"), span("  Python: app.py")],
     [span(`   ${key("new typescript project")}`, "accentStrong"), span("  TypeScript: app.ts and package.json")],
@@ -58,14 +58,12 @@ function emptyFolderLines(state: State): Line[] {
 }
 
 function exampleLines(width: number, height: number): Line[] {
-  const head =
-    width >= 76 && height > python.length
-      ? [line(" A function is a few lines. Save one of these in the project:", "dim"), ...(height > 7 ? [[]] : [])]
-      : [];
   const examples =
     width >= 76
       ? python.map((text, row) => beside(line(`  ${text}`), 34, line(typescript[row] ?? "")))
       : [...python.map((text) => line(`  ${text}`)), [], ...typescript.map((text) => line(`  ${text}`))];
+  const words = ` A function is a few lines. Save one of these${width >= 76 ? " in the project" : ""}:`;
+  const head = height > examples.length ? [line(words, "dim"), ...(height > examples.length + 1 ? [[]] : [])] : [];
   return [...head, ...examples].slice(0, height);
 }
 
