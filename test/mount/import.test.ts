@@ -343,7 +343,9 @@ describe.skipIf(!possible)("an image of others", () => {
         /its layers have \d+ MB, and .* has 2 MB left: free some space/,
       );
       const layoutIntoFull = importOciLayout(layout, { store: full, tag: "debian", platform: amd64 });
-      expect(await sentence(layoutIntoFull)).toMatch(/layer 1 [^:]*: entry "[^"]*": writing blob[^:]*: the disk is full: free some space/);
+      expect(await sentence(layoutIntoFull)).toMatch(
+        /layer 1 [^:]*: entry "[^"]*": writing blob[^:]*: the disk is full: free some space/,
+      );
       expect(readdirSync(join(full.root, "tmp"))).toEqual([]);
     } finally {
       run("umount", tight);
