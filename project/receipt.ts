@@ -52,9 +52,9 @@ export function loaded(receipt: Receipt, sentAtMs: number, reloaded: Reloaded, n
 
 const tiers: readonly string[] = ["patch", "fork", "container"] satisfies Tier[];
 
-/** The tier as it was carried out, and where it is not the one that was asked for, why. */
+/** The tier as it was carried out, and why where it is not the one that was asked for, or a patch that keeps more than was asked for. */
 function carriedOut(change: Receipt["changes"][number], { tier, reason }: Reloaded): Receipt["changes"][number] {
-  if (tier === change.tier || !tiers.includes(tier)) return change;
+  if ((tier === change.tier && tier !== "patch") || !tiers.includes(tier)) return change;
   return { ...change, tier: tier as Tier, reason: reason ? `${change.reason}; ${reason}` : change.reason };
 }
 

@@ -29,7 +29,7 @@ def seen():
 
 /** Holds a device from its import on, as a model on a card does. Answers its pid, the saves that it has seen, and who else held the device as it was loaded. */
 const holder = (n: number): string => `
-import os
+import os, time
 
 def links(pid):
     for fd in os.listdir(f"/proc/{pid}/fd"):
@@ -45,8 +45,9 @@ others = holders()
 device = os.open("/dev/nvidia-uvm", os.O_RDWR)
 saves = []
 
-def hold():
+def hold(seconds=0):
     saves.append(${n})
+    time.sleep(seconds)
     return [os.getpid(), saves, others]
 `;
 
@@ -168,8 +169,8 @@ while :; do echo "$lines"; sleep 1; done
     let load: Load | undefined;
     const save = async (source: string, keep?: "unsure" | "loaded") => {
       const next = pythonLoad(own!.id, source, ["hold"], load);
-      const line = source.split("\n").indexOf("def hold():") + 1;
-      const unit = { path: "app.py", name: "hold", line, endLine: line + 2 };
+      const line = source.split("\n").indexOf("def hold(seconds=0):") + 1;
+      const unit = { path: "app.py", name: "hold", line, endLine: line + 3 };
       next.id = ++calls;
       if (keep) next.patches = [{ base: load!.snapshot!.digest, functions: ["hold"], keep, units: [unit], bundle: "" }];
       const call = `00000000000000b${calls}`;
@@ -194,6 +195,13 @@ while :; do echo "$lines"; sleep 1; done
     const forked = await save(`${holder(4)}\nmore = 1\n`);
     expect(forked).toMatchObject({ tier: "fork", saves: [4], others: [] });
     expect(new Set([first.pid, anew.pid, forked.pid]).size).toBe(3);
+    // On an H100 a save during a call put the new model beside the one that the call was using.
+    agent.send(callOf("00000000000000b0", load!, "hold", [0.5], { withLoad: false }));
+    await agent.heard("started", ({ call }) => call === "00000000000000b0");
+    const meanwhile = await save(holder(5), "loaded");
+    expect(meanwhile).toMatchObject({ tier: "fork", saves: [5], others: [], reason: "hold was running a call" });
+    const { result } = await agent.heard("finished", ({ call }) => call === "00000000000000b0");
+    expect(JSON.parse(Buffer.from(result!.json).toString())[1]).toEqual([4, 4]);
   });
 
   it("say what is in the way where no specification names the device, and what to type", async () => {

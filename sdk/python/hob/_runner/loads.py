@@ -79,8 +79,8 @@ class Loads:
 
     def _end_holders(self, snapshot: str, versions: list[dict[str, Any]]) -> set[Child]:
         """
-        A GPU has no room for a model and its successor: what holds it for a former version of these functions ends first. What else such a
-        process served is loaded again when it is called. One that runs a call is not waited for. Who is waited for is answered.
+        A GPU has no room for a model and its successor: what holds it for a former version of these functions ends first, one that runs a
+        call with that call. What else such a process served is loaded again when it is called. Who is waited for is answered.
         """
         routes = {(snapshot, version["digest"]) for version in versions}
         functions = {version["function"] for version in versions}
@@ -92,7 +92,7 @@ class Loads:
             holders = [child for child in serving.workers if child.pid and forking.holds_gpu(child.pid)]
             if holders:
                 self._zygote.leave(serving)
-                ending.update(child for child in holders if child.running is None)
+                ending.update(holders)
         return ending
 
     def _load_fresh(self, snapshot: str, versions: list[dict[str, Any]], pending: _Pending | None) -> Serving:
