@@ -74,7 +74,7 @@ export async function startScreen(open: () => Promise<Workbench>, options: Scree
   function paint(state: State): Picture["viewports"] {
     try {
       palette = choosePalette(process.env, state.config);
-      if (state.view === "fleet" && !loading) loadWidgets();
+      if ((state.view === "fleet" || state.view === "images") && !loading) loadWidgets();
       const { rows, viewports } = picture(state);
       if (aloud) tellReader({ ...state, viewports });
       else show(rows);

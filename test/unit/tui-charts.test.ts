@@ -83,7 +83,6 @@ describe("what is drawn", () => {
   });
 });
 
-// With a second screen blessed looked a tick later for a widget's parent, and its error ended hob.
 test("a node in full says what it moves, what it has of its images, and how often a first start found there what it read", () => {
   const images = [
     { storedBytes: 400, localBytes: 300, firstReadBlobs: 800, firstReadHits: 776 },
@@ -111,6 +110,7 @@ test("a node in full says what it moves, what it has of its images, and how ofte
   expect(text(118, false)[0]).toContain("net ↓ 3.0 MiB/s ↑ 12 KiB/s");
 });
 
+// With a second screen blessed looked a tick later for a widget's parent, and its error ended hob.
 test("donuts of another size end nothing", async () => {
   const { createWidgets } = await import("../../tui/charts/contrib.ts");
   const widgets = createWidgets();

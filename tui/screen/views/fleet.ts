@@ -5,17 +5,16 @@ import { type ContainerCounts, doingOf } from "../../model/fleet.ts";
 import type { State } from "../../model/state.ts";
 import { pad } from "../../text.ts";
 import { count, duration, size } from "../../units.ts";
+import { donutLines, type Share } from "../donuts.ts";
 import { beside, type Line, line, type Span, span } from "../line.ts";
 import { blockOf } from "../output.ts";
 import { containersChart, containersLabel, latencyChart, latencyLabel, nodeLines, queueChart } from "../panes/fleet.ts";
-import { type DrawContext, type Drawn, type Widgets, windowOf } from "../section.ts";
+import { type DrawContext, type Drawn, windowOf } from "../section.ts";
 import { imageLines } from "./images.ts";
 
 const chartRows = { few: 7, many: 12 };
 const manyRowsFrom = 40;
 const threeChartsFrom = 150; // columns
-const donutRows = 12;
-const mostDonuts = 4;
 
 const doingMarks: Record<keyof ContainerCounts, Span> = {
   created: span("· reserve ", "dim"),
@@ -25,21 +24,20 @@ const doingMarks: Record<keyof ContainerCounts, Span> = {
   stopping: span("– stopping", "dim"),
 };
 
-/** cpu and memory of the first nodes: capacity at a glance. The exact numbers stand in the lines below. */
-function donuts(sample: FleetSample, widgets: Widgets | undefined, width: number): readonly Line[] {
-  const nodes = sample.nodes.filter(({ state }) => state === "ready");
-  const share = (part: number, whole: number): number => (whole > 0 ? Math.min(100, Math.round((part / whole) * 100)) : 0);
-  const data = nodes.flatMap((node) => {
-    const name = nodes.length > 1 ? `${node.name} ` : "";
+/** How full the first nodes and their GPUs are, at a glance. */
+function capacity({ nodes }: FleetSample): Share[] {
+  const ready = nodes.filter(({ state }) => state === "ready");
+  return ready.flatMap((node) => {
+    const name = ready.length > 1 ? `${node.name} ` : "";
     return [
-      { label: `${name}cpu`, percent: share(node.cpuUsed, node.cores) },
-      { label: `${name}mem`, percent: share(node.memoryUsedBytes, node.memoryBytes) },
+      { label: `${name}cpu`, part: node.cpuUsed, whole: node.cores },
+      { label: `${name}mem`, part: node.memoryUsedBytes, whole: node.memoryBytes },
+      ...node.gpus.flatMap(({ utilisation, memoryUsedBytes, memoryTotalBytes }, index) => [
+        { label: `${name}gpu${index}`, part: utilisation, whole: 1 },
+        { label: `${name}gpu${index} mem`, part: memoryUsedBytes, whole: memoryTotalBytes },
+      ]),
     ];
   });
-  const fitting = data.slice(0, Math.min(mostDonuts, Math.floor(width / 24)));
-  if (!widgets || fitting.length === 0) return [];
-  const lines = widgets.donuts(fitting, Math.min(width, fitting.length * 28), donutRows);
-  return lines.slice(0, lines.findLastIndex((spans) => spans.some(({ text }) => text.trim() !== "")) + 1); // the widget leaves room below its labels
 }
 
 function table(head: string, rows: readonly Line[], none: string): Line[] {
@@ -91,7 +89,7 @@ export function drawFleetView({ state, nowMs, width, height, widgets }: DrawCont
   const blocks = [
     blockOf(chartLines(state, sample, width, height >= manyRowsFrom ? chartRows.many : chartRows.few)),
     blockOf([[], line(" Nodes", "accentStrong"), ...nodeLines(nodes, width, true)]),
-    blockOf(donuts(sample, widgets, width)),
+    blockOf(donutLines(capacity(sample), widgets, width)),
     blockOf(table(`Containers  ${containers.length}`, containers, "none")),
     blockOf(table("Images", imageLines(sample, width), "none yet")),
   ];

@@ -3,14 +3,16 @@
 import type { FleetSample, ImageInfo } from "../../../proto/gen/hob/v1/fleet.ts";
 import { stepLabel } from "../../../proto/image.ts";
 import type { BuildRecord } from "../../model/builds.ts";
-import { pad } from "../../text.ts";
+import { cut, pad } from "../../text.ts";
 import { count, short, size, sizeOf } from "../../units.ts";
 import { buildLines } from "../builds.ts";
+import { donutLines, type Share } from "../donuts.ts";
 import { type Line, line, span } from "../line.ts";
 import { blockOf } from "../output.ts";
 import { type DrawContext, type Drawn, windowOf } from "../section.ts";
 
 const narrow = 100;
+const longestName = 15;
 
 /** Where room is short the number of files and how it is shown go. */
 export function imageLines(sample: FleetSample | undefined, width: number): Line[] {
@@ -26,6 +28,17 @@ export function imageLines(sample: FleetSample | undefined, width: number): Line
       span(firstStart(image), "dim"),
     ]),
   );
+}
+
+/** How much of the first images other images have too, where any have something in common; each once, however many nodes have it. */
+function sharing(sample: FleetSample | undefined): Share[] {
+  const images = new Map((sample?.nodes ?? []).flatMap((node) => node.images.map((image) => [image.digest, image])));
+  const shares = [...images.values()].map(({ source, digest, sharedBytes, storedBytes }) => ({
+    label: `${cut(source, longestName)} ${short(digest)}`,
+    part: sharedBytes,
+    whole: storedBytes,
+  }));
+  return shares.some(({ part }) => part > 0) ? shares : [];
 }
 
 /** What was read until the first response of a call in it, once that is known. */
@@ -52,10 +65,12 @@ function recordLines(record: BuildRecord, width: number): Line[] {
   return [...state, ...logLines(record), []];
 }
 
-export function drawImagesView({ state, width, height }: DrawContext): Drawn {
+export function drawImagesView({ state, width, height, widgets }: DrawContext): Drawn {
   const images = imageLines(state.fleet.latest, width);
+  const shared = donutLines(sharing(state.fleet.latest), widgets, width);
   const blocks = [
     blockOf([line(" On the nodes", "accentStrong"), ...(images.length > 0 ? images : [line("   none yet", "dim")]), []]),
+    blockOf(shared.length > 0 ? [line(" In other images too", "accentStrong"), ...shared, []] : []),
     blockOf([line(" Builds", "accentStrong"), ...(state.builds.length > 0 ? [] : [line("   none yet", "dim")])]),
     ...state.builds.map((record) => blockOf(recordLines(record, width))),
   ];
