@@ -2,13 +2,13 @@
 
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
-import { sentenceOf } from "../base/errors.ts";
+import { HobError, sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Pool } from "../proto/gen/hob/v1/agents.ts";
 import type { ResourceClass } from "../proto/gen/hob/v1/fleet.ts";
 import { type Container, type ContainerHost, createContainer } from "./container/container.ts";
 import type { Images } from "./images.ts";
-import { launchOf } from "./runner/image-runtime.ts";
+import { type Launch, launchOf } from "./runner/image-runtime.ts";
 
 interface MakingHost {
   images: Pick<Images, "mountPoint" | "runtime">;
@@ -21,6 +21,8 @@ interface MakingHost {
   signal(): AbortSignal;
   /** The image is about to be used. */
   used(image: string): void;
+  /** The image cannot run that language, however often it is tried. */
+  unfit(image: string, language: string, sentence: string): void;
   clock: Clock;
   log: Log;
 }
@@ -47,7 +49,7 @@ export function createMaking({ images, container, inside, clock, log, ...host }:
     try {
       const language = resourceClass.language === "typescript" ? "typescript" : "python";
       const imageMount = await images.mountPoint(image, language);
-      const launch = launchOf(language, await images.runtime(image), inside);
+      const launch = await launchable(image, language);
       const { changed } = host;
       await createContainer(
         container,
@@ -61,6 +63,15 @@ export function createMaking({ images, container, inside, clock, log, ...host }:
     } finally {
       all.delete(id);
       resolve();
+    }
+  }
+
+  async function launchable(image: string, language: "python" | "typescript"): Promise<Launch> {
+    try {
+      return launchOf(language, await images.runtime(image), inside);
+    } catch (error) {
+      if (error instanceof HobError && error.kind === "precondition") host.unfit(image, language, error.sentence);
+      throw error;
     }
   }
 

@@ -204,6 +204,7 @@ export async function openNode(host: NodeHost): Promise<Node> {
     changed,
     signal: () => generation.signal,
     used: (image) => storeKeeper?.used(image),
+    unfit: (image, language, sentence) => send({ $case: "unfit", value: { image, language, sentence } }),
   });
 
   async function start(id: string): Promise<void> {

@@ -121,6 +121,10 @@ export function createAgents(parts: AgentsParts): Agents {
       if (progress) sessions.progress(progress);
       if (said.phase === "failed" && said.image) shells.notMade(node, said.image, said.message);
     },
+    unfit(node, { image, language, sentence }) {
+      node.unfit.set(`${image} ${language}`, sentence);
+      turn.wake();
+    },
     inputs(node, message) {
       const { batch, container, loadMs, failure } = message;
       const app = appOf(node, container);

@@ -36,6 +36,8 @@ export interface Container extends ContainerView {
 export interface Node extends NodeView, SpreadNode {
   info: NodeInfo;
   readonly images: Map<string, string>;
+  /** Why no container of an image can run a language, by "DIGEST LANGUAGE". */
+  readonly unfit: Map<string, string>;
   readonly containers: Map<string, Container>;
   cores: number;
   schedulable: boolean;
@@ -208,6 +210,7 @@ export function createNodes(groupFor: (info: ContainerInfo, node: Node) => strin
           return node.info.memoryUsedBytes;
         },
         images: new Map([...granted].flatMap(([key, digest]) => [[key, digest] as const, [digest, digest] as const])),
+        unfit: new Map(),
         containers: new WatchedMap((id, before) => {
           const now = node.containers.get(id);
           if (before && before !== now) index.containerGone(before);

@@ -14,6 +14,7 @@ import type { Container, Node, Nodes } from "./nodes.ts";
 import type { Registry } from "./registry.ts";
 import { unservable } from "./scheduler/gpus.ts";
 import type { Group, Groups } from "./scheduler/groups.ts";
+import { unfit } from "./scheduler/unfit.ts";
 import { chooseContainer, type ShellWish } from "./shell-choice.ts";
 import type { Snapshots } from "./snapshots.ts";
 import type { Turn } from "./turn.ts";
@@ -154,9 +155,13 @@ export function createShells(parts: ShellsParts): Shells {
     const group = named && groups.of(app, named);
     const failure = container === "" && group ? parts.imageFailure(group.imageKey) : undefined;
     if (failure) throw new HobError("precondition", failure.message);
-    const never = container === "" && group ? unservable(group.resourceClass.gpu, [...nodes.all.values()]) : undefined;
+    const never = container === "" && group ? neverFor(group) : undefined;
     if (never !== undefined) throw new HobError("precondition", never);
     return { app, version: named, group, container };
+  }
+
+  function neverFor({ imageKey, resourceClass: { gpu, language } }: Group<Work>): string | undefined {
+    return unfit(imageKey, language, nodes.all.values()) ?? unservable(gpu, [...nodes.all.values()]);
   }
 
   /** A container of an image alone: no app has that name. */
@@ -170,7 +175,10 @@ export function createShells(parts: ShellsParts): Shells {
     const app = `${imageApp}${digest.slice(0, 12)}`;
     const spec = { app, language: "python", image: { digest } };
     const version = Version.fromPartial({ spec });
-    return { app, version, group: groups.of(app, version), container: "" };
+    const group = groups.of(app, version);
+    const never = neverFor(group);
+    if (never !== undefined) throw new HobError("precondition", never);
+    return { app, version, group, container: "" };
   }
 
   function place(): void {

@@ -24,6 +24,7 @@ const counts: Record<Kind, boolean> = {
   inputs: true,
   part: true,
   inspected: false,
+  unfit: false,
 };
 
 export const isKept = (message: { $case: Kind }): boolean => counts[message.$case];

@@ -23,6 +23,7 @@ import { type Group, type Groups, noteWaiting } from "./groups.ts";
 import { classOfKey, type Demand, kindKey, raised } from "./pools.ts";
 import { tooLarge } from "./room.ts";
 import { createSweep } from "./sweep.ts";
+import { unfit } from "./unfit.ts";
 
 /** For calls that control does not know of, and for exit hooks: what it ends is idle. */
 const graceMs = 10_000;
@@ -257,11 +258,13 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
     turn.wake();
   }
 
-  /** What needs an image that could not be built, or more than any node has, would wait for ever. */
+  /** What needs an image that could not be built or lacks its language, or more than any node has, would wait for ever. */
   function hopeless(group: Group<Work>): { sentence: string; kind: "load" | "infrastructure" } | undefined {
     const failure = parts.imageFailure(group.imageKey);
     if (failure) return { sentence: failure.message, kind: failure.kind === "infrastructure" ? "infrastructure" : "load" };
-    const { gpu } = group.resourceClass;
+    const { gpu, language } = group.resourceClass;
+    const lacks = unfit(group.imageKey, language, nodes.all.values());
+    if (lacks !== undefined) return { sentence: lacks, kind: "load" };
     const noDevice = gpu === "" ? undefined : unservable(gpu, [...nodes.all.values()]);
     const sentence = noDevice ?? tooLarge(group.classKey, nodes.all.values());
     return sentence === undefined ? undefined : { sentence, kind: "infrastructure" };

@@ -6,6 +6,7 @@ import type { ChildFinished, Dispatch } from "../../proto/gen/hob/v1/agents.ts";
 import { Publish } from "../../proto/gen/hob/v1/registry.ts";
 import { linkAgent } from "./agent-double.ts";
 import {
+  hostDigest,
   makePlace,
   makePublish,
   makeVersion,
@@ -233,5 +234,26 @@ test("what needs a GPU that no node has is refused at once, with what there is; 
   const call = await session.outcome(session.call("train"));
   const sentence = 'no node has 2 × GPU "H100"; this pool has: none. Add a node with one, or remove gpu=';
   expect(call).toMatchObject({ state: "failed", failure: { kind: "infrastructure", message: sentence } });
+  expect(await session.outcome(session.call("price", ["tea"]))).toMatchObject({ state: "succeeded" });
+});
+
+test("what runs in an image that lacks its language is refused as soon as a node has said so, until a node has another image", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  await session.next("opened");
+  using agent = linkAgent(place.socket, { pools: false });
+  session.send({ $case: "publish", value: makePublish("v1", [{ name: "price" }]) });
+  await session.next("published");
+  const call = session.call("price", ["tea"]);
+  await agent.commands.of((item) => item.$case === "pools");
+  const sentence = 'the image has no python3: add .apt_install("python3")';
+  agent.send({ $case: "unfit", value: { image: hostDigest, language: "typescript", sentence: "another language" } });
+  agent.send({ $case: "unfit", value: { image: hostDigest, language: "python", sentence } });
+  const refused = { state: "failed", failure: { kind: "load", message: expect.stringContaining(sentence) } };
+  expect(await session.outcome(call)).toMatchObject(refused);
+  expect(await session.outcome(session.call("price", ["tea"]))).toMatchObject(refused);
+  using other = linkAgent(place.socket, { name: "node-2", host: "2".repeat(64) });
+  await other.commands.of((item) => item.$case === "pools");
   expect(await session.outcome(session.call("price", ["tea"]))).toMatchObject({ state: "succeeded" });
 });

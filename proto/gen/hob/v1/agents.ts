@@ -80,7 +80,15 @@ export interface AgentMessage {
     /** of an HTTP response that is streamed */
     { $case: "part"; value: ResponsePart }
     | { $case: "inspected"; value: Inspected }
+    | { $case: "unfit"; value: UnfitImage }
     | undefined;
+}
+
+/** No container of that image can run that language, however often it is tried. */
+export interface UnfitImage {
+  image: string;
+  language: string;
+  sentence: string;
 }
 
 export interface AgentHello {
@@ -573,6 +581,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "inspected":
         Inspected.encode(message.message.value, writer.uint32(482).fork()).join();
         break;
+      case "unfit":
+        UnfitImage.encode(message.message.value, writer.uint32(562).fork()).join();
+        break;
     }
     return writer;
   },
@@ -734,6 +745,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "inspected", value: Inspected.decode(reader, reader.uint32()) };
             continue;
           }
+          case 70: {
+            if (tag !== 562) {
+              break;
+            }
+
+            message.message = { $case: "unfit", value: UnfitImage.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -860,7 +879,92 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         }
         break;
       }
+      case "unfit": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "unfit", value: UnfitImage.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseUnfitImage(): UnfitImage {
+  return { image: "", language: "", sentence: "" };
+}
+
+export const UnfitImage: MessageFns<UnfitImage> = {
+  encode(message: UnfitImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    if (message.language !== "") {
+      writer.uint32(18).string(message.language);
+    }
+    if (message.sentence !== "") {
+      writer.uint32(26).string(message.sentence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnfitImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnfitImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.language = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sentence = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UnfitImage>): UnfitImage {
+    return UnfitImage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnfitImage>): UnfitImage {
+    const message = createBaseUnfitImage();
+    message.image = object.image ?? "";
+    message.language = object.language ?? "";
+    message.sentence = object.sentence ?? "";
     return message;
   },
 };
