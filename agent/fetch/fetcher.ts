@@ -283,7 +283,7 @@ export function createFetcher(host: FetcherHost): Fetcher {
       return quietSinceMs;
     },
     get fetchedBytes() {
-      return fetchedBytes;
+      return Math.round(fetchedBytes); // of what came squeezed each content has its share
     },
     [Symbol.dispose]() {
       ended = true;
