@@ -27,10 +27,15 @@ export function toServiceError(error: unknown): ServiceError {
   return Object.assign(new Error(sentence), { code: codes[kind], details: sentence, metadata: new Metadata() });
 }
 
+/** What gRPC says of a stream whose other end went before it had said how it ends: an internal error, by its code. */
+const cutOff = /^Received RST_STREAM/;
+
 /** A HobError for what a gRPC call failed with; other errors pass unchanged. */
 export function fromServiceError(error: unknown): unknown {
   if (error instanceof HobError || !(error instanceof Error) || !("code" in error) || typeof error.code !== "number")
     return error;
   const details = "details" in error && typeof error.details === "string" && error.details ? error.details : error.message;
+  if (error.code === status.INTERNAL && cutOff.test(details))
+    return new HobError("unavailable", "the other end went away in the middle", { cause: error });
   return new HobError(kinds.get(error.code) ?? "internal", details, { cause: error });
 }
