@@ -18,5 +18,8 @@ test("each kind of error comes back as it went, with its sentence", () => {
 test("a stream that is cut off in the middle is an end that is unavailable: who has it connects again", () => {
   const cut = failed(status.INTERNAL, "Received RST_STREAM with code 0 (Call ended without gRPC status)");
   expect(fromServiceError(cut)).toMatchObject({ kind: "unavailable" });
-  expect(fromServiceError(failed(status.INTERNAL, "a bug of ours"))).toMatchObject({ kind: "internal", message: "a bug of ours" });
+  expect(fromServiceError(failed(status.INTERNAL, "a bug of ours"))).toMatchObject({
+    kind: "internal",
+    message: "a bug of ours",
+  });
 });
