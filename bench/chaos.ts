@@ -8,9 +8,8 @@ const source = "import hob\n\napp = hob.App('fire')\n\n@app.function()\ndef doub
 const inputs = 100_000;
 const kills = 60;
 
-export async function chaos({ say }: { say(text: string): void }): Promise<Row[]> {
+export async function chaos({ seed, say }: { seed: number; say(text: string): void }): Promise<Row[]> {
   using place = makeWorkplace({ "app.py": source });
-  const seed = Date.now() % 1_000_000;
   say(`chaos: ${inputs} inputs, ${kills} kills, seed ${seed}`);
   const { killed, longestStallMs, totalMs, lines, exitCode, said } = await mapUnderFire(place, "app.py::double", {
     inputs,

@@ -1,4 +1,4 @@
-// `npm run bench -- NAME… [--json] [--check] [--saves N] [--load FILE]`: runs the named benches (all by default) and prints their rows.
+// `npm run bench -- NAME… [--json] [--check] [--saves N] [--load FILE] [--seed N]`: runs the named benches (all by default) and prints their rows.
 
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
@@ -9,6 +9,8 @@ interface BenchOptions {
   saves: number;
   /** Recorded calls for `schedule`, as a file; "" for none. */
   load: string;
+  /** Of the faults of `chaos` and `nats`. */
+  seed: number;
   say(text: string): void;
 }
 
@@ -36,16 +38,17 @@ const { values, positionals } = parseArgs({
   options: {
     ...{ json: { type: "boolean" }, check: { type: "boolean" } },
     ...{ saves: { type: "string", default: "120" }, load: { type: "string", default: "" } },
+    seed: { type: "string", default: `${Date.now() % 1_000_000}` },
   },
 });
 const names = positionals.length > 0 ? positionals : Object.keys(benches);
 const unknown = names.find((name) => !(name in benches));
-const saves = Number(values.saves);
-if (unknown !== undefined || !Number.isInteger(saves) || saves < 1) {
+const [saves, seed] = [Number(values.saves), Number(values.seed)];
+if (unknown !== undefined || !Number.isInteger(saves) || saves < 1 || !Number.isInteger(seed)) {
   const fault =
     unknown !== undefined
       ? `there is no bench "${unknown}"; there are ${Object.keys(benches).join(", ")}`
-      : `--saves ${values.saves}: write a whole number`;
+      : `--saves ${values.saves}, --seed ${values.seed}: write whole numbers`;
   process.stderr.write(`bench: ${fault}\n`);
   process.exit(2);
 }
@@ -53,6 +56,6 @@ if (unknown !== undefined || !Number.isInteger(saves) || saves < 1) {
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 say(`${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}`);
 const rows: Row[] = [];
-for (const name of names) rows.push(...(await benches[name]!({ saves, load: values.load, say })));
+for (const name of names) rows.push(...(await benches[name]!({ saves, seed, load: values.load, say })));
 process.stdout.write(values.json ? `${rows.map((row) => JSON.stringify(row)).join("\n")}\n` : `${table(rows)}\n`);
 if (values.check && rows.some((row) => row.holds === false)) process.exit(1);

@@ -38,7 +38,7 @@ const fireInputs = 50_000;
 const faults = 30;
 const quietMs = 1_000; // between two faults, at least
 
-export async function nats({ say }: { say(text: string): void }): Promise<Row[]> {
+export async function nats({ seed, say }: { seed: number; say(text: string): void }): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), "hob-nats-"));
   const project = join(folder, "project");
   mkdirSync(project);
@@ -57,7 +57,7 @@ export async function nats({ say }: { say(text: string): void }): Promise<Row[]>
         { atLeast: 3_000 },
       ),
     ];
-    return [...rows, ...(await underFire(world, project, say))];
+    return [...rows, ...(await underFire({ world, project, seed, say }))];
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -122,8 +122,14 @@ function watchGrowth(file: string): { stop(): number } {
   };
 }
 
-async function underFire(world: World, project: string, say: (text: string) => void): Promise<Row[]> {
-  const seed = Date.now() % 1_000_000;
+interface Fire {
+  world: World;
+  project: string;
+  seed: number;
+  say(text: string): void;
+}
+
+async function underFire({ world, project, seed, say }: Fire): Promise<Row[]> {
   const random = randomOf(seed);
   say(`  ${fireInputs} inputs and a cron every second, ${faults} faults, seed ${seed}`);
   const { child, to, said } = startMap(world, project, { name: "double", inputs: fireInputs });

@@ -88,13 +88,15 @@ export function createCalls(parts: CallsParts): Calls {
     if (call.exchange && !isFinished(call.info.state)) return;
     if (!call.exchange || call.info.state === "failed") store.save(call);
     call.exchange?.ended(call.info);
-    if (call.announced) return;
+    const final = isFinished(call.info.state);
+    if (call.announced && !final) return;
     call.announced = true;
     const announce = (): void => {
       call.announced = false;
+      if (!final && isFinished(call.info.state)) return; // the outcome is told by its own turn, once it is durable
       parts.announce({ ...call.info }); // a copy: what is buffered must not change while it waits
     };
-    if (isFinished(call.info.state)) turn.toWaiting(announce);
+    if (final) turn.toWaiting(announce);
     else turn.toClient(announce);
   }
 
@@ -138,7 +140,8 @@ export function createCalls(parts: CallsParts): Calls {
   function start(request: StartCall, asker = "", exchange?: Exchange): void {
     const known = exchange ? undefined : find(request.id); // an exchange's id is drawn for it
     if (known) {
-      turn.toClient(() => parts.announce({ ...known }));
+      const copy = { ...known };
+      turn.toClient(() => parts.announce(copy));
       return;
     }
     const parent = active.get(request.parent);

@@ -99,7 +99,7 @@ export interface MapStore {
   addResults(map: number, block: number, piece: Omit<ResultPiece, "position">): void;
   /** How many results of that block are committed. */
   resultCount(map: number, block: number): number;
-  /** The first committed piece after that position, of one block or of all; undefined when there is none yet. */
+  /** The first durable piece after that position, of one block or of all; undefined when there is none yet. */
   resultsAfter(map: number, position: number, block?: number): ResultPiece | undefined;
   piece(position: number): ResultPiece | undefined;
   /** Results in the pieces up to that position. */

@@ -5,7 +5,12 @@ import { HobError } from "../../base/errors.ts";
 import { MapInfo } from "../../proto/gen/hob/v1/maps.ts";
 import type { InputBlock, MapStore, ResultPiece, Retention } from "./engine.ts";
 import type { EnginePart } from "./sqlite-records.ts";
-import { prepareWrites, type Recorder } from "./writes.ts";
+import { type CommitJournal, prepareWrites } from "./writes.ts";
+
+interface Made {
+  commit: number;
+  position: number;
+}
 
 const slice = 100; // rows forgotten in one transaction, each up to 1 MiB
 
@@ -23,8 +28,12 @@ export const mapWrites = {
 };
 
 /** `settle` commits what is pending, so that a query sees it. */
-export function openSqliteMaps(db: DatabaseSync, settle: () => void, recorder?: Recorder): SqliteMaps {
-  const { upsertMap, insertInputs, insertResults, trimResults, trimInputs, trimMap } = prepareWrites(db, mapWrites, recorder);
+export function openSqliteMaps(db: DatabaseSync, settle: () => void, journal?: CommitJournal): SqliteMaps {
+  const { upsertMap, insertInputs, insertResults, trimResults, trimInputs, trimMap } = prepareWrites(
+    db,
+    mapWrites,
+    journal?.record,
+  );
   const selectUnfinished = db.prepare("select info from maps where state = 'running' order by number");
   const selectById = db.prepare("select info from maps where id = ?");
   const selectList = db.prepare("select info from maps where ? in ('', app) order by number desc limit ?");
@@ -38,10 +47,10 @@ export function openSqliteMaps(db: DatabaseSync, settle: () => void, recorder?: 
   const selectCount = db.prepare("select sum(count) as count from map_results where map = ? and block = ?");
   const selectCountUntil = db.prepare("select sum(count) as count from map_results where map = ? and position <= ?");
   const selectAfter = db.prepare(
-    "select position, count, bytes from map_results where map = ? and position > ? order by position limit 1",
+    "select position, count, bytes from map_results where map = ? and position > ? and position < ? order by position limit 1",
   );
   const selectOfBlock = db.prepare(
-    "select position, count, bytes from map_results where map = ? and block = ? and position > ? order by position limit 1",
+    "select position, count, bytes from map_results where map = ? and block = ? and position > ? and position < ? order by position limit 1",
   );
   const selectPiece = db.prepare("select position, count, bytes from map_results where position = ?");
   // The newest map always stays: its number is where numbering goes on.
@@ -52,10 +61,19 @@ export function openSqliteMaps(db: DatabaseSync, settle: () => void, recorder?: 
   const dirty = new Map<number, MapInfo>();
   let inputs: { map: number; block: InputBlock; bytes: Uint8Array }[] = [];
   let results: { map: number; block: number; count: number; bytes: Uint8Array }[] = [];
+  // A commit that has results, and the position of its first piece: the one that is being made, and those that are not durable yet.
+  let making: Made | undefined;
+  let early: Made[] = [];
 
   const infoOf = (row: Record<string, SQLOutputValue>): MapInfo => MapInfo.decode(row["info"] as Uint8Array);
   const lastNumber = (): number => (selectLast.get() as { number: number | null }).number ?? 0;
   const counted = (row: unknown): number => (row as { count: number | null }).count ?? 0;
+
+  /** Pieces from here on are not durable: had somebody been told of one, another control could put another in its place. */
+  function horizon(): number {
+    if (early.length > 0) early = early.filter(({ commit }) => commit > journal!.durable.commit);
+    return early[0]?.position ?? Number.MAX_SAFE_INTEGER;
+  }
 
   return {
     pending: () => dirty.size > 0 || inputs.length > 0 || results.length > 0,
@@ -65,9 +83,15 @@ export function openSqliteMaps(db: DatabaseSync, settle: () => void, recorder?: 
         upsertMap.run(number, id, app, state, finishedAtMs, MapInfo.encode(info).finish());
       }
       for (const { map, block, bytes } of inputs) insertInputs.run(map, block.first, block.count, bytes);
-      for (const { map, block, count, bytes } of results) insertResults.run(map, block, count, bytes);
+      making = undefined;
+      for (const { map, block, count, bytes } of results) {
+        const { lastInsertRowid } = insertResults.run(map, block, count, bytes);
+        if (journal) making ??= { commit: journal.next, position: Number(lastInsertRowid) };
+      }
     },
     written() {
+      if (making) early.push(making);
+      making = undefined;
       dirty.clear();
       inputs = [];
       results = [];
@@ -116,7 +140,8 @@ export function openSqliteMaps(db: DatabaseSync, settle: () => void, recorder?: 
       addResults: (map, block, { count, bytes }) => void results.push({ map, block, count, bytes }),
       resultCount: (map, block) => counted(selectCount.get(map, block)),
       resultsAfter(map, position, block) {
-        const row = block === undefined ? selectAfter.get(map, position) : selectOfBlock.get(map, block, position);
+        const until = horizon();
+        const row = block === undefined ? selectAfter.get(map, position, until) : selectOfBlock.get(map, block, position, until);
         return row as ResultPiece | undefined;
       },
       piece: (position) => selectPiece.get(position) as ResultPiece | undefined,

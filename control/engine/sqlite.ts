@@ -10,25 +10,12 @@ import { openSqliteLogs } from "./sqlite-logs.ts";
 import { openSqliteMaps } from "./sqlite-maps.ts";
 import { openSqliteRecords } from "./sqlite-records.ts";
 import { createWriteBack } from "./write-back.ts";
-import type { Recorder } from "./writes.ts";
+import type { CommitJournal } from "./writes.ts";
 
 /** Commits after which the WAL is written back. */
 const restCommits = 200;
 /** After a call, of which inputs of maps are none: somebody may make the next. */
 const attentionMs = 1_000;
-
-/** Where commits go besides the database, in order. */
-export interface CommitJournal {
-  readonly record: Recorder;
-  /** Of the commit that is being made. */
-  readonly next: number;
-  /** It is in the database. */
-  made(): void;
-  /** It is not: what was recorded since the last one is forgotten. */
-  dropped(): void;
-  /** Resolves when everything made by now is as durable as it becomes; undefined when it is already. */
-  settled(): Promise<void> | undefined;
-}
 
 export function openSqliteEngine(state: string, store: string): Engine & Disposable {
   const blobs = openContentFolder(store, { durable: true });
@@ -52,7 +39,7 @@ export function createSqliteEngine(
   const records = openSqliteRecords(db, journal?.record);
   const calls = openSqliteCalls(db, () => void commit(), journal?.record);
   const logs = openSqliteLogs(db, () => void commit(), journal?.record);
-  const maps = openSqliteMaps(db, () => void commit(), journal?.record);
+  const maps = openSqliteMaps(db, () => void commit(), journal);
   const parts = [records, calls, logs, maps];
   const begin = db.prepare("begin immediate");
   const end = db.prepare("commit");

@@ -5,8 +5,23 @@ import type { DatabaseSync, SQLInputValue, SQLOutputValue } from "node:sqlite";
 /** Hears of each write, in order, within the transaction of its commit. */
 export type Recorder = (name: string, fields: readonly SQLInputValue[]) => void;
 
+/** Where commits go besides the database, in order. */
+export interface CommitJournal {
+  readonly record: Recorder;
+  /** Of the commit that is being made. */
+  readonly next: number;
+  /** It is in the database. */
+  made(): void;
+  /** It is not: what was recorded since the last one is forgotten. */
+  dropped(): void;
+  /** Resolves when everything made by now is as durable as it becomes; undefined when it is already. */
+  settled(): Promise<void> | undefined;
+  /** The last that is. */
+  readonly durable: { readonly commit: number };
+}
+
 export interface Write {
-  run(...fields: SQLInputValue[]): { changes: number | bigint };
+  run(...fields: SQLInputValue[]): { changes: number | bigint; lastInsertRowid: number | bigint };
   all(...fields: SQLInputValue[]): Record<string, SQLOutputValue>[];
 }
 

@@ -82,6 +82,8 @@ export interface RunningMap {
   readonly waits: Set<NodeJS.Timeout>;
   /** Something to tell since the last progress. */
   changed: boolean;
+  /** What is durable of it: no more may be said to be so. */
+  durable: { inputs: number; ended: boolean };
 }
 
 const pageBlocks = 32;

@@ -93,6 +93,7 @@ export function createMaps(parts: MapsParts): Maps {
         map.bytes += bytes.byteLength;
         info.inputs = block.first + block.count;
         map.ledger.accepted(info.inputs);
+        changed(map);
       }),
       bytes: recorded > 0 || info.inputs > 0 ? store.inputBytes(info.number) : 0,
       tickets: [],
@@ -105,6 +106,7 @@ export function createMaps(parts: MapsParts): Maps {
       vanished: undefined,
       waits: new Set(),
       changed: true,
+      durable: { inputs: info.inputs, ended: false },
     };
     map.ledger.accepted(info.inputs);
     running.set(info.id, map);
@@ -139,7 +141,9 @@ export function createMaps(parts: MapsParts): Maps {
     map.changed = true;
     map.info.running = map.ledger.out;
     store.save(map.info);
+    const durable = { inputs: map.info.inputs, ended: !running.has(map.info.id) };
     turn.toClient(() => {
+      map.durable = durable;
       for (const reader of map.readers) reader.poke();
     });
   }
@@ -180,8 +184,9 @@ export function createMaps(parts: MapsParts): Maps {
       map.state = afterMapEvent(map.state, "close")!;
       map.info.closed = true;
       if (isComplete(map)) end(map, "complete");
+      else changed(map);
     }
-    if (running.has(map.info.id)) changed(map);
+    turn.wake(); // what is no whole block yet becomes one with the decision
   }
 
   function watchReaders(map: RunningMap): void {

@@ -53,6 +53,7 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
 
   function serve(stream: Stream): void {
     let opened: Opened | undefined;
+    let begun = false; // the client has been told so
     let credit = 0;
     let sent = 0;
     let before = 0; // results that the client had when it opened this stream
@@ -73,7 +74,7 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
 
     /** What it was told once holds. */
     function creditOf({ info }: Opened, map: RunningMap | undefined): InputCredit {
-      told = { recorded: info.inputs, until: Math.max(told.until, map ? untilOf(map) : info.inputs) };
+      told = { recorded: map?.durable.inputs ?? info.inputs, until: Math.max(told.until, map ? untilOf(map) : info.inputs) };
       return told;
     }
 
@@ -86,7 +87,7 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
 
     /** As many results as there are, are asked for, fit, and may go now. The last word comes after the last of them. */
     function pump(): void {
-      if (!opened || over || later) return;
+      if (!opened || !begun || over || later) return;
       const { info, map, cursor } = opened;
       let some: Some | undefined;
       while (sent < credit && !stream.writableNeedDrain) {
@@ -105,22 +106,16 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
           value: { results: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), count, position },
         });
       }
-      if (map && maps.running.has(info.id)) giveCredit(map);
+      if (map && !map.durable.ended) giveCredit(map);
       else if (!stream.writableNeedDrain && !some && (sent < credit || closing || nothingLeft(info))) finish(info);
     }
 
     function goOn(): void {
       later = undefined;
-      pumpRecorded();
+      pump();
     }
 
     const nothingLeft = (info: MapInfo): boolean => before + sent >= info.succeeded + info.failed;
-
-    /** Only after a commit may an ended map be found to have no more results. */
-    const pumpRecorded = (): void => {
-      if (opened?.map && maps.running.has(opened.info.id)) pump();
-      else turn.toClient(pump);
-    };
 
     function finish(info: MapInfo): void {
       over = true;
@@ -143,9 +138,11 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
       const { info, map } = opened;
       before = request.ordered ? request.position : store.countUntil(info.number, request.position);
       if (map) maps.attach(map, reader);
+      const asked = { ...info }; // what it is by then need not be durable
       turn.toClient(() => {
         if (over) return;
-        write({ $case: "opened", value: { info: { ...info }, credit: creditOf(opened!, map) } });
+        begun = true;
+        write({ $case: "opened", value: { info: asked, credit: creditOf(opened!, map) } });
         pump();
       });
     }
@@ -166,7 +163,7 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
           return;
         case "credit":
           credit = request.value.results;
-          pumpRecorded();
+          pump();
           return;
         case "cancel":
           maps.cancel(info.id);
@@ -194,10 +191,10 @@ export function createMapStreams(parts: StreamParts): { serve(stream: Stream): v
         stream.emit("error", toServiceError(error));
       }
     });
-    stream.on("drain", pumpRecorded);
+    stream.on("drain", pump);
     stream.once("end", () => {
       closing = true;
-      if (opened) turn.toClient(pump);
+      if (opened) pump();
       else stream.end();
     });
     stream.once("cancelled", close);

@@ -4,12 +4,15 @@ import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openContentFolder } from "../../base/content-folder.ts";
 import { silentLog } from "../../base/log.ts";
 import type { Engine } from "../../control/engine/engine.ts";
 import { openCopy } from "../../control/engine/nats/copy.ts";
 import { openNatsLink, parseNatsUrl } from "../../control/engine/nats/link.ts";
 import { openNatsEngine } from "../../control/engine/nats/nats.ts";
-import { openSqliteEngine } from "../../control/engine/sqlite.ts";
+import { createSqliteEngine, openSqliteEngine } from "../../control/engine/sqlite.ts";
+import { openDatabase } from "../../control/engine/sqlite-database.ts";
+import type { CommitJournal } from "../../control/engine/writes.ts";
 import { type NatsServers, startNatsServers } from "../../scripts/nats-servers.ts";
 import { programs } from "../drive/requirements.ts";
 import { type EnginePlace, engineCases } from "./engine-cases.ts";
@@ -113,6 +116,36 @@ test.runIf(withNats)(
     }
   },
 );
+
+test("results of a map are shown once they are durable, not when they are committed here", () => {
+  using place = makePlace();
+  let made = 0;
+  const durable = { commit: 0 };
+  const journal: CommitJournal = {
+    ...{ record() {}, dropped() {}, durable },
+    get next() {
+      return made + 1;
+    },
+    made: () => void made++,
+    settled: () => undefined,
+  };
+  using engine = createSqliteEngine(openDatabase(place.state), openContentFolder(place.store, { durable: false }), journal);
+  for (const text of ["a", "b", "c"]) {
+    engine.maps.addResults(1, 0, { count: 1, bytes: Buffer.from(text) });
+    void engine.commit();
+  }
+  const shown = (block?: number): string => {
+    let all = "";
+    for (let piece = engine.maps.resultsAfter(1, 0, block); piece; piece = engine.maps.resultsAfter(1, piece.position, block))
+      all += Buffer.from(piece.bytes).toString();
+    return all;
+  };
+  expect([shown(), shown(0)]).toEqual(["", ""]);
+  durable.commit = 2;
+  expect([shown(), shown(0)]).toEqual(["ab", "ab"]);
+  durable.commit = 3;
+  expect(shown()).toBe("abc");
+});
 
 test("a state has one embedded engine: another is refused, and told who has it", async () => {
   await using place = embedded();

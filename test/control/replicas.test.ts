@@ -2,17 +2,19 @@
 
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as after } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { silentLog } from "../../base/log.ts";
 import { parseNatsUrl } from "../../control/engine/nats/link.ts";
 import { runControl } from "../../control/main.ts";
 import { exportEmbedded, exportShared, importShared } from "../../control/transfer.ts";
 import { openPoolCaller } from "../../project/pool-caller.ts";
+import type { DispatchInputs } from "../../proto/gen/hob/v1/agents.ts";
 import { CallsClient, ListCallsRequest } from "../../proto/gen/hob/v1/calls.ts";
 import { channelOptions, clientCredentials, unixAddress } from "../../proto/transport.ts";
 import { type NatsServers, startNatsServers } from "../../scripts/nats-servers.ts";
 import { programs } from "../drive/requirements.ts";
-import { linkAgent } from "./agent-double.ts";
+import { type AgentScript, answerInputs, linkAgent, type TestAgent } from "./agent-double.ts";
 import {
   kill,
   makePlace,
@@ -24,6 +26,7 @@ import {
   spawnControl,
   startControl,
 } from "./harness.ts";
+import { encodeInputs, openMap, valuesOf } from "./map-client.ts";
 import { asked } from "./network-place.ts";
 
 const withNats = programs("nats-server");
@@ -40,17 +43,20 @@ afterAll(async () => {
 });
 
 /** An agent that links again, to whichever control lets it, when its link has ended. */
-function faithfulAgent(places: Place[]): Disposable {
+function faithfulAgent(places: Place[], script: AgentScript = {}) {
   let over = false;
   let agent = link(0);
-  function link(n: number): Disposable {
-    const linked = linkAgent(places[n % places.length]!.socket, { name: "node-1" });
+  function link(n: number): TestAgent {
+    const linked = linkAgent(places[n % places.length]!.socket, { name: "node-1", ...script });
     linked.ended.then(() => {
       if (!over) setTimeout(() => (agent = over ? agent : link(n + 1)), 100);
     });
     return linked;
   }
   return {
+    get now() {
+      return agent;
+    },
     [Symbol.dispose]() {
       over = true;
       agent[Symbol.dispose]();
@@ -159,10 +165,23 @@ describe.runIf(withNats)("controls on NATS", () => {
   test("without a quorum of NATS calls wait, people are told why, and then they go on", async () => {
     using place = makePlace();
     await using _control = await startControl(place, { nats: parseNatsUrl(`${servers.url}/quorum`) });
-    using _agent = faithfulAgent([place]);
+    const batches: DispatchInputs[] = [];
+    using agent = faithfulAgent([place], { inputs: (_self, batch) => void batches.push(batch) });
     using session = openSession(place.socket);
     await publishAndLoad(session, makePublish("v1", [{ name: "price" }]));
+    using map = openMap(place.socket, { credit: 1 });
+    await map.feed([1, 2], false);
+    await expect.poll(() => batches.length).toBeGreaterThan(0);
     await Promise.all([0, 1].map((n) => servers.signal(n, "SIGKILL")));
+    // What a client of a map is told it goes on by at another control, so it is told nothing that another could lack.
+    const many = Array.from({ length: 1_000 }, (_, n) => n + 4); // more than a block
+    map.send({ $case: "inputs", value: { inputs: encodeInputs([3, ...many], 2), last: false } });
+    for (const batch of batches.splice(0)) answerInputs(agent.now, batch);
+    await after(300);
+    map.send({ $case: "credit", value: { results: 2_000 } });
+    await after(300);
+    expect(map.results).toEqual([]);
+    expect(map.arrivals.all.filter((event) => event.$case === "credit" && event.value.recorded > 2)).toEqual([]);
     const id = session.call("price", [5]);
     const { text } = await session.next("notice", ({ level }) => level === "error");
     expect(text).toMatch(
@@ -176,6 +195,10 @@ describe.runIf(withNats)("controls on NATS", () => {
     await expect(list.finally(() => client.close())).rejects.toThrow("nothing can be recorded at present");
     await Promise.all([0, 1].map((n) => servers.start(n)));
     expect(resultOf(await session.outcome(id))).toBe(5);
+    map.send({ $case: "inputs", value: { inputs: Buffer.alloc(0), last: true } });
+    for (; map.results.length < 1_003; await after(20)) for (const batch of batches.splice(0)) answerInputs(agent.now, batch);
+    expect(await map.finished()).toMatchObject({ state: "succeeded", succeeded: 1_003 });
+    expect(valuesOf(map.results)).toEqual([1, 2, 3, ...many]);
   });
 });
 

@@ -5,7 +5,7 @@ import { HobError, sentenceOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { type JournalCommit, JournalPart, type JournalWrite } from "../../../proto/gen/hob/v1/journal.ts";
 import { schema } from "../migrations.ts";
-import type { CommitJournal } from "../sqlite.ts";
+import type { CommitJournal } from "../writes.ts";
 import { partsOf, writeOf } from "./entries.ts";
 import type { NatsLink } from "./link.ts";
 
