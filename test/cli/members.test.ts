@@ -92,6 +92,24 @@ describe("a pool on the network, by hand", () => {
       stderr: expect.stringContaining("has no node workstation"),
     });
   });
+
+  test("a pool with several controls is waited for while another takes over, one with a single control is not", async () => {
+    const { url } = json(await owner("pool", "token", "create", "--scope", "client", "--json")) as { url: string };
+    const { port } = new URL(address.replace("hob:", "http:"));
+    const places = `127.0.0.1:1,127.0.0.1:${port}`;
+    const both = await withUrl(other, ["login", "-"], url.replace(`127.0.0.1:${port}`, places));
+    expect(both.stdout).toContain(`Logged in to hob://${places}, scope client.`);
+    await withUrl(other, ["login", "-"], url);
+    control.child.kill("SIGTERM");
+    await control.said;
+    const alone = await hob(other, ["ps", "--control", address]);
+    expect(alone).toMatchObject({ code: 3, stderr: expect.stringContaining(`no control answers at ${address}`) });
+    const waiting = startHob(other, ["ps", "--control", `hob://${places}`]);
+    const [line] = (await once(waiting.child.stderr!, "data")) as [Buffer];
+    expect(String(line)).toContain("waiting for one that takes over");
+    control = startHob(place, ["control", "--listen", socket, "--listen", `127.0.0.1:${port}`, "--state", "kept", "--json"]);
+    expect(await waiting.said).toMatchObject({ code: 0 });
+  });
 });
 
 describe("hob control", () => {
