@@ -156,7 +156,7 @@ async function underFire({ world, project, seed, say }: Fire): Promise<Row[]> {
   const stallMs = growth.stop();
   const lines = existsSync(to) ? readFileSync(to, "utf8").split("\n").filter(Boolean) : [];
   const wrong = faultsOf(lines, fireInputs);
-  if (code !== 0) say(`  the map ended with ${code}: ${said()}`);
+  if (code !== 0 || wrong.length > 0) say(`  the map ended with ${code}: ${said()}`);
   for (const each of wrong.slice(0, 5)) say(`  ${each}`);
   const due = [...firings.values()].sort((a, b) => a - b);
   const twice = due.length - new Set(due).size;
