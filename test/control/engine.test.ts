@@ -3,12 +3,13 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as after } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openContentFolder } from "../../base/content-folder.ts";
 import { silentLog } from "../../base/log.ts";
 import type { Engine } from "../../control/engine/engine.ts";
 import { openCopy } from "../../control/engine/nats/copy.ts";
-import { openNatsLink, parseNatsUrl } from "../../control/engine/nats/link.ts";
+import { type NatsLink, openNatsLink, parseNatsUrl } from "../../control/engine/nats/link.ts";
 import { openNatsEngine } from "../../control/engine/nats/nats.ts";
 import { createSqliteEngine, openSqliteEngine } from "../../control/engine/sqlite.ts";
 import { openDatabase } from "../../control/engine/sqlite-database.ts";
@@ -43,7 +44,10 @@ function embedded(): EnginePlace {
 
 /** The engine on the copy in that folder. */
 async function openAt(url: string, state: string, snapshotBytes = 64 << 20): Promise<Engine> {
-  const link = await openNatsLink(parseNatsUrl(url), silentLog);
+  return openOn(await openNatsLink(parseNatsUrl(url), silentLog), state, snapshotBytes);
+}
+
+async function openOn(link: NatsLink, state: string, snapshotBytes = 64 << 20): Promise<Engine> {
   const copy = await openCopy(state, link, silentLog);
   const hear = { delayed() {}, lost() {}, signal: new AbortController().signal, snapshotBytes };
   const owner = randomBytes(8).toString("hex");
@@ -116,6 +120,72 @@ test.runIf(withNats)(
     }
   },
 );
+
+/** A way to NATS on which, once it is held, what is published lies until it is let go: as behind a cable that was cut for a while. */
+async function holdableLink(url: string) {
+  const link = await openNatsLink(parseNatsUrl(url), silentLog);
+  let held: (() => void)[] | undefined;
+  const stream = new Proxy(link.stream, {
+    get(target, key) {
+      if (key !== "publish") return Reflect.get(target, key);
+      return async (...args: Parameters<typeof target.publish>) => {
+        if (held) await new Promise<void>((resolve) => held!.push(resolve));
+        return target.publish(...args);
+      };
+    },
+  });
+  return {
+    link: Object.create(link, { stream: { value: stream } }) as NatsLink,
+    hold() {
+      held = [];
+    },
+    letGo() {
+      const waiting = held ?? [];
+      held = undefined;
+      for (const go of waiting) go();
+    },
+  };
+}
+
+test.runIf(withNats)("a control of which the pool was taken adds nothing to it, whatever it has on its way", async () => {
+  const pool = newPool();
+  const [url, at] = [`${servers.url}/${pool}`, (name: string) => join(home.folder, pool, name)];
+  const cut = await holdableLink(url);
+  const former = await openOn(cut.link, at("former"));
+  former.records.put("version", "first", Buffer.from("1"), 0);
+  await former.commit();
+  cut.hold();
+  const told: unknown[] = [];
+  for (const key of ["second", "third", "fourth"]) {
+    former.records.put("version", key, Buffer.from("1"), 0);
+    void former.commit()!.then(
+      () => told.push(key),
+      () => {},
+    );
+    await after(20);
+  }
+  {
+    await using taker = await openAt(url, at("taker"));
+    taker.records.put("version", "taken", Buffer.from("1"), 0);
+    cut.letGo();
+    await taker.commit();
+    await after(100);
+    taker.records.put("version", "later", Buffer.from("1"), 0);
+    await taker.commit();
+  }
+  expect(told).toEqual([]);
+  await former[Symbol.asyncDispose]();
+  for (const name of ["taker", "new", "former"]) {
+    await using engine = await openAt(url, at(name));
+    expect(
+      engine.records
+        .list("version")
+        .map(({ key }) => key)
+        .sort(),
+      name,
+    ).toEqual(["first", "later", "taken"]);
+  }
+});
 
 test("results of a map are shown once they are durable, not when they are committed here", () => {
   using place = makePlace();

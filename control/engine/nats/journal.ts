@@ -1,5 +1,6 @@
-// ⑦ The journal as its owner writes it: commits in groups, each message naming the one before it. NATS takes a message only where that one is the
-// last, so a control of which the pool was taken can add nothing any more, whatever it believes.
+// ⑦ The journal as its owner writes it: commits in groups, a message at a time, each with the number of the one before it. NATS takes a message only
+// where that one is the last, so a control of which the pool was taken can add nothing any more, whatever it believes. A message at a time, because a
+// number does not say whose message it is: one that expects a message on its way would be taken behind the message by which another control has the pool.
 
 import { HobError, sentenceOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
@@ -9,8 +10,6 @@ import type { CommitJournal } from "../writes.ts";
 import { partsOf, writeOf } from "./entries.ts";
 import type { NatsLink } from "./link.ts";
 
-/** Messages on their way at once: what is committed meanwhile goes together in the next. */
-const mostInFlight = 4;
 const mostPartBytes = 768 << 10;
 const headroomBytes = 4 << 10; // of NATS's limit, for the header and the part's other fields
 const answerMs = 2_000;
@@ -28,7 +27,6 @@ interface Message {
   readonly sequence: number;
   /** Number of the last commit that it makes whole. */
   readonly commit: number;
-  readonly sentAtMs: number;
 }
 
 interface JournalParts {
@@ -76,7 +74,8 @@ export function openJournal(parts: JournalParts): Journal {
   let writes: JournalWrite[] = [];
   let commit = from.commit;
   let waiting: JournalCommit[] = [];
-  let outstanding: Message[] = [];
+  const outstanding: Message[] = []; // the first is on its way, the others are the rest of its commits
+  let firstSinceMs = 0; // it is the first
   let lastSequence = from.sequence;
   let durable = { ...from };
   let bytes = 0;
@@ -88,13 +87,15 @@ export function openJournal(parts: JournalParts): Journal {
   let movedAtMs = 0;
   const promised: { commit: number; promise: Promise<void>; resolve(): void; reject(error: unknown): void }[] = [];
 
-  function publish(message: Message): void {
+  function publish(): void {
+    const [message] = outstanding;
+    if (!message || ended) return;
     const attempt = trying;
     link.stream
       .publish(link.journal.subject, message.payload, { expect: { lastSequence: message.sequence - 1 }, timeout: answerMs })
       .then(
         () => {
-          if (attempt === trying) taken(message.sequence);
+          if (attempt === trying) taken();
         },
         (error: unknown) => {
           if (attempt !== trying || ended) return;
@@ -104,8 +105,9 @@ export function openJournal(parts: JournalParts): Journal {
       );
   }
 
+  /** What is committed while a message is on its way goes together in the next. */
   function flush(): void {
-    if (recovering || ended || waiting.length === 0 || outstanding.length >= mostInFlight) return;
+    if (recovering || ended || waiting.length === 0 || outstanding.length > 0) return;
     const last = waiting.at(-1)!.number;
     const before = lastSequence;
     const payloads = partsOf(waiting, { owner, schema, mostBytes });
@@ -114,24 +116,25 @@ export function openJournal(parts: JournalParts): Journal {
       const whole = n === payloads.length - 1;
       lastSequence = before + n + 1;
       bytes += payload.byteLength;
-      const message = { payload, sequence: lastSequence, commit: whole ? last : 0, sentAtMs: performance.now() };
-      outstanding.push(message);
-      publish(message);
+      outstanding.push({ payload, sequence: lastSequence, commit: whole ? last : 0 });
     }
+    firstSinceMs = performance.now();
+    publish();
   }
 
-  /** Everything up to that message is in the journal. */
-  function taken(sequence: number): void {
-    const done = outstanding.filter((message) => message.sequence <= sequence);
-    outstanding = outstanding.slice(done.length);
-    const whole = done.findLast((message) => message.commit > 0);
-    if (whole) durable = { commit: whole.commit, sequence: whole.sequence };
+  /** The message that was on its way is in the journal. */
+  function taken(): void {
+    const { commit: whole, sequence } = outstanding.shift()!;
+    firstSinceMs = performance.now();
+    if (whole > 0) durable = { commit: whole, sequence };
     while (promised[0] && promised[0].commit <= durable.commit) promised.shift()!.resolve();
     if (late && outstanding.length === 0) {
       late = undefined;
       log.info("NATS takes what is recorded again");
       parts.delayed(undefined);
     }
+    if (recovering) return;
+    publish();
     flush();
   }
 
@@ -149,7 +152,7 @@ export function openJournal(parts: JournalParts): Journal {
       await new Promise((resolve) => setTimeout(resolve, againMs));
     }
     recovering = false;
-    for (const message of outstanding) publish(message);
+    publish();
     flush();
   }
 
@@ -159,16 +162,12 @@ export function openJournal(parts: JournalParts): Journal {
     const [first] = outstanding;
     if (!first) return true;
     if (state.last_seq < first.sequence - 1) return false; // a server that is behind
-    if (state.last_seq >= first.sequence) {
-      const message = await manager.streams.getMessage(link.journal.stream, { seq: state.last_seq });
-      if (!message) return false;
-      const writer = JournalPart.decode(message.data).owner;
-      if (writer !== owner) {
-        end(new HobError("unavailable", "another control serves this pool now", { remedy: "connect again: it is led there" }));
-        return true;
-      }
-      taken(state.last_seq);
-    }
+    if (state.last_seq === first.sequence - 1) return true; // it has to be said again
+    const purged = state.first_seq > first.sequence; // by whoever has the pool
+    const message = purged ? null : await manager.streams.getMessage(link.journal.stream, { seq: first.sequence });
+    if (!message && !purged) return false;
+    if (message && JournalPart.decode(message.data).owner === owner) taken();
+    else end(new HobError("unavailable", "another control serves this pool now", { remedy: "connect again: it is led there" }));
     return true;
   }
 
@@ -181,9 +180,8 @@ export function openJournal(parts: JournalParts): Journal {
 
   const forget = link.onReconnect(() => void recover()); // what was on its way may never be answered
   const looking = setInterval(() => {
-    const oldest = outstanding[0];
-    if (!oldest || ended) return;
-    const forMs = performance.now() - oldest.sentAtMs;
+    if (outstanding.length === 0 || ended) return;
+    const forMs = performance.now() - firstSinceMs;
     if (forMs > patienceMs && !late) {
       late = waitingFor(link, reason);
       log.warn({ nats: link.name, reason }, "NATS does not take what is recorded: calls wait");

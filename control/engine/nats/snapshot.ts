@@ -13,12 +13,14 @@ const allPages = 2 ** 31 - 1;
 /** Whoever begins from now on begins with it; the journal before it goes. */
 export async function storeSnapshot(link: NatsLink, snapshot: StoredSnapshot, from: string): Promise<void> {
   await storeFile(link.objects, snapshot.name, from);
-  const former = await link.records.get(snapshotKey);
-  await link.records.put(snapshotKey, StoredSnapshot.encode(snapshot).finish());
+  const entry = await link.records.get(snapshotKey);
+  const former = entry?.operation === "PUT" ? StoredSnapshot.decode(entry.value) : undefined;
+  if (former && former.sequence > snapshot.sequence) return; // another control has the pool, and kept a newer one
+  // Only in the place of that one: the journal before a newer one may have gone.
+  await link.records.put(snapshotKey, StoredSnapshot.encode(snapshot).finish(), { previousSeq: entry?.revision ?? 0 });
   const manager = await link.stream.jetstreamManager(false);
   await manager.streams.purge(link.journal.stream, { seq: snapshot.sequence });
-  const old = former?.operation === "PUT" ? StoredSnapshot.decode(former.value).name : snapshot.name;
-  if (old !== snapshot.name) await link.objects.delete(old);
+  if (former && former.name !== snapshot.name) await link.objects.delete(former.name);
 }
 
 /** Keeps one when enough has been written since the last; called now and then. */
