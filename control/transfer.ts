@@ -109,7 +109,7 @@ export async function importShared(from: string, place: NatsPlace, { state, log 
     refuseCopy(db, from);
     await backup(db, file, { rate: allPages });
     await storeSnapshot(link, { name: "snapshot-imported", commit: 0, sequence: 1 }, file);
-    if ((await takeJournal(link, "import", 0)) === undefined) throw taken;
+    if (!(await takeJournal(link, "import", 0))) throw taken;
   } finally {
     db.close();
     lock.close();

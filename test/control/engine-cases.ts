@@ -25,7 +25,7 @@ const anyLine: LogQuery = { apps: [], function: "", call: "", sinceMs: 0 };
 const keepAll = { keepMs: Number.POSITIVE_INFINITY, calls: 1e9, lines: 1e9, maps: 1e9 };
 const bytes = (text: string): Buffer => Buffer.from(text);
 
-function makeCall(number: number, more: Partial<CallInfo> = {}): StoredCall {
+export function makeCall(number: number, more: Partial<CallInfo> = {}): StoredCall {
   const info = { id: `call-${number}`, number, app: "shop", function: "price", state: "queued", queuedAtMs: number };
   const given = Arguments.fromPartial({ positional: bytes(`[${number}]`) });
   return { info: CallInfo.fromPartial({ ...info, arguments: given, ...more }), retries: 0, losses: 0 };

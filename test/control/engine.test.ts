@@ -16,7 +16,7 @@ import { openDatabase } from "../../control/engine/sqlite-database.ts";
 import type { CommitJournal } from "../../control/engine/writes.ts";
 import { type NatsServers, startNatsServers } from "../../scripts/nats-servers.ts";
 import { programs } from "../drive/requirements.ts";
-import { type EnginePlace, engineCases } from "./engine-cases.ts";
+import { type EnginePlace, engineCases, makeCall } from "./engine-cases.ts";
 import { makePlace, type Place } from "./harness.ts";
 
 const withNats = programs("nats-server");
@@ -130,11 +130,19 @@ async function holdableLink(url: string) {
       if (key !== "publish") return Reflect.get(target, key);
       return async (...args: Parameters<typeof target.publish>) => {
         if (held) await new Promise<void>((resolve) => held!.push(resolve));
-        return target.publish(...args);
+        const answer = await target.publish(...args);
+        if (!silent) return answer;
+        silent = false;
+        throw new Error("timeout");
       };
     },
   });
+  /** The next message is taken, and nobody hears of it. */
+  let silent = false;
   return {
+    loseAnswer() {
+      silent = true;
+    },
     link: Object.create(link, { stream: { value: stream } }) as NatsLink,
     hold() {
       held = [];
@@ -186,6 +194,26 @@ test.runIf(withNats)("a control of which the pool was taken adds nothing to it, 
     ).toEqual(["first", "later", "taken"]);
   }
 });
+
+test.runIf(withNats)(
+  "a pool that was taken without an answer is served all the same, and what is recorded without one is recorded once",
+  async () => {
+    const pool = newPool();
+    const [url, at] = [`${servers.url}/${pool}`, (name: string) => join(home.folder, pool, name)];
+    const way = await holdableLink(url);
+    way.loseAnswer();
+    {
+      await using engine = await openOn(way.link, at("taker"));
+      way.loseAnswer();
+      engine.calls.save(makeCall(1));
+      await engine.commit();
+      engine.calls.save(makeCall(2));
+      await engine.commit();
+    }
+    await using engine = await openAt(url, at("new"));
+    expect(engine.calls.unfinished().map(({ info }) => info.number)).toEqual([1, 2]);
+  },
+);
 
 test("results of a map are shown once they are durable, not when they are committed here", () => {
   using place = makePlace();

@@ -38,6 +38,8 @@ export interface Copy extends AsyncDisposable {
   readonly database: Database;
   /** What it has of the journal. */
   readonly at: Place;
+  /** Who wrote the last message that it has seen; "" when it has seen none. */
+  readonly writer: string;
   /** Follows no more, reads what the journal has beyond it one by one, and resolves with the number of its last message. */
   catchUp(): Promise<number>;
   /** Resolves with what ended the following, should anything. */
@@ -139,6 +141,7 @@ export async function openCopy(state: string, link: NatsLink, log: Log): Promise
   let at: Place = positionOf(db);
   const failed = Promise.withResolvers<unknown>();
   let seen = at.sequence; // in parts too
+  let writer = "";
 
   function apply(commits: JournalCommit[], sequence: number): void {
     db.exec("begin immediate");
@@ -168,6 +171,7 @@ export async function openCopy(state: string, link: NatsLink, log: Log): Promise
     const commits = assembly.take(part);
     if (commits) apply(commits, sequence);
     seen = sequence;
+    writer = part.owner;
   }
 
   async function follow(): Promise<void> {
@@ -213,6 +217,9 @@ export async function openCopy(state: string, link: NatsLink, log: Log): Promise
     database,
     get at() {
       return at;
+    },
+    get writer() {
+      return writer;
     },
     async catchUp() {
       await leave();

@@ -51,16 +51,16 @@ export interface Journal extends CommitJournal, AsyncDisposable {
 const wrongLastSequence = 10_071;
 
 /** Takes the pool: from now on only this owner's messages are taken. False where somebody has written after `sequence`. */
-export async function takeJournal(link: NatsLink, owner: string, sequence: number): Promise<number | undefined> {
+export async function takeJournal(link: NatsLink, owner: string, sequence: number): Promise<boolean> {
   const [empty] = partsOf([], { owner, schema, mostBytes: mostPartBytes });
   try {
-    const { seq } = await link.stream.publish(link.journal.subject, empty!, {
+    await link.stream.publish(link.journal.subject, empty!, {
       expect: { lastSequence: sequence },
       timeout: answerMs,
     });
-    return seq;
+    return true;
   } catch (error) {
-    if (isWrongSequence(error)) return undefined;
+    if (isWrongSequence(error)) return false;
     throw error;
   }
 }

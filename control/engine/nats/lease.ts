@@ -67,7 +67,8 @@ export function holdLease(
 ): Lease {
   let revision = first;
   let heldAtMs = performance.now();
-  let renewing: Promise<void> = Promise.resolve();
+  let renewing: Promise<void> | undefined; // one at a time: where NATS does not answer, each takes longer than the next is due
+  let over = false;
   const life: Subscription = link.connection.subscribe(link.lifeSubject(self.id), {
     callback: (_error, message) => void message.respond(),
   });
@@ -77,12 +78,10 @@ export function holdLease(
       revision = await link.lease.update(key, encode(self), revision);
       heldAtMs = performance.now();
     } catch {
+      if (over) return;
       if (!link.connected && performance.now() - heldAtMs > isolatedMs) {
-        lost(
-          new HobError("unavailable", `this control reaches no server of NATS at ${link.name}`, {
-            remedy: "connect to another control of the pool",
-          }),
-        );
+        letGo(`this control reaches no server of NATS at ${link.name}`, "connect to another control of the pool");
+        return;
       }
       await regain().catch(() => {}); // NATS does not answer: the next renewal tries again
     }
@@ -93,17 +92,28 @@ export function holdLease(
     const entry = await link.lease.get(key);
     if (entry?.operation !== "PUT") revision = await link.lease.create(key, encode(self));
     else if (PoolOwner.decode(entry.value).id === self.id) ({ revision } = entry);
-    else lost(new HobError("unavailable", "another control serves this pool now", { remedy: "connect again: it is led there" }));
+    else letGo("another control serves this pool now", "connect again: it is led there");
+  }
+
+  function letGo(sentence: string, remedy: string): void {
+    if (over) return;
+    over = true;
+    lost(new HobError("unavailable", sentence, { remedy }));
   }
 
   const timer = setInterval(() => {
-    renewing = renewing.then(renew);
+    if (over) return;
+    renewing ??= renew().finally(() => {
+      renewing = undefined;
+    });
   }, renewMs);
 
   return {
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       life.unsubscribe();
+      if (over) return; // it is another's
+      over = true;
       await renewing;
       await link.lease.delete(key, { previousSeq: revision }).catch(() => {}); // it goes by itself
     },

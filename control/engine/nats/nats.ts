@@ -1,8 +1,9 @@
 // ④⑦ The engine of a pool with several controls: the embedded one on this control's copy of the journal, of which each commit goes to NATS before
 // anybody hears of it.
 
+import { setTimeout as after } from "node:timers/promises";
 import { openContentFolder } from "../../../base/content-folder.ts";
-import { type HobError, sentenceOf } from "../../../base/errors.ts";
+import { HobError, sentenceOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { sweepWork } from "../../../base/store-work.ts";
 import type { Engine } from "../engine.ts";
@@ -14,6 +15,8 @@ import type { NatsLink } from "./link.ts";
 import { createSnapshots } from "./snapshot.ts";
 
 const snapshotLookMs = 1_000;
+const againMs = 200;
+const moveAfter = 3; // failures: another server is asked
 const snapshotBytes = 64 << 20; // of journal
 
 interface EngineParts {
@@ -65,12 +68,19 @@ export async function openNatsEngine(parts: EngineParts): Promise<Engine> {
   };
 }
 
-async function take({ link, copy, owner, signal }: EngineParts): Promise<{ commit: number; sequence: number }> {
-  for (;;) {
+async function take({ link, copy, owner, signal, log }: EngineParts): Promise<{ commit: number; sequence: number }> {
+  for (let failures = 0; ; ) {
     signal.throwIfAborted();
-    const sequence = await takeJournal(link, owner, await copy.catchUp());
-    if (sequence === undefined) continue; // its owner still writes
-    await copy.catchUp();
-    return { commit: copy.at.commit, sequence };
+    try {
+      const last = await copy.catchUp();
+      if (copy.writer === owner) return { commit: copy.at.commit, sequence: last };
+      await takeJournal(link, owner, last);
+    } catch (error) {
+      if (error instanceof HobError) throw error;
+      // No answer, and yet it may have been taken: then the former owner can write no more, and nobody must leave it at that.
+      log.info({ error: sentenceOf(error) }, "taking the pool: NATS did not answer; asking again");
+      if (++failures % moveAfter === 0) await link.connection.reconnect().catch(() => {}); // its server may be cut off from the others
+      await after(againMs);
+    }
   }
 }
