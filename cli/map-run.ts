@@ -36,8 +36,8 @@ const chunkMs = 10;
 const window = 8192;
 /** Results after which garbage is collected, for 5 ms: what lies in buffers V8 leaves until there are 64 MiB more of it. */
 const collectEvery = 6 * 1024;
-/** An embedded control that was killed is there again in a second or two. */
-const patienceMs = 30_000;
+/** An embedded control that was killed is there again in a second or two, another of several in ten; a machine that starts anew takes longer. */
+const patienceMs = 120_000;
 
 /** Sets the exit code. Throws what is not the function's fault. */
 export async function runMap(work: MapWork, dial: (id: string) => ReturnType<MapStreamOptions["dial"]>): Promise<void> {
@@ -52,6 +52,7 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
   const collect = garbageCollector();
   let written = 0;
   let collectAt = collectEvery;
+  let alone = false; // it has been said that there is no connection
   let fault: unknown; // why the map was cancelled, where nobody asked for that
 
   const open = { id, resume: work.resume !== "", app: work.app, function: work.function, version: "", parent: "", origin: "cli" };
@@ -59,6 +60,7 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
     { dial: () => dial(id), patienceMs, open: { ...open, detached: true, ordered: work.ordered, position: 0 } },
     {
       opened(info) {
+        alone = false;
         if (!sending.begun) report.opened(info);
         sending.begin(stream, info).catch((error: unknown) => {
           fault = error;
@@ -78,8 +80,11 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
       },
       progress: report.progress,
       finished: (info) => (fault === undefined ? ended.resolve(info) : ended.reject(fault)),
-      lost: (cause) => report.write(`hob: the connection to control is lost: ${cause.sentence}\n`),
-      failed: ended.reject,
+      lost(cause) {
+        if (!alone) report.write(`hob: the connection to control is lost: ${cause.sentence}; dialling again\n`);
+        alone = true;
+      },
+      failed: (cause) => ended.reject(cause.kind === "unavailable" && sending.begun ? goOnLater(cause, id) : cause),
     },
   );
   stream.take(window);
@@ -100,6 +105,12 @@ export async function runMap(work: MapWork, dial: (id: string) => ReturnType<Map
     stream.close();
   }
 }
+
+const goOnLater = (cause: HobError, id: string): HobError =>
+  new HobError("unavailable", cause.message, {
+    cause,
+    remedy: `the map goes on where control is: fetch the rest with --resume ${id}`,
+  });
 
 interface Sending {
   readonly begun: boolean;

@@ -54,6 +54,14 @@ export function createRest(parts: RestParts): { serve(visit: Visit): Promise<voi
   const newId = (): string => randomBytes(8).toString("hex");
   const recorded = (): Promise<void> => new Promise((resolve) => turn.toClient(resolve));
 
+  /** As it is now, once that is durable: another control could know nothing of what is newer. */
+  async function asRecorded<T extends object>(live: T | undefined, what: string): Promise<T> {
+    if (!live) throw new NotFound("notFound", `there is no ${what}`);
+    const copy = { ...live };
+    await recorded();
+    return copy;
+  }
+
   async function objectIn(visit: Visit): Promise<Record<string, unknown>> {
     const text = (await bodyOf(visit, largestBody)).toString("utf8");
     let given: unknown;
@@ -74,8 +82,7 @@ export function createRest(parts: RestParts): { serve(visit: Visit): Promise<voi
   }
 
   async function answerCall(visit: Visit, id: string): Promise<void> {
-    const call = calls.find(id);
-    if (!call) throw new NotFound("notFound", `there is no call ${id}`);
+    const call = await asRecorded(calls.find(id), `call ${id}`);
     const { response } = visit;
     const head = JSON.stringify(callView(call));
     const body = call.state === "succeeded" ? `${head.slice(0, -1)},"result":${await jsonText(call.result)}}` : head;
@@ -112,9 +119,8 @@ export function createRest(parts: RestParts): { serve(visit: Visit): Promise<voi
     await answerCall(visit, id);
   }
 
-  function answerMap(visit: Visit, id: string): void {
-    const info = maps.find(id);
-    if (!info) throw new NotFound("notFound", `there is no map ${id}`);
+  async function answerMap(visit: Visit, id: string): Promise<void> {
+    const info = await asRecorded(maps.find(id), `map ${id}`);
     answerJson(visit, info.finishedAtMs > 0 ? 200 : 202, mapView(info));
   }
 
@@ -128,19 +134,17 @@ export function createRest(parts: RestParts): { serve(visit: Visit): Promise<voi
     const bytes = MapInputs.encode(MapInputs.fromPartial({ inputs: items })).finish();
     const opened = maps.open(OpenMap.fromPartial({ id: newId(), app, function: name, origin: "rest", detached: true }));
     maps.send(opened, { bytes, until: items.length, last: true });
-    await recorded();
-    answerMap(visit, opened.info.id);
+    await answerMap(visit, opened.info.id);
   }
 
   async function showMap({ visit, names: { id = "" }, query }: Asked): Promise<void> {
     const known = maps.find(id);
     if (known && known.finishedAtMs === 0) await waiting.until(id, secondsOf("wait", query.get("wait") ?? 0), visit);
-    answerMap(visit, id);
+    await answerMap(visit, id);
   }
 
-  function mapResults({ visit, names: { id = "" }, query }: Asked): void {
-    const info = maps.find(id);
-    if (!info) throw new NotFound("notFound", `there is no map ${id}`);
+  async function mapResults({ visit, names: { id = "" }, query }: Asked): Promise<void> {
+    const info = await asRecorded(maps.find(id), `map ${id}`);
     const from = Number(query.get("from") ?? 0);
     if (!Number.isSafeInteger(from) || from < 0)
       throw new HobError("usage", "from is the index of the first result that is wanted");
@@ -180,7 +184,6 @@ export function createRest(parts: RestParts): { serve(visit: Visit): Promise<voi
       reading: false,
       async handle({ visit, names: { id = "" } }) {
         calls.cancel(id);
-        await recorded();
         await answerCall(visit, id);
       },
     },
@@ -190,8 +193,7 @@ export function createRest(parts: RestParts): { serve(visit: Visit): Promise<voi
       reading: false,
       async handle({ visit, names: { id = "" } }) {
         maps.cancel(id);
-        await recorded();
-        answerMap(visit, id);
+        await answerMap(visit, id);
       },
     },
     "GET /v1/openapi.json": { reading: true, handle: ({ visit }) => answerJson(visit, 200, openApi) },
