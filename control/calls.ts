@@ -8,7 +8,8 @@ import type { StartCall } from "../proto/gen/hob/v1/registry.ts";
 import { createAdmission } from "./admission.ts";
 import { argumentsProblem, missingSentence } from "./arguments.ts";
 import { type Call, endAttempt, laneOf, lanes, newCall, noteRun, outlives, toCall } from "./call.ts";
-import { afterEvent, afterFailure, type CallEvent, type CallState, isFinished } from "./call-states.ts";
+import { createCallChanges } from "./call-changes.ts";
+import { afterEvent, afterFailure, type CallEvent, type CallState } from "./call-states.ts";
 import { type Resolve, resolveOrTell } from "./deployments/resolve.ts";
 import type { CallStore, StoredCall } from "./engine/engine.ts";
 import { attach, detach } from "./family.ts";
@@ -79,26 +80,11 @@ export function createCalls(parts: CallsParts): Calls {
   const { store, turn, registry, groups, nodes, clock } = parts;
   const active = new Map<string, Call>();
   const admission = createAdmission(parts.limits);
+  const { changed } = createCallChanges(parts);
   const waits = createWaits(clock, (call) => enqueue(call, lanes.again));
   let lastNumber = store.lastNumber();
   let running = 0;
   let personAtMs = Number.NEGATIVE_INFINITY;
-
-  function changed(call: Call): void {
-    if (call.exchange && !isFinished(call.info.state)) return;
-    if (!call.exchange || call.info.state === "failed") store.save(call);
-    call.exchange?.ended(call.info);
-    const final = isFinished(call.info.state);
-    if (call.announced && !final) return;
-    call.announced = true;
-    const announce = (): void => {
-      call.announced = false;
-      if (!final && isFinished(call.info.state)) return; // the outcome is told by its own turn, once it is durable
-      parts.announce({ ...call.info }); // a copy: what is buffered must not change while it waits
-    };
-    if (final) turn.toWaiting(announce);
-    else turn.toClient(announce);
-  }
 
   /** False when the event comes too late: the first outcome stays. */
   function move(call: Call, event: CallEvent): boolean {

@@ -10,6 +10,8 @@ import fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import { sha256 } from "../../base/content-folder.ts";
 import { argumentsProblem, unknownSentence } from "../../control/arguments.ts";
+import { toCall } from "../../control/call.ts";
+import { createCallChanges } from "../../control/call-changes.ts";
 import { afterEvent, afterFailure, type CallEvent, type CallState, isFinished } from "../../control/call-states.ts";
 import { openSqliteEngine } from "../../control/engine/sqlite.ts";
 import { createLatency } from "../../control/latency.ts";
@@ -31,6 +33,30 @@ function folder(): string {
   folders.push(made);
   return made;
 }
+
+test("an outcome is told by the turn that recorded it, not by an earlier one of which the word is still to go out", () => {
+  const sends: (() => void)[] = [];
+  const told: string[] = [];
+  const send = (one: () => void): void => void sends.push(one);
+  const { changed } = createCallChanges({
+    store: { save() {} },
+    turn: { toClient: send, toWaiting: send },
+    announce: ({ state }) => void told.push(state),
+  });
+  const call = toCall({ info: CallInfo.fromPartial({ id: "a", state: "queued" }), retries: 0, losses: 0 }, "");
+  const become = (state: CallState): void => {
+    call.info.state = state;
+    changed(call);
+  };
+  become("queued");
+  become("running"); // in the same turn: one word
+  expect(sends).toHaveLength(1);
+  become("succeeded"); // while that word waits for its commit to be durable
+  sends.shift()!();
+  expect(told).toEqual([]);
+  for (const one of sends.splice(0)) one();
+  expect(told).toEqual(["succeeded"]);
+});
 
 test("a call that has finished never changes again, and a queued one is never run twice at once", () => {
   const events: CallEvent[] = ["dispatch", "again", "succeed", "fail", "cancel"];

@@ -109,18 +109,3 @@ test("a node in full says what it moves, what it has of its images, and how ofte
   expect(text(118, false)).toHaveLength(1);
   expect(text(118, false)[0]).toContain("net ↓ 3.0 MiB/s ↑ 12 KiB/s");
 });
-
-// With a second screen blessed looked a tick later for a widget's parent, and its error ended hob.
-test("donuts of another size end nothing", async () => {
-  const { createWidgets } = await import("../../tui/charts/contrib.ts");
-  const widgets = createWidgets();
-  const faults: unknown[] = [];
-  const hear = (fault: unknown): void => void faults.push(fault);
-  process.on("uncaughtException", hear);
-  for (const columns of [40, 60, 40]) {
-    expect(widgets.donuts([{ label: "cpu", percent: columns }], columns, 10)).toHaveLength(10);
-    await new Promise(setImmediate);
-  }
-  process.off("uncaughtException", hear);
-  expect(faults).toEqual([]);
-});
