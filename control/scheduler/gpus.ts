@@ -44,8 +44,8 @@ function inventory(nodes: readonly GpuNode[]): string {
 }
 
 /**
- * The wish list of one node, cut to its devices: a generic container holds its own as any other does. Calls that wait come first, then what is to
- * stand ready for calls to come; one container of each kind in turn. Nothing with a GPU stands in the reserve.
+ * The wish list of one node, cut to the devices that it has free, for a generic container holds devices, too. Waiting calls have them first, then
+ * containers kept warm, one of each kind in turn. The reserve has no containers with GPUs.
  */
 export function withinDevices(wishes: readonly PoolWish[], node: GpuNode, holders: readonly GpuHolder[]): PoolWish[] {
   const gpuOf = (wish: PoolWish): string => classOfKey(wish.classKey).gpu;
