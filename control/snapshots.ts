@@ -15,6 +15,7 @@ const contentsKept = 256; // nor more of them: after a day of saves it would be 
 const inlineBlob = 1 << 20; // common.proto, SnapshotDelta.blobs
 const inlineTotal = 2 << 20;
 const listedFiles = 20_000; // in one message
+const nothing = Publish.create();
 const settleRetryMs = 1_000;
 const longestUnsettledMs = 1_000; // where control never rests
 
@@ -164,7 +165,7 @@ export function createSnapshots(blobs: ContentFolder, records: Records, { change
     if (delta.base && !base) missing.push(delta.base);
     if (missing.length > 0) return missing;
     take(delta, bundles, base);
-    const held = Publish.encode(Publish.fromPartial({ snapshot: delta, bundles })).finish();
+    const held = Publish.encode({ ...nothing, snapshot: delta, bundles }).finish();
     records.put("unsettled", delta.digest, held, records.get("unsettled", delta.digest)?.revision ?? 0);
     return [];
   }

@@ -26,18 +26,27 @@ export function createBatch<T>(write: (items: T[]) => boolean): Batch<T> {
   let weight = 0;
   let open = true;
   let closed = false;
-  let due: NodeJS.Immediate | undefined;
+  let grouped: NodeJS.Immediate | undefined; // the end of an iteration in which something has been written already
   let late: NodeJS.Timeout | undefined;
 
   function flush(): void {
-    clearImmediate(due);
     clearTimeout(late);
-    due = late = undefined;
+    late = undefined;
     if (items.length === 0) return;
     const batch = items;
     items = [];
     weight = 0;
     open = write(batch);
+  }
+
+  /** What the first callback of an event-loop iteration adds goes at that callback's end, what the others add at the iteration's. */
+  function soon(): void {
+    if (grouped) return;
+    grouped = setImmediate(() => {
+      grouped = undefined;
+      flush();
+    });
+    process.nextTick(flush);
   }
 
   return {
@@ -47,7 +56,7 @@ export function createBatch<T>(write: (items: T[]) => boolean): Batch<T> {
       weight += bytes;
       if (items.length >= mostItems || weight >= mostBytes) flush();
       else if (patient) late ??= setTimeout(flush, patienceMs);
-      else due ??= setImmediate(flush);
+      else soon();
       return open;
     },
     drained() {
@@ -57,7 +66,7 @@ export function createBatch<T>(write: (items: T[]) => boolean): Batch<T> {
     close() {
       closed = true;
       items = [];
-      clearImmediate(due);
+      clearImmediate(grouped);
       clearTimeout(late);
     },
   };

@@ -4,6 +4,7 @@ import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { type Codec, frameKinds, greeting, openWire, type Served, type Wire } from "./direct.ts";
+import { decodeMessage } from "./reader.ts";
 
 /** What gRPC's handlers are given, as far as these streams have it. */
 export interface ServedDirectly<Out> extends Served<Out> {
@@ -92,7 +93,7 @@ class ServedStream extends EventEmitter implements ServedDirectly<unknown> {
     else if (kind === frameKinds.message) {
       let message: unknown;
       try {
-        message = this.#route!.in.decode(body);
+        message = decodeMessage(this.#route!.in, body);
       } catch (error) {
         this.fail(status.INTERNAL, `a message could not be read: ${error instanceof Error ? error.message : String(error)}`);
         return;

@@ -58,6 +58,11 @@ class Channel:
             while data:
                 data = data[os.write(self.fd, data) :]
 
+    @property
+    def asked(self) -> bool:
+        """Whether `request` has a frame already."""
+        return bool(self._requests)
+
     def request(self) -> frames.Frame | None:
         """The next frame that is not the answer to a call of ours; None at the end of the connection."""
         self._wait(lambda: bool(self._requests) or self._ended, None)

@@ -63,7 +63,6 @@ def rehearse(project: Project, snapshot: str, units: list[dict[str, Any]]) -> No
 
 def _swaps(module: ModuleType, path: str, old: str, new: str, units: list[dict[str, Any]]) -> Iterator[tuple[FunctionType, CodeType]]:
     lines = new.split("\n")
-    changed: set[str] = set()
     whole: dict[str, CodeType] | None = None
     for unit in units:
         name = unit["name"]
@@ -78,9 +77,8 @@ def _swaps(module: ModuleType, path: str, old: str, new: str, units: list[dict[s
             raise CannotPatch(f"{name} was not found in {path}")
         if len(code.co_freevars) != len(function.__code__.co_freevars):
             raise CannotPatch(f"{name} closes over other variables than before")
-        changed.add(name)
         yield function, code
-    yield from _moves(module, path, old.split("\n"), lines, changed)
+    yield from _moves(module, path, old.split("\n"), lines, units)
 
 
 def _compile_unit(lines: list[str], path: str, unit: dict[str, Any], old: CodeType) -> CodeType | None:
@@ -150,7 +148,7 @@ def unwrapped(value: Any) -> Any:
     return value
 
 
-def _moves(module: ModuleType, path: str, old: list[str], new: list[str], changed: set[str]) -> Iterator[tuple[FunctionType, CodeType]]:
+def _moves(module: ModuleType, path: str, old: list[str], new: list[str], units: list[dict[str, Any]]) -> Iterator[tuple[FunctionType, CodeType]]:
     """Functions that kept their text and changed their place: tracebacks shall name the lines that the editor shows."""
     if old == new:
         return
@@ -162,6 +160,9 @@ def _moves(module: ModuleType, path: str, old: list[str], new: list[str], change
     while end < least - start and old[-1 - end] == new[-1 - end]:
         end += 1
     by, first_after = len(new) - len(old), len(old) - end + 1  # 1-based: the first line behind all edits
+    if not by and any(unit["line"] <= start + 1 and first_after <= unit["endLine"] + 1 for unit in units):
+        return  # all edits lie within one of them, as most do
+    changed = {unit["name"] for unit in units}
     whole: dict[str, CodeType] | None = None
     for name, function in _functions(module.__dict__, path, ""):
         line = function.__code__.co_firstlineno

@@ -38,6 +38,7 @@ class ServingProcess:
         self._template = False  # it has forked another that runs the calls: it stays as it was loaded
         self._snapshot = ""  # the newest of which it has code
         self._units: list[dict[str, Any]] = []  # that the last patch changed
+        self._untidy = False  # by it there are contents that are needed no more
         self._folder = ""
         self._finder: sources.SourceFinder | None = None
         self._versions: dict[str, dict[str, Any]] = {}  # by digest
@@ -56,7 +57,7 @@ class ServingProcess:
         sys.argv = [""]
         if spare:
             practise(self._startup_modules)
-        while (frame := self._channel.request()) is not None:
+        while (frame := self._next()) is not None:
             if frame.kind == frames.LOAD:
                 self._load(frame)
             elif frame.kind in work.KINDS and frame.head["version"] not in self._versions:
@@ -80,6 +81,12 @@ class ServingProcess:
             _flush_output()
         finally:
             os._exit(0)
+
+    def _next(self) -> frames.Frame | None:
+        if self._untidy and not self._channel.asked:
+            self._untidy = False
+            self._project.prune({self._snapshot}, keep=0)
+        return self._channel.request()
 
     def _fork(self) -> None:
         link_and_line = forking.fork_from_here(self._channel, self._line)
@@ -125,7 +132,7 @@ class ServingProcess:
             raise patching.CannotPatch("what it has loaded was not in order")
         patching.apply(self._project, self._snapshot, head["snapshot"], patch["units"])
         self._snapshot, self._units = head["snapshot"], patch["units"]
-        self._project.prune({self._snapshot}, keep=0)
+        self._untidy = True
         if self._finder is not None:
             self._finder.snapshot = self._snapshot  # for what is imported later
         for version, former in zip(head["versions"], patch["former"]):
