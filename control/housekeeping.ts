@@ -7,7 +7,7 @@ import type { Values } from "./values.ts";
 
 const standardRetention: Retention = { keepMs: 7 * 24 * 3_600_000, calls: 100_000, lines: 1_000_000, maps: 1_000 };
 const trimMs = 30_000;
-const restMs = 2_000;
+const restMs = 1_000;
 
 interface HousekeepingParts {
   engine: Engine;
