@@ -4,7 +4,6 @@ import { EventEmitter } from "node:events";
 import { connect } from "node:net";
 import { type ClientDuplexStream, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { type Codec, frameKinds, greeting, openWire, type Wire } from "./direct.ts";
-import { decodeMessage } from "./reader.ts";
 
 interface Method<Out, In> {
   path: string;
@@ -96,7 +95,7 @@ class DirectStream<Out, In> extends EventEmitter<{ data: [In]; end: []; error: [
     if (this.#over) return;
     let message: In;
     try {
-      message = decodeMessage(this.#method.in, body);
+      message = this.#method.in.decode(body);
     } catch (error) {
       this.#fail(status.INTERNAL, `a message could not be read: ${error instanceof Error ? error.message : String(error)}`);
       return;

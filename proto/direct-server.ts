@@ -4,7 +4,6 @@ import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { type Codec, frameKinds, greeting, openWire, type Served, type Wire } from "./direct.ts";
-import { decodeMessage } from "./reader.ts";
 
 /** What gRPC's handlers are given, as far as these streams have it. */
 export interface ServedDirectly<Out> extends Served<Out> {
@@ -93,7 +92,7 @@ class ServedStream extends EventEmitter implements ServedDirectly<unknown> {
     else if (kind === frameKinds.message) {
       let message: unknown;
       try {
-        message = decodeMessage(this.#route!.in, body);
+        message = this.#route!.in.decode(body);
       } catch (error) {
         this.fail(status.INTERNAL, `a message could not be read: ${error instanceof Error ? error.message : String(error)}`);
         return;

@@ -4,7 +4,6 @@
 import type { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { status } from "@grpc/grpc-js";
-import type { Decoder } from "./reader.ts";
 import { greatestMessageBytes } from "./transport.ts";
 
 /** The first bytes of either side: the client's begin a stream, the server's accept it. */
@@ -33,8 +32,9 @@ export interface Served<Out> extends EventEmitter {
 }
 
 /** A generated message type. */
-export interface Codec<Message> extends Decoder<Message> {
+export interface Codec<Message> {
   encode(message: Message): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): Message;
 }
 
 export interface Wire {
