@@ -13,6 +13,8 @@ export interface Content {
   get(digests: string[]): Promise<Uint8Array[]>;
   /** Resolves once all of them are in the store. `image`: whose contents they are, or which they are; other nodes may give those. */
   ensure(digests: string[], image?: string): Promise<void>;
+  /** Resolves once what has come in messages is in the store, or could not be kept. */
+  settled(): Promise<void>;
 }
 
 /** What came in a message is written once what it came for has most likely been answered. */
@@ -60,5 +62,10 @@ export function createContent(store: ContentFolder, fetcher: Pick<Fetcher, "fetc
     return digests.map((digest) => atHand.get(digest) ?? store.read(digest));
   }
 
-  return { keep, get, ensure };
+  async function settled(): Promise<void> {
+    for (const { hurry } of arriving.values()) hurry();
+    await Promise.allSettled([...arriving.values()].map(({ stored }) => stored));
+  }
+
+  return { keep, get, ensure, settled };
 }

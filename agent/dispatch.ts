@@ -19,10 +19,20 @@ import { greatestCallValueBytes, inlineValueBytes, oversized } from "../proto/la
 import type { MapStreamOptions } from "../proto/map-stream.ts";
 import type { UploadClient } from "./build/upload.ts";
 import { type ChildMaps, createChildMaps } from "./child-maps.ts";
-import type { Container } from "./container/container.ts";
 import type { Content } from "./content.ts";
 import { failure, memoryNote, tooLarge } from "./failures.ts";
-import { type Call, explainIn, gone, hurtsOf, type Inside, lookAhead, memoryOf, openInside, runningIn } from "./inside.ts";
+import {
+  type Call,
+  explainIn,
+  gone,
+  type Held,
+  hurtsOf,
+  type Inside,
+  lookAhead,
+  memoryOf,
+  openInside,
+  runningIn,
+} from "./inside.ts";
 import { createLargeValues } from "./large-values.ts";
 import { createLoads } from "./loads.ts";
 import { createMapInputs } from "./map-inputs.ts";
@@ -57,7 +67,7 @@ export interface Dispatcher {
   /** What a runner of that container says goes to control. */
   eventsOf(container: string): RunnerEvents;
   /** From when it is warm until it is gone. */
-  add(container: Container): void;
+  add(container: Held): void;
   remove(container: string): void;
   load(load: Load): Promise<void>;
   dispatch(dispatch: Dispatch): Promise<void>;
@@ -71,7 +81,7 @@ export interface Dispatcher {
   /** Nothing new begins in it; resolves when its calls are done, for which they have `patienceMs`, and its exit hooks have run. */
   drain(container: string, patienceMs: number): Promise<void>;
   /** Makes the container the app's, and the snapshot a folder of it, without loading anything into its runner. */
-  show(container: Container, app: string, snapshot: SnapshotDelta): Promise<void>;
+  show(container: Held, app: string, snapshot: SnapshotDelta): Promise<void>;
   snapshotsOf(container: string): string[];
   callsOf(container: string): string[];
   functionsOf(container: string): string[];
@@ -232,7 +242,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
     if (!inside || inside.draining.begun || !version) return finish({ failure: failure("infrastructure", gone(id)) });
     inside.calls.set(call, state);
     try {
-      const load = order.load && loads.begin(order.load, true);
+      const load = order.load ? loads.begin(order.load, true) : loads.underWay(inside, version.snapshot);
       if (!load)
         await inside.sending; // a load that came before this call goes before it
       else if (!(await load.sent)) return finish({ failure: (await load.done).failure });
@@ -265,7 +275,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
   }
 
   /** Where the memory that ran out is taken by files, the next call would not have it either. */
-  function endIfFull(container: Container): void {
+  function endIfFull(container: Held): void {
     const { memoryBytes } = container.resourceClass;
     const files = container.meter.filesBytes();
     if (files > memoryBytes * filesShareMost)
@@ -281,7 +291,7 @@ export function createDispatcher(host: DispatchHost): Dispatcher {
       childMaps.delete(id);
       for (const [child, container] of children) if (container === id) children.delete(child);
     },
-    load: async (load) => void (await loads.begin(load, false).done),
+    load: async (load) => void (await loads.begin(load, load.called).done),
     dispatch,
     dispatchInputs: mapInputs.dispatch,
     rouse(id) {

@@ -1,6 +1,7 @@
 // ⑥ What the agent knows of a container's inside, and what it makes of a failure there.
 
 import type { Failure } from "../proto/gen/hob/v1/common.ts";
+import type { Meter } from "./container/cgroup.ts";
 import type { Container } from "./container/container.ts";
 import { createDraining, type Draining } from "./draining.ts";
 import { explain } from "./failures.ts";
@@ -15,9 +16,14 @@ export interface Call {
   dropped: number; // bytes of its output that its lines have told as lost
 }
 
+/** A container as those see it who have it load and run code. */
+export interface Held extends Pick<Container, "id" | "state" | "resourceClass" | "runner" | "specialise" | "stop"> {
+  meter: Pick<Meter, "oomKills" | "refusedPids" | "filesBytes" | "peakMemoryBytes">;
+}
+
 /** What is known of a container's inside. */
 export interface Inside {
-  container: Container;
+  container: Held;
   snapshots: string[]; // loaded, newest last
   told: Told[]; // what its runner was told last, newest last
   calls: Map<string, Call>;
@@ -37,12 +43,12 @@ export interface Hurts {
   refused: number;
 }
 
-export const hurtsOf = ({ meter }: Container): Hurts => ({ kills: meter.oomKills(), refused: meter.refusedPids() });
-export const memoryOf = ({ meter, resourceClass }: Container): { limitBytes: number; peakBytes: number } => {
+export const hurtsOf = ({ meter }: Held): Hurts => ({ kills: meter.oomKills(), refused: meter.refusedPids() });
+export const memoryOf = ({ meter, resourceClass }: Held): { limitBytes: number; peakBytes: number } => {
   return { limitBytes: resourceClass.memoryBytes, peakBytes: meter.peakMemoryBytes() };
 };
 
-export const openInside = (container: Container): Inside => ({
+export const openInside = (container: Held): Inside => ({
   container,
   snapshots: [],
   told: [],

@@ -32,12 +32,15 @@ interface LoadsHost extends Pick<DispatchHost, "content" | "send" | "clock"> {
 }
 
 export interface Loads {
-  /** `called`: a call came with it, whose result people wait for. */
+  /** `called`: a call comes with it or right behind it, whose result people wait for. */
   begin(load: Load, called: boolean): BegunLoad;
+  /** One of that snapshot which has not been answered yet. */
+  underWay(inside: Inside, snapshot: string): BegunLoad | undefined;
 }
 
 export function createLoads(host: LoadsHost): Loads {
   const { insides, content, lists, shown, clock } = host;
+  const latest = new WeakMap<Inside, { snapshot: string; load: BegunLoad }>();
 
   const isIn = (inside: Inside, snapshot: string): boolean =>
     insides.get(inside.container.id) === inside && (inside.loading.has(snapshot) || inside.snapshots.includes(snapshot));
@@ -121,7 +124,9 @@ export function createLoads(host: LoadsHost): Loads {
       if (left > 0) inside.loading.set(snapshot, left);
       else inside.loading.delete(snapshot);
     });
-    return { sent, done, before };
+    const begun = { sent, done, before };
+    latest.set(inside, { snapshot, load: begun });
+    return begun;
   }
 
   async function awaitLoad(
@@ -164,5 +169,10 @@ export function createLoads(host: LoadsHost): Loads {
     return { ms, failure: failed };
   }
 
-  return { begin };
+  function underWay(inside: Inside, snapshot: string): BegunLoad | undefined {
+    const known = latest.get(inside);
+    return known?.snapshot === snapshot && inside.loading.has(snapshot) ? known.load : undefined;
+  }
+
+  return { begin, underWay };
 }

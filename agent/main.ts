@@ -9,6 +9,7 @@ import { openRest } from "../base/rest.ts";
 import { CallsClient } from "../proto/gen/hob/v1/calls.ts";
 import { ContentClient } from "../proto/gen/hob/v1/content.ts";
 import { ShellsClient } from "../proto/gen/hob/v1/shell.ts";
+import { startPractice } from "../proto/practice.ts";
 import { channelOptionsOf, clientCredentials, contentChannelOptions } from "../proto/transport.ts";
 import { identify } from "./container/process.ts";
 import { adoptOrphans } from "./container/system-calls.ts";
@@ -16,6 +17,7 @@ import { openControlLink } from "./control-link.ts";
 import { clearNetwork } from "./network/network.ts";
 import { openNode } from "./node.ts";
 import type { Message } from "./outbox.ts";
+import { rehearseAgent } from "./practice.ts";
 import { requireAgentMachine } from "./requirements.ts";
 import { agentPaths, makeAgentFolders, makeRunFolder, writeOwner } from "./run-folder.ts";
 import { isLock, lockRunFolder, type RunLock } from "./run-lock.ts";
@@ -111,6 +113,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   );
   send = link.send;
   for (const message of early) send(message);
+  stack.use(startPractice((unless) => rehearseAgent(paths.practice, unless), rest, log));
   const sampling = setInterval(() => send({ $case: "sample", value: node.info() }), sampleEveryMs);
   stack.defer(() => clearInterval(sampling));
   try {

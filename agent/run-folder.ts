@@ -17,6 +17,7 @@ const agentFolders = {
   builds: "builds",
   fuse: "fuse",
   forerunner: "forerunner",
+  practice: "practice",
 } as const;
 
 export type AgentPaths = Record<keyof typeof agentFolders, string>;

@@ -2,7 +2,6 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
-import { setFlagsFromString } from "node:v8";
 
 /** As nice has it: a tenth of what others get that are there. */
 const backgroundNice = 10;
@@ -27,13 +26,4 @@ export function yieldBackground(): void {
 export function yieldProcess(): void {
   yieldBackground();
   yieldThread(process.pid); // of Linux' threads the main one
-}
-
-/**
- * For a process whose code runs once a save and has to be quick when it does: from now on V8's middle compiler takes what has run 8 times, not 400 (and
- * 500 more wherever something new has come by). Of a workbench's save that is a twentieth less. Once it has started, for the start would have more to compile.
- */
-export function compileEarly(): void {
-  setFlagsFromString("--invocation-count-for-maglev=8");
-  setFlagsFromString("--minimum-invocations-after-ic-update=8");
 }

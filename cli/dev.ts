@@ -2,7 +2,6 @@
 
 import { join } from "node:path";
 import type { Command } from "commander";
-import { compileEarly } from "../base/background.ts";
 import { systemClock } from "../base/clock.ts";
 import { HobError } from "../base/errors.ts";
 import { installRoot } from "../base/install.ts";
@@ -63,7 +62,6 @@ async function work(path: string, flags: DevFlags): Promise<void> {
     ]);
     const log = openLog("dev", join(poolPaths(installRoot).state, "logs", "dev.log"));
     const workbench = stack.use(await openWorkbench({ root, connect, build: buildId(), client: "dev", log }));
-    void connected.then(compileEarly, () => {});
     return { ...workbench, events: devEvents(workbench, pin, connected) };
   };
   if (surface === "screen") process.exitCode = await showScreen(open, connect, flags);

@@ -17,7 +17,8 @@ export interface AgentLink extends Heard {
   readonly epoch: string;
   /** Of the messages that count (proto/kept.ts), since the epoch began. */
   taken: number;
-  send(command: Command): void;
+  /** `now`: it does not wait for what else this turn of the event loop has to say. */
+  send(command: Command, now?: boolean): void;
   /** Twice a second, with a sample's turn: nothing more is said for the sake of it while results are on their way. */
   acknowledge(): void;
   end(): void;
@@ -51,9 +52,11 @@ export function openAgentLink({ stream, epoch, taken: before, turn, deaf, ...hea
 
   const link: AgentLink = {
     ...{ stream, epoch, taken: before, bytes: heard.received(), ...heard },
-    send(command) {
+    send(command, now) {
       const bytes = bytesOf(command);
-      if (batch.add({ command }, bytes)) return;
+      const open = batch.add({ command }, bytes);
+      if (now) batch.flush();
+      if (open) return;
       unread.commands++;
       unread.bytes += bytes;
       if (unread.commands > mostUnread.commands || unread.bytes > mostUnread.bytes) deaf();

@@ -214,7 +214,7 @@ export function createAgents(parts: AgentsParts): Agents {
     const other = nodes.all.get(name);
     if (other) lost(other, "another agent took its name");
     if (hello.build !== build) log.warn({ node: hello.node.name, agent: hello.build, control: build }, "builds differ");
-    const node = nodes.link(hello.node, clock.now(), (command) => link.send(command));
+    const node = nodes.link(hello.node, clock.now(), (command, now) => link.send(command, now));
     const caller = callerOf(stream.metadata);
     const peer = stream.getPeer();
     const received = caller ? () => parts.receivedFrom(peer) : () => Number.NaN;

@@ -16,6 +16,8 @@ interface PendingLoad {
   message: Load;
   group: string;
   sentAtMs: number;
+  /** It went ahead of its call, which does not bring it again. */
+  ahead?: boolean;
 }
 
 export interface Container extends ContainerView {
@@ -45,7 +47,8 @@ export interface Node extends NodeView, SpreadNode {
   peerAddress: string;
   /** The wish list sent last, as text. */
   pools: string;
-  send(command: Command): void;
+  /** `now`: before this turn is recorded, for what is no promise. */
+  send(command: Command, now?: boolean): void;
 }
 
 export interface Nodes {
@@ -53,7 +56,7 @@ export interface Nodes {
   containers(): Container[];
   /** As the scheduler asks for them, up to date. */
   indexed(): IndexedPool;
-  link(info: NodeInfo, nowMs: number, send: (command: Command) => void): Node;
+  link(info: NodeInfo, nowMs: number, send: Node["send"]): Node;
   unlink(node: Node): void;
   /** What an agent says about one container. */
   report(node: Node, info: ContainerInfo, nowMs: number): Container;

@@ -64,6 +64,8 @@ interface PublishesParts {
   calls: Calls;
   nodes: Nodes;
   builds: Pick<Builds, "want" | "retain">;
+  /** Of scheduler.ts. */
+  loadAhead(app: string, versions: readonly Version[], patches: readonly Patch[]): void;
 }
 
 function checkVersion(app: string, snapshot: string, version: Version): void {
@@ -172,6 +174,8 @@ export function createPublishes(parts: PublishesParts): Publishes {
     turn.toClient(() => publisher.published(answer));
     if (answer.missing.length > 0) return;
     track(message, publisher);
+    const isCalled = ({ digest }: Version): boolean => message.calls.some(({ version }) => version === digest);
+    if (message.versions.some(isCalled)) parts.loadAhead(message.app, message.versions, message.patches);
     for (const call of message.calls) calls.start({ ...call, app: call.app || message.app });
     turn.wake();
   }

@@ -5,7 +5,7 @@ import { HobError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { baseOf } from "../../proto/app-name.ts";
 import type { Load, LoadFinished } from "../../proto/gen/hob/v1/agents.ts";
-import type { Failure, Version } from "../../proto/gen/hob/v1/common.ts";
+import type { Failure, Patch, Version } from "../../proto/gen/hob/v1/common.ts";
 import type { Call } from "../call.ts";
 import type { Calls } from "../calls.ts";
 import { isPersons } from "../inspections.ts";
@@ -61,6 +61,8 @@ export interface LoadOutcome {
 export interface Scheduler {
   /** Decides and carries out, once. */
   run(): void;
+  /** New code with a call, before the publish is recorded: to the container that the call will most likely go to, where the code is one patch of what that has. */
+  loadAhead(app: string, versions: readonly Version[], patches: readonly Patch[]): void;
   /** Undefined when nobody asked for that load any more. */
   loadFinished(node: Node, message: LoadFinished): LoadOutcome | undefined;
   /** The container is gone: what was being loaded into it alone is wanted elsewhere. */
@@ -135,6 +137,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
       retire: [...container.loaded].filter((digest) => digest !== snapshot && !used.has(digest)),
       patches: possible,
       secrets,
+      called: false,
     };
   }
 
@@ -157,7 +160,8 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
   function dispatch(call: Call, group: Group<Work>, container: Container): void {
     const version = call.version!;
     parts.secretsFor(group.app, version.spec?.secrets ?? []); // one may have been removed since its code was loaded
-    const load = container.loaded.has(call.snapshot) ? undefined : loadInto(group, container, call.snapshot, [version]);
+    const there = container.loaded.has(call.snapshot) || container.loading.get(call.snapshot)?.ahead;
+    const load = there ? undefined : loadInto(group, container, call.snapshot, [version]);
     calls.dispatched(call, container);
     const { id, info, exchange } = call;
     const timeoutMs = version.spec!.timeoutMs;
@@ -171,6 +175,32 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
         },
       }),
     );
+  }
+
+  /**
+   * Half of a save's way to its result is what control does about the publish, and the container's own work on the code needs none of it: so that
+   * begins now. Code is no promise to anybody. Should control end before it has recorded the publish, the process has code that nobody asks
+   * for, and what it had before is loaded again where it is called.
+   */
+  function loadAhead(app: string, versions: readonly Version[], patches: readonly Patch[]): void {
+    const [patch, another] = patches;
+    const first = versions[0];
+    if (!patch || !first || another || versions.length !== patch.functions.length) return;
+    const group = groups.of(app, first);
+    if (versions.some((version) => groups.of(app, version) !== group)) return;
+    for (const view of nodes.indexed().places.get(group.key)?.idle.newest() ?? []) {
+      const container = view as Container;
+      if (!container.loaded.has(patch.base) || container.loaded.has(first.snapshot) || container.loading.size > 0) continue;
+      guarded(
+        () => {
+          const message = loadInto(group, container, first.snapshot, []);
+          container.loading.get(first.snapshot)!.ahead = true;
+          container.owner.send({ $case: "load", value: { ...message, called: true } }, true);
+        },
+        () => {}, // whoever places the call meets it again, and tells
+      );
+      return;
+    }
   }
 
   function dispatchInputs(ticket: Ticket, group: Group<Work>, container: Container): void {
@@ -328,6 +358,7 @@ export function createScheduler(parts: SchedulerParts): Scheduler {
 
   return {
     run,
+    loadAhead,
     loadFinished,
     secretChanged,
     containerGone(container) {

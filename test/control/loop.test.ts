@@ -2,9 +2,9 @@
 
 import { expect, test } from "vitest";
 import { sha256 } from "../../base/content-folder.ts";
-import type { ChildFinished, Dispatch } from "../../proto/gen/hob/v1/agents.ts";
+import type { ChildFinished, Dispatch, Load } from "../../proto/gen/hob/v1/agents.ts";
 import { Publish } from "../../proto/gen/hob/v1/registry.ts";
-import { linkAgent } from "./agent-double.ts";
+import { answer, linkAgent } from "./agent-double.ts";
 import {
   hostDigest,
   makePlace,
@@ -70,6 +70,112 @@ test("a save's call travels with its load in one message, as a delta from what t
   const kinds = session.arrivals.all.map((event) => event.$case);
   expect(kinds.lastIndexOf("published")).toBeLessThan(kinds.lastIndexOf("reloaded"));
   expect(await session.next("reloaded", ({ publish }) => publish === 2)).toMatchObject({ tier: "patch" });
+});
+
+/** Of `first`'s only function, patched, with a call. */
+function makePatch(first: Publish, text: string, id: number, call: string, maxContainers = 0): Publish {
+  const snapshot = snapshotDigest([{ path: "app.py", text }]);
+  const base = first.snapshot!.digest;
+  const version = makeVersion(snapshot, text, { name: "price", maxContainers });
+  return Publish.fromPartial({
+    ...{ id, app: "shop" },
+    snapshot: {
+      ...{ digest: snapshot, base, blobs: [{ digest: sha256(text), data: Buffer.from(text) }] },
+      changed: [{ path: "app.py", digest: sha256(text), size: text.length, mode: 0o644 }],
+    },
+    versions: [version],
+    changes: [{ function: "price", tier: "patch", reason: "body changed" }],
+    patches: [{ base, functions: ["price"], keep: "all", units: [{ path: "app.py", name: "price", line: 1, endLine: 1 }] }],
+    calls: [startCall(call, "price", [7], { origin: "save", version: version.digest })],
+  });
+}
+
+test("the load of a patch goes ahead of its call to the container that has what it patches; what came of it is told once", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  let ahead: Load | undefined;
+  using agent = linkAgent(place.socket, {
+    load(self, load) {
+      if (load.called) ahead = load;
+      else self.loaded(load);
+    },
+    dispatch(self, dispatch) {
+      if (ahead) self.loaded(ahead); // as agents do: with its call
+      answer(self, dispatch);
+    },
+  });
+  const first = makePublish("v1", [{ name: "price" }]);
+  await publishAndLoad(session, first);
+  const id = newId();
+  const save = makePatch(first, "v2", 2, id);
+  session.send({ $case: "publish", value: save });
+  expect(await session.outcome(id)).toMatchObject({ state: "succeeded", version: save.versions[0]!.digest });
+  const dispatch = await agent.dispatchOf(id);
+  expect(dispatch.load).toBeUndefined();
+  expect(ahead).toMatchObject({ container: dispatch.container, tier: "patch", called: true, retire: [] });
+  expect(ahead!.patches).toHaveLength(1);
+  const order = agent.commands.all.filter(({ $case }) => $case === "load" || $case === "dispatch").map(({ $case }) => $case);
+  expect(order.slice(-2)).toEqual(["load", "dispatch"]);
+  const reloaded = session.arrivals.all.filter((event) => event.$case === "reloaded" && event.value.publish === 2);
+  expect(reloaded).toHaveLength(1);
+});
+
+test("where the container that has what is patched is busy, no load goes as one whose call is right behind it", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  const held: Dispatch[] = [];
+  using agent = linkAgent(place.socket, {
+    dispatch(self, dispatch) {
+      if (held.length === 0) held.push(dispatch);
+      else answer(self, dispatch);
+    },
+  });
+  const first = makePublish("v1", [{ name: "price", maxContainers: 1 }]);
+  await publishAndLoad(session, first);
+  const running = session.call("price", [1]);
+  await agent.dispatchOf(running);
+  const id = newId();
+  session.send({ $case: "publish", value: makePatch(first, "v2", 2, id, 1) });
+  await session.next("published", (published) => published.id === 2);
+  expect(agent.commands.all.some(({ $case, value }) => $case === "load" && (value as Load).called)).toBe(false);
+  answer(agent, held[0]!);
+  expect(await session.outcome(running)).toMatchObject({ state: "succeeded" });
+  expect(await session.outcome(id)).toMatchObject({ state: "succeeded" });
+  const loads = agent.commands.all.flatMap(({ $case, value }) => ($case === "load" ? [value as Load] : []));
+  expect(loads.map(({ called }) => called)).not.toContain(true);
+});
+
+test("a load that went ahead and failed ends its call with what was wrong, and what served goes on", async () => {
+  using place = makePlace();
+  await using _control = await startControl(place);
+  using session = openSession(place.socket);
+  const failure = { kind: "exception", type: "NameError", message: "name 'x' is not defined", traceback: "", frames: [] };
+  using agent = linkAgent(place.socket, {
+    load(self, load) {
+      if (!load.called) return self.loaded(load);
+      const { id, container, snapshot, tier } = load;
+      self.send({
+        $case: "loaded",
+        value: { load: id, container, snapshot: snapshot!.digest, ms: 1, failure, tier, reason: "" },
+      });
+    },
+    dispatch(self, dispatch) {
+      if (dispatch.version!.digest === bad.versions[0]!.digest) self.fail(dispatch, "load");
+      else answer(self, dispatch);
+    },
+  });
+  const first = makePublish("v1", [{ name: "price" }]);
+  await publishAndLoad(session, first);
+  const id = newId();
+  const bad = makePatch(first, "v2", 2, id);
+  session.send({ $case: "publish", value: bad });
+  expect(await session.outcome(id)).toMatchObject({ state: "failed", failure: { kind: "load" } });
+  expect((await session.next("reloaded", ({ publish }) => publish === 2)).failure).toMatchObject({ type: "NameError" });
+  const again = session.call("price", [3]);
+  expect(await session.outcome(again)).toMatchObject({ state: "succeeded", version: first.versions[0]!.digest });
+  expect(agent.containers.size).toBeGreaterThan(0);
 });
 
 test("a publish on a base that control lacks names that base as missing, and one without its blobs names those", async () => {

@@ -314,6 +314,8 @@ export interface Load {
   patches: Patch[];
   /** name → value, of the versions' specs; handed to the runner through its socket and to nobody else */
   secrets: { [key: string]: string };
+  /** its call is milliseconds behind: the answer may come with the call's */
+  called: boolean;
 }
 
 export interface Load_SecretsEntry {
@@ -321,7 +323,10 @@ export interface Load_SecretsEntry {
   value: string;
 }
 
-/** Runs one attempt. With `load` set the two are one message: the call starts the moment that the load is done. */
+/**
+ * Runs one attempt. With `load` set the two are one message: the call starts the moment that the load is done. So it does where a load of its
+ * snapshot was sent to the container before.
+ */
 export interface Dispatch {
   call: string;
   attempt: number;
@@ -3159,6 +3164,7 @@ function createBaseLoad(): Load {
     retire: [],
     patches: [],
     secrets: {},
+    called: false,
   };
 }
 
@@ -3194,6 +3200,9 @@ export const Load: MessageFns<Load> = {
     globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
       Load_SecretsEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
     });
+    if (message.called !== false) {
+      writer.uint32(88).bool(message.called);
+    }
     return writer;
   },
 
@@ -3293,6 +3302,14 @@ export const Load: MessageFns<Load> = {
             }
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.called = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3330,6 +3347,7 @@ export const Load: MessageFns<Load> = {
       },
       {},
     );
+    message.called = object.called ?? false;
     return message;
   },
 };
