@@ -83,18 +83,24 @@ describe.skipIf(cannotRun || !programs("ip", "tc", "nsenter"))("a pool of machin
 
   const gone = (name: string) => session.next("notice", ({ text: said }) => said.startsWith(`node ${name} is gone`));
   const forget = () => session.arrivals.all.splice(0);
-  /** The process whose command line holds these words, the last of those that were started. */
+  /** The process whose command line holds these words. A fork of it has the same ones until it runs a program of its own. */
   function pidOf(...words: string[]): number {
-    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-    const lineOf = (pid: string): string[] => {
+    const read = (pid: string, file: string): string => {
       try {
-        return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+        return readFileSync(`/proc/${pid}/${file}`, "utf8");
       } catch {
-        return []; // it has just ended
+        return ""; // it has just ended
       }
     };
-    const found = pids.filter((pid) => words.every((word) => lineOf(pid).includes(word)));
-    return Math.max(...found.map(Number));
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+    const found = pids.filter((pid) => {
+      const line = read(pid, "cmdline").split("\0");
+      return words.every((word) => line.includes(word));
+    });
+    const parentOf = (pid: string): string => /\) \S (\d+)/.exec(read(pid, "stat"))?.[1] ?? "";
+    const [first, ...others] = found.filter((pid) => !found.includes(parentOf(pid)));
+    expect(others).toEqual([]);
+    return Number(first);
   }
   const agentOf = (name: string): number => pidOf("agent", "--own-mounts", name); // below the process that waits for it
 
