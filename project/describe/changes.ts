@@ -5,7 +5,7 @@ import { hostImageRef, imageKey } from "../../proto/image.ts";
 import { scheduleText } from "../../proto/schedule-text.ts";
 import type { Tier } from "../events.ts";
 import { imageReason } from "./image.ts";
-import { type LoadedCode, type PatchPlan, patchBetween, type Unit } from "./patches.ts";
+import { type LoadedCode, loadedAfter, type PatchPlan, patchBetween, type Unit } from "./patches.ts";
 
 export interface DescribedFunction {
   kind: "function" | "local";
@@ -79,7 +79,8 @@ export function changesBetween(
   for (const [key, now] of after) {
     const was = before.get(key);
     if (now.held || was?.digest === now.digest) continue;
-    changes.push({ after: now, ...(was ? changeBetween(was, now, files) : { tier: "fork", reason: "new" }) });
+    const change: Omit<FunctionChange, "after"> = was ? changeBetween(was, now, files) : { tier: "fork", reason: "new" };
+    changes.push({ after: was && change.patch ? patchedOf(was, now, change.patch) : now, ...change });
   }
   const removed = [...before].filter(([key]) => !after.has(key)).map(([, was]) => was);
   if (changes.length + removed.length > 0) return { changes, removed };
@@ -101,6 +102,11 @@ function changeBetween(was: DescribedFunction, now: DescribedFunction, files: re
   const found = patchBetween(was, now);
   if (found.kind === "fork") return { tier: "fork", reason: found.reason ?? reason };
   return { tier: "patch", reason: found.reason, patch: found.plan };
+}
+
+/** The function as its process has it once that is patched. */
+function patchedOf(was: DescribedFunction, now: DescribedFunction, { units }: PatchPlan): DescribedFunction {
+  return was.loaded && now.loaded ? { ...now, loaded: loadedAfter(was.loaded, now.loaded, units) } : now;
 }
 
 const follows = (patch: PatchFrom, was: DescribedFunction): boolean =>

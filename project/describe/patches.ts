@@ -92,6 +92,19 @@ function loadedAsNow(was: DescribedFunction, now: DescribedFunction, key: string
   return text !== undefined && text === now.loaded?.texts.get(path)?.names[names];
 }
 
+/**
+ * What a process has loaded once it has been patched: of what was not put in place it has the text that it had. A method's text is not told apart from
+ * its class's, which stays what it was: what reaches that anew takes a new process.
+ */
+export function loadedAfter(was: LoadedCode, now: LoadedCode, units: readonly PatchedUnit[]): LoadedCode {
+  const texts = new Map(was.texts);
+  for (const { path, name } of units) {
+    const [before, text] = [texts.get(path), now.texts.get(path)?.names[name]];
+    if (before && text !== undefined) texts.set(path, { ...before, names: { ...before.names, [name]: text } });
+  }
+  return { ...now, texts };
+}
+
 function importsDiffer(was: DescribedFunction, now: DescribedFunction): string | undefined {
   if (!was.loaded || !now.loaded) return "what was loaded is not known any more";
   for (const path of now.loaded.modules) {

@@ -1,7 +1,7 @@
 // What the describer says of a process that has loaded a function: which definitions can be replaced, and whether calls leave something behind.
 
 import { afterAll, describe, expect, it } from "vitest";
-import type { DescribedFunction } from "../../project/describe/changes.ts";
+import { changesBetween, type DescribedFunction } from "../../project/describe/changes.ts";
 import { patchesOf } from "../../project/describe/patches.ts";
 import { createPythonDescriber } from "../../project/describe/python.ts";
 import { projectOf } from "./description.ts";
@@ -143,4 +143,23 @@ it("functions of one process are patched together, and what calls kept goes when
   expect(patchesOf(functions, new Set(["python"])).map(({ keep }) => keep)).toEqual(["loaded", "all"]);
   expect(patchesOf(functions, new Set(["python"]), new Set()).map(({ keep }) => keep)).toEqual(["unsure", "all"]);
   expect(patchesOf([patched("a", "s", ["a"], true)], new Set())[0]?.keep).toBe("loaded");
+});
+
+it("a process that was patched still has the former text of what no patch put in place", async () => {
+  const source = (body: string, value: number): string =>
+    f(`return ${body}`, `@functools.lru_cache\ndef kept():\n    return ${value}\n`);
+  let published = await described(source("1", 71));
+  const edit = async (text: string): Promise<string> => {
+    const now = await described(text);
+    const { changes } = changesBetween(new Map([["x/f", published]]), new Map([["x/f", now]]), ["app.py"]);
+    const [change] = changes;
+    if (!change) return "none";
+    published = change.after;
+    return `${change.tier}: ${change.reason}`;
+  };
+  expect(await edit(source("1", 73))).toBe("none");
+  expect(await edit(source("2", 73))).toBe("patch: body changed");
+  expect(await edit(source("kept()", 73))).toBe("fork: reaches kept, which was not loaded"); // it has 71
+  expect(await edit(source("3", 73))).toBe("patch: body changed");
+  expect(await edit(source("kept()", 73))).toBe("patch: body changed"); // the new process has 73
 });
