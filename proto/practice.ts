@@ -1,9 +1,9 @@
 // ④⑤⑥ Saves of no consequence. Control and an agent each take some of their own making before anybody's comes, from their own socket to their own socket: what
 // V8 compiles for a save (bin/hob) is compiled by then, and the second save of a person is as quick as the hundredth. Who is at work does not practise.
 
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
+import { sha256 } from "../base/content-folder.ts";
 import { sentenceOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Rest } from "../base/rest.ts";
@@ -26,8 +26,6 @@ export const practiceApp = "practice";
 const name = "practise";
 const path = "practice.py";
 const memoryBytes = 512 << 20;
-
-const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /** The code of a save; `n` counts from 1. */
 const sourceOf = (n: number): string =>

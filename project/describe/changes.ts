@@ -104,9 +104,9 @@ function changeBetween(was: DescribedFunction, now: DescribedFunction, files: re
   return { tier: "patch", reason: found.reason, patch: found.plan };
 }
 
-/** The function as its process has it once that is patched. */
+/** The function as its process has it once that is patched; what is not known of it stays so. */
 function patchedOf(was: DescribedFunction, now: DescribedFunction, { units }: PatchPlan): DescribedFunction {
-  return was.loaded && now.loaded ? { ...now, loaded: loadedAfter(was.loaded, now.loaded, units) } : now;
+  return { ...now, loaded: was.loaded && now.loaded && loadedAfter(was.loaded, now.loaded, units) };
 }
 
 const follows = (patch: PatchFrom, was: DescribedFunction): boolean =>

@@ -45,22 +45,9 @@ test("a save's call travels with its load in one message, as a delta from what t
   const first = makePublish("v1", [{ name: "price" }]);
   await publishAndLoad(session, first);
 
-  const text = "v2";
-  const snapshot = snapshotDigest([{ path: "app.py", text }]);
   const id = newId();
-  const save = Publish.fromPartial({
-    id: 2,
-    app: "shop",
-    snapshot: {
-      digest: snapshot,
-      base: first.snapshot!.digest,
-      changed: [{ path: "app.py", digest: sha256(text), size: 2, mode: 0o644 }],
-      blobs: [{ digest: sha256(text), data: Buffer.from(text) }],
-    },
-    versions: [makeVersion(snapshot, text, { name: "price" })],
-    changes: [{ function: "price", tier: "patch", reason: "body changed" }],
-    calls: [startCall(id, "price", [7], { origin: "save" })],
-  });
+  const save = { ...makePatch(first, "v2", 2, id), patches: [] };
+  const snapshot = save.snapshot!.digest;
   session.send({ $case: "publish", value: save });
   const call = await session.outcome(id);
   expect(call).toMatchObject({ state: "succeeded", version: save.versions[0]!.digest, snapshot });

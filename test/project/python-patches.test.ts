@@ -163,3 +163,14 @@ it("a process that was patched still has the former text of what no patch put in
   expect(await edit(source("3", 73))).toBe("patch: body changed");
   expect(await edit(source("kept()", 73))).toBe("patch: body changed"); // the new process has 73
 });
+
+it("a process of which it is not known what it has loaded stays one when only its function's wishes change", async () => {
+  const text = (timeout: number, value: number): string => `@app.function(timeout=${timeout})\ndef f():\n    return ${value}\n`;
+  const was = { ...(await described(text(5, 1))), loaded: undefined };
+  const changed = (before: DescribedFunction, now: DescribedFunction) =>
+    changesBetween(new Map([["x/f", before]]), new Map([["x/f", now]]), ["app.py"]).changes[0]!;
+  const patched = changed(was, await described(text(6, 1)));
+  expect(patched.tier).toBe("patch");
+  const { tier, reason } = changed(patched.after, await described(text(6, 2)));
+  expect([tier, reason]).toEqual(["fork", "what was loaded is not known any more"]);
+});
